@@ -1,0 +1,55 @@
+/** What came back: a whole body, within the bounds. */
+export interface BoundedResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+export type Fetch = (request: Request) => Promise<Response>;
+
+export interface FetchBounds {
+  /** Milliseconds for the whole exchange, body included. */
+  readonly timeout: number;
+  /** Bytes of the body; one more fails the call. */
+  readonly maxBytes: number;
+}
+
+/**
+ * One HTTP exchange that cannot hang, grow or wander: a time limit over all of it, a size limit
+ * on the body, and no redirects (a redirect would let the answering host choose whom we trust).
+ *
+ * @throws whatever kept the exchange from completing
+ */
+export async function boundedFetch(
+  send: Fetch,
+  url: string,
+  init: RequestInit,
+  bounds: FetchBounds,
+): Promise<BoundedResponse> {
+  const signal = AbortSignal.timeout(bounds.timeout);
+  const response = await send(new Request(url, { ...init, redirect: "manual", signal }));
+  if (response.status >= 300 && response.status < 400 && response.status !== 304) {
+    await response.body?.cancel();
+    throw new Error(`redirects are not followed (status ${response.status})`);
+  }
+  return { status: response.status, headers: response.headers, text: await readText(response, bounds.maxBytes) };
+}
+
+async function readText(response: Response, maxBytes: number): Promise<string> {
+  if (response.body === null) return "";
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // Breaking out of the loop by throwing cancels the stream.
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+}
+
+/** The seconds of `max-age` in a Cache-Control value (RFC 9111 section 5.2.2.1); undefined where it has none. */
+export function maxAgeOf(headers: Headers): number | undefined {
+  const seconds = /(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)/i.exec(headers.get("cache-control") ?? "")?.[1];
+  return seconds === undefined ? undefined : Number(seconds);
+}

@@ -1,0 +1,225 @@
+// The only file that talks to a core.
+import { boundedFetch, maxAgeOf, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
+import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts";
+import { systemClock } from "./clock.ts";
+import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
+import { compareVersions, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { LIMITS } from "./protocol/limits.ts";
+import { parseStrictJson, type JsonObject } from "./protocol/strict-json.ts";
+
+/** A request on its way to a core, as a `networkInterceptor` sees it and may change it. */
+export interface CoreRequest {
+  url: string;
+  method: string;
+  headers: Record<string, string>;
+  params?: Record<string, boolean | number | string | undefined>;
+  body?: unknown;
+}
+
+export type NetworkInterceptor = (request: CoreRequest, userContext: Record<string, unknown>) => CoreRequest;
+
+/** How to reach the core. */
+export interface CoreConfig {
+  /**
+   * One or several hosts separated by `;`, each with an optional base path, or `file:DIRECTORY` for
+   * a core inside this process (needs the package `countersign-core`).
+   */
+  connectionURI: string;
+  apiKey?: string;
+  networkInterceptor?: NetworkInterceptor;
+  /** True: nothing that the core answered is kept; every call asks again. Default false. */
+  disableCoreCallCache?: boolean;
+}
+
+export interface CoreClient {
+  /** For events. */
+  readonly name: string;
+  /** A call of the driver interface. @returns the JSON body of a 200 @throws CountersignError */
+  call(method: "GET" | "POST", path: string, body: object | undefined, userContext: UserContext): Promise<JsonObject>;
+  /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
+  getDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
+  /** The same, asked for once per max-age, and served for a day more while the core cannot answer. */
+  getKeptDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
+  /** Closes an embedded core; a remote one is none of ours to close. */
+  close(): Promise<void>;
+}
+
+export type UserContext = Record<string, unknown>;
+
+const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
+/** Seconds. What the core's own Cache-Control lets anyone do; the first where it names none. */
+const DOCUMENT_AGE = { fresh: 60, ifError: 86_400 };
+/** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times. */
+const TOO_MANY_RETRIES = 5;
+const retryDelay = (attempt: number) => 10 + 250 * attempt;
+
+export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo): CoreClient {
+  const { apiKey, networkInterceptor } = config;
+  const { hosts, send, close } = connect(config.connectionURI);
+  let nextHost = 0;
+  let version: Promise<string> | undefined;
+
+  /** One exchange with the first host that answers, beginning with the next in turn. */
+  async function exchange(
+    method: string,
+    path: string,
+    extra: { params?: Record<string, string>; headers?: Record<string, string>; body?: object | undefined },
+    userContext: UserContext,
+  ): Promise<BoundedResponse> {
+    const first = nextHost++ % hosts.length;
+    let lastError: unknown;
+    for (let i = 0; i < hosts.length; i++) {
+      const host = hosts[(first + i) % hosts.length]!;
+      const headers: Record<string, string> = { rid: "jwt", ...extra.headers };
+      if (apiKey !== undefined) headers["api-key"] = apiKey;
+      if (extra.body !== undefined) headers["content-type"] = "application/json; charset=utf-8";
+      let request: CoreRequest = { url: host + path, method, headers };
+      if (extra.params !== undefined) request.params = extra.params;
+      if (extra.body !== undefined) request.body = extra.body;
+      if (networkInterceptor !== undefined) request = networkInterceptor(request, userContext);
+      try {
+        return await sendPatiently(send, request);
+      } catch (error) {
+        lastError = error;
+      }
+    }
+    throw new CountersignError(
+      "core_unreachable",
+      `No host of the core could be reached for ${method} ${path}: ${messageOf(lastError)}`,
+      { cause: lastError },
+    );
+  }
+
+  /** The newest version that both sides speak; asked once, and again only if that failed. */
+  function negotiateVersion(): Promise<string> {
+    version ??= askVersion().catch((error: unknown) => {
+      version = undefined;
+      throw error;
+    });
+    return version;
+  }
+
+  async function askVersion(): Promise<string> {
+    const params: Record<string, string> = { apiDomain: appInfo.apiDomain };
+    if (appInfo.websiteDomain !== undefined) params["websiteDomain"] = appInfo.websiteDomain;
+    const answer = readAnswer("GET", PATHS.apiVersion, await exchange("GET", PATHS.apiVersion, { params }, {}));
+    const offered = Array.isArray(answer["versions"]) ? (answer["versions"] as unknown[]) : [];
+    const common = DRIVER_VERSIONS.filter((one) => offered.includes(one)).sort(compareVersions);
+    const newest = common.at(-1);
+    if (newest === undefined) {
+      throw new CountersignError(
+        "core_refused",
+        "The core and this SDK have no version of the driver interface in common",
+      );
+    }
+    return newest;
+  }
+
+  const getDocument: CoreClient["getDocument"] = (path, userContext) => exchange("GET", path, {}, userContext);
+  const kept = new Map<string, { response: BoundedResponse; at: number }>();
+
+  async function getKeptDocument(path: string, userContext: UserContext): Promise<BoundedResponse> {
+    const last = kept.get(path);
+    const age = last === undefined ? Infinity : (systemClock.monotonic() - last.at) / 1000;
+    if (last !== undefined && age < (maxAgeOf(last.response.headers) ?? DOCUMENT_AGE.fresh)) return last.response;
+    const fallBack = age < DOCUMENT_AGE.ifError ? last?.response : undefined;
+    try {
+      const response = await getDocument(path, userContext);
+      if (response.status === 200 && config.disableCoreCallCache !== true) {
+        kept.set(path, { response, at: systemClock.monotonic() });
+      }
+      return response.status >= 500 ? (fallBack ?? response) : response;
+    } catch (error) {
+      if (fallBack !== undefined) return fallBack;
+      throw error;
+    }
+  }
+
+  return {
+    name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
+    async call(method, path, body, userContext) {
+      const headers = { "cdi-version": await negotiateVersion() };
+      return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext));
+    },
+    getDocument,
+    getKeptDocument,
+    close,
+  };
+}
+
+interface Connection {
+  readonly hosts: readonly string[];
+  readonly send: Fetch;
+  close(): Promise<void>;
+}
+
+function connect(connectionURI: unknown): Connection {
+  if (typeof connectionURI !== "string" || connectionURI.trim() === "") {
+    throw new CountersignError(
+      "invalid_option",
+      "connectionURI: a URL such as http://localhost:3567, or file:./directory, was expected",
+    );
+  }
+  if (/^file:/i.test(connectionURI)) return connectEmbeddedCore(connectionURI);
+  const hosts = connectionURI
+    .split(";")
+    .filter((host) => host.trim() !== "")
+    .map(normaliseHost);
+  for (const host of hosts) warnOfPlainHttp(host);
+  return { hosts, send: fetch, close: async () => {} };
+}
+
+const warned = new Set<string>();
+
+/** Clusters run on http, so it is allowed where it follows from the configuration; once per host, people should know. */
+export function warnOfPlainHttp(address: string): void {
+  const url = new URL(address);
+  if (url.protocol !== "http:" || isLoopback(url) || warned.has(url.host)) return;
+  warned.add(url.host);
+  process.emitWarning(
+    `${url.origin} is reached over plain http: whoever sits in between can replace its keys and read tokens`,
+    {
+      code: "COUNTERSIGN_PLAIN_HTTP",
+    },
+  );
+}
+
+async function sendPatiently(send: Fetch, request: CoreRequest): Promise<BoundedResponse> {
+  const url = new URL(request.url);
+  for (const [name, value] of Object.entries(request.params ?? {})) {
+    if (value !== undefined) url.searchParams.set(name, String(value));
+  }
+  const init: RequestInit = { method: request.method, headers: request.headers };
+  if (request.body !== undefined) init.body = JSON.stringify(request.body);
+  for (let attempt = 0; ; attempt++) {
+    const response = await boundedFetch(send, url.href, init, BOUNDS);
+    if (response.status !== 429 || attempt === TOO_MANY_RETRIES) return response;
+    await new Promise((resolve) => setTimeout(resolve, retryDelay(attempt)));
+  }
+}
+
+function readAnswer(method: string, path: string, response: BoundedResponse): JsonObject {
+  if (response.status !== 200) throw refusedByCore(method, path, response);
+  const parsed = parseStrictJson(response.text, LIMITS.jsonDepth);
+  if (!parsed.ok) {
+    throw new CountersignError(
+      "core_refused",
+      `The core answered ${method} ${path} with something that is not a JSON object`,
+      {
+        status: 200,
+      },
+    );
+  }
+  return parsed.value;
+}
+
+export function refusedByCore(method: string, path: string, { status, text }: BoundedResponse): CountersignError {
+  const message = `The core answered ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}`;
+  return new CountersignError("core_refused", message, { status });
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message;
+}

@@ -1,0 +1,124 @@
+import { normaliseAppInfo, type AppInfo, type NormalisedAppInfo } from "./app-info.ts";
+import { systemClock } from "./clock.ts";
+import {
+  createCoreClient,
+  warnOfPlainHttp,
+  type CoreClient,
+  type CoreConfig,
+  type UserContext,
+} from "./core-client.ts";
+import type { VerifierEvent } from "./events.ts";
+import { createFront, type Front } from "./front.ts";
+import type { KeySetSource } from "./key-set.ts";
+import { PATHS } from "./protocol/api.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import {
+  createRecipe,
+  type CreateJWTResult,
+  type JWKSResult,
+  type JwtRecipe,
+  type JwtRecipeInstance,
+} from "./recipe/jwt-implementation.ts";
+import { buildVerifier, keySetAt, placesOf, type Verifier } from "./verifier.ts";
+import type { VerifierOptions } from "./verifier-options.ts";
+
+/** What `init` and `createCountersign` take. */
+export interface CountersignConfig {
+  appInfo: AppInfo;
+  /** How to reach the core. A service that only verifies needs none. */
+  core?: CoreConfig;
+  /** The same under the name that existing services use. Both given: an error. */
+  supertokens?: CoreConfig;
+  recipeList?: readonly JwtRecipe[];
+  /** Prints what verifiers see (refusals, key sets) on stderr, one JSON line each. Default false. */
+  debug?: boolean;
+  /** Accepted and without effect, as are the next two: existing services pass them. */
+  framework?: string;
+  isInServerlessEnv?: boolean;
+  telemetry?: boolean;
+}
+
+/** One service's view of its core. `init` makes the default one. */
+export interface Countersign {
+  readonly appInfo: NormalisedAppInfo;
+  /** Undefined where `recipeList` does not name the recipe. */
+  readonly jwt: JwtRecipeInstance | undefined;
+  /** The front interface: what `middleware()` of each framework serves. */
+  readonly front: Front;
+  /** As `createJWT` of the recipe. */
+  createJWT(
+    payload?: object,
+    validitySeconds?: number,
+    useStaticSigningKey?: boolean,
+    userContext?: UserContext,
+  ): Promise<CreateJWTResult>;
+  /** As `getJWKS` of the recipe. */
+  getJWKS(userContext?: UserContext): Promise<JWKSResult>;
+  /**
+   * A verifier that knows what this instance knows: the core's key set where it has a core,
+   * else the one at `{apiDomain}{apiBasePath}/jwt/jwks.json`. Options go before that.
+   */
+  createVerifier(options?: VerifierOptions): Verifier;
+  /** Stops its verifiers' background work, and its core where that is embedded. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes an instance without touching the default one.
+ *
+ * @throws CountersignError `invalid_option`
+ */
+export function createCountersign(config: CountersignConfig): Countersign {
+  if (typeof config !== "object" || config === null)
+    throw new CountersignError("invalid_option", "init: an object was expected");
+  if (config.core !== undefined && config.supertokens !== undefined) {
+    throw new CountersignError(
+      "invalid_option",
+      "core and supertokens are two names of the same option: give one of them",
+    );
+  }
+  const appInfo = normaliseAppInfo(config.appInfo);
+  const coreConfig = config.core ?? config.supertokens;
+  const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo);
+  const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
+  const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
+  const verifiers = new Set<Verifier>();
+
+  return Object.freeze<Countersign>({
+    appInfo,
+    jwt: listed === undefined ? undefined : recipe,
+    front: createFront(appInfo, recipe, core),
+    createJWT: async (payload, validitySeconds, useStaticSigningKey, userContext = {}) =>
+      recipe.functions.createJWT({ payload, validitySeconds, useStaticSigningKey, userContext }),
+    getJWKS: async (userContext = {}) => recipe.functions.getJWKS({ userContext }),
+    createVerifier(options = {}) {
+      const reporting =
+        config.debug === true && options.onEvent === undefined ? { ...options, onEvent: printEvent } : options;
+      const verifier = buildVerifier(reporting, knownKeySet(appInfo, core), systemClock);
+      verifiers.add(verifier);
+      return verifier;
+    },
+    async close() {
+      for (const verifier of verifiers) verifier.close();
+      verifiers.clear();
+      await core?.close();
+    },
+  });
+}
+
+function knownKeySet(appInfo: NormalisedAppInfo, core: CoreClient | undefined): KeySetSource {
+  if (core !== undefined) {
+    return {
+      name: core.name,
+      places: async () => [PATHS.jwksAll, PATHS.jwks],
+      get: (path) => core.getDocument(path, {}),
+    };
+  }
+  const jwksUri = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt/jwks.json`;
+  warnOfPlainHttp(jwksUri);
+  return keySetAt(jwksUri, async () => placesOf(jwksUri));
+}
+
+function printEvent(event: VerifierEvent): void {
+  process.stderr.write(`${JSON.stringify({ countersign: event })}\n`);
+}

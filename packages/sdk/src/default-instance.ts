@@ -1,0 +1,13 @@
+import type { Countersign } from "./countersign.ts";
+
+/** On `globalThis`, so that the ESM and the CommonJS build of this package share one instance. */
+const KEY = Symbol.for("countersign.default-instance");
+const holder = globalThis as { [KEY]?: Countersign };
+
+export function defaultInstance(): Countersign | undefined {
+  return holder[KEY];
+}
+
+export function setDefaultInstance(instance: Countersign): void {
+  holder[KEY] = instance;
+}

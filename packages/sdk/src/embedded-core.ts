@@ -1,0 +1,65 @@
+import { fileURLToPath } from "node:url";
+import type { Fetch } from "./bounded-fetch.ts";
+import { CountersignError } from "./protocol/errors.ts";
+
+/** Where requests to an embedded core go: a name nobody can own (RFC 6761), so that a mistake never leaves the process. */
+export const EMBEDDED_ORIGIN = "http://countersign-core.invalid";
+
+/** The part of `countersign-core` this package uses. Loaded at run time: the SDK depends on nothing. */
+interface CorePackage {
+  embedCore(options: { dataDir: string }): Promise<EmbeddedCore>;
+}
+
+interface EmbeddedCore {
+  fetch: Fetch;
+  close(): Promise<void>;
+}
+
+/**
+ * A core inside this process, started by the first request and spoken to through its HTTP
+ * interface without a socket. Other processes may share its directory.
+ */
+export function connectEmbeddedCore(connectionURI: string): {
+  hosts: readonly string[];
+  send: Fetch;
+  close(): Promise<void>;
+} {
+  const dataDir = directoryOf(connectionURI);
+  let core: Promise<EmbeddedCore> | undefined;
+  const start = () => {
+    core ??= loadCore().then((loaded) => loaded.embedCore({ dataDir }));
+    core.catch(() => (core = undefined)); // what hindered it may pass
+    return core;
+  };
+  return {
+    hosts: [EMBEDDED_ORIGIN],
+    send: async (request) => (await start()).fetch(request),
+    close: async () => {
+      const running = core;
+      core = undefined;
+      await running?.then((one) => one.close());
+    },
+  };
+}
+
+/** `file:./relative`, `file:/absolute` and `file:///absolute`. */
+function directoryOf(connectionURI: string): string {
+  const path = connectionURI.startsWith("file://") ? fileURLToPath(connectionURI) : connectionURI.slice("file:".length);
+  if (path === "")
+    throw new CountersignError("invalid_option", "connectionURI: file: needs a directory, such as file:./countersign");
+  return path;
+}
+
+async function loadCore(): Promise<CorePackage> {
+  const name = "countersign-core";
+  try {
+    return (await import(name)) as CorePackage;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new CountersignError(
+      "core_not_installed",
+      "A connectionURI that begins with file: runs the core inside this process: install it with 'npm install countersign-core'",
+      { cause: error },
+    );
+  }
+}

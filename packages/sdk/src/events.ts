@@ -1,0 +1,35 @@
+import type { Reason } from "./protocol/decision.ts";
+import type { SkippedJwk } from "./protocol/jwk.ts";
+
+/** What a verifier tells its service about. Never holds a token. */
+export type VerifierEvent =
+  | {
+      type: "refused";
+      reason: Reason;
+      /** What the token said of itself; not proven, and at most 256 characters each. */
+      kid?: string;
+      jti?: string;
+      sub?: string;
+    }
+  | { type: "keys_refreshed"; source: string; keys: number; skipped: readonly SkippedJwk[] }
+  | {
+      type: "keys_refresh_failed";
+      source: string;
+      problem: string;
+      /** Seconds since the set in use was fetched; undefined where there is none. */
+      ageSeconds: number | undefined;
+    };
+
+export type OnVerifierEvent = (event: VerifierEvent) => void;
+
+/** A listener's own failure never changes a decision. */
+export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
+  if (listener === undefined) return () => {};
+  return (event) => {
+    try {
+      listener(event);
+    } catch (error) {
+      process.emitWarning(`onEvent failed: ${String(error)}`, { code: "COUNTERSIGN_ON_EVENT" });
+    }
+  };
+}

@@ -1,0 +1,66 @@
+import type { Countersign } from "./countersign.ts";
+import { defaultInstance } from "./default-instance.ts";
+import { challengeFor, type Caller, type Refusal } from "./protocol/decision.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { createVerifier, type Verifier } from "./verifier.ts";
+import { resolveVerifierOptions, type VerifierOptions } from "./verifier-options.ts";
+
+/** Options of `verifyMicroservice`: a verifier's, and where they come from. */
+export interface GuardOptions extends VerifierOptions {
+  /** The instance whose knowledge fills what the options leave out. Default: the one `init` made. */
+  countersign?: Countersign;
+}
+
+export type GuardOutcome = { allowed: true; caller: Caller } | { allowed: false; answer: RefusalAnswer };
+
+/** A refusal on the wire: tells little (RFC 6750 section 3.1). */
+export interface RefusalAnswer {
+  readonly status: Refusal["status"];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Decides about a request by its Authorization fields; every framework's guard is this one. */
+export type Guard = (authorization: readonly string[]) => Promise<GuardOutcome>;
+
+/** @throws CountersignError `invalid_option`, at once; `not_initialised`, at the first request that finds nothing initialised */
+export function createGuard({ countersign, ...options }: GuardOptions = {}): Guard {
+  resolveVerifierOptions(options); // a mistake is found when the route is made, not when it is called
+  let verifier: Verifier | undefined;
+  return async (authorization) => {
+    // At the first request, because routes are often defined before `init` is called.
+    verifier ??= makeVerifier(options, countersign);
+    const decision = await verifier.verifyAuthorization(authorization);
+    return decision.allowed
+      ? { allowed: true, caller: decision.caller }
+      : { allowed: false, answer: answerTo(decision) };
+  };
+}
+
+function makeVerifier(options: VerifierOptions, countersign: Countersign | undefined): Verifier {
+  const instance = countersign ?? defaultInstance();
+  if (instance !== undefined) return instance.createVerifier(options);
+  if (options.jwksUri !== undefined || options.issuer !== undefined) return createVerifier(options);
+  throw new CountersignError(
+    "not_initialised",
+    "verifyMicroservice needs keys: call init with appInfo or a core, or give it jwksUri",
+  );
+}
+
+const MESSAGES = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  503: "Service Unavailable",
+} as const satisfies Record<Refusal["status"], string>;
+
+function answerTo({ reason, status }: Refusal): RefusalAnswer {
+  const headers: Record<string, string> = {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+  };
+  const challenge = challengeFor(reason);
+  if (challenge !== undefined) headers["www-authenticate"] = challenge;
+  if (status === 503) headers["retry-after"] = "1";
+  return { status, headers, body: JSON.stringify({ message: MESSAGES[status] }) };
+}

@@ -1,0 +1,34 @@
+// The public API. Every name added here is a promise.
+import { createCountersign, type Countersign, type CountersignConfig } from "./countersign.ts";
+import { defaultInstance, setDefaultInstance } from "./default-instance.ts";
+import { createVerifier } from "./verifier.ts";
+
+/**
+ * Makes the default instance, which the recipe functions and the framework middleware use. Calling it
+ * again does nothing.
+ *
+ * @throws CountersignError `invalid_option`
+ * @example
+ * countersign.init({
+ *   appInfo: { appName: "orders", apiDomain: "http://localhost:4001" },
+ *   core: { connectionURI: "http://localhost:3567", apiKey: process.env.CORE_API_KEY },
+ *   recipeList: [jwt.init()],
+ * });
+ */
+export function init(config: CountersignConfig): void {
+  if (defaultInstance() === undefined) setDefaultInstance(createCountersign(config));
+}
+
+export { createCountersign, createVerifier };
+export type { Countersign, CountersignConfig };
+export type { AppInfo, NormalisedAppInfo } from "./app-info.ts";
+export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client.ts";
+export type { VerifierEvent } from "./events.ts";
+export type { Front, FrontAnswer, FrontCall } from "./front.ts";
+export type { Caller, Decision, Reason, Refusal } from "./protocol/decision.ts";
+export { meaningOf } from "./protocol/decision.ts";
+export { CountersignError, type ErrorCode } from "./protocol/errors.ts";
+export type { Verifier } from "./verifier.ts";
+export type { TokenRules, TrustedIssuer, VerifierOptions } from "./verifier-options.ts";
+
+export default { init, createCountersign, createVerifier };

@@ -1,0 +1,70 @@
+/** The driver interface: what a service's SDK and a core say to each other. */
+
+/** Every version a core of ours speaks, oldest first. */
+export const DRIVER_VERSIONS: readonly string[] = Object.freeze([
+  ...versions("2", 7, 21),
+  ...versions("3", 0, 1),
+  ...versions("4", 0, 0),
+  ...versions("5", 0, 6),
+]);
+
+function versions(major: string, from: number, to: number): string[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => `${major}.${from + i}`);
+}
+
+export const DEFAULT_CORE_PORT = 3567;
+
+export const PATHS = Object.freeze({
+  hello: "/hello",
+  apiVersion: "/apiversion",
+  jwt: "/recipe/jwt",
+  jwtJwks: "/recipe/jwt/jwks",
+  /** RSA keys only: existing clients break on a member without `n` and `e`. */
+  jwks: "/.well-known/jwks.json",
+  /** Every algorithm. */
+  jwksAll: "/.well-known/jwks-all.json",
+  revocations: "/.well-known/revocations",
+  createApp: "/recipe/multitenancy/app/v2",
+  listApps: "/recipe/multitenancy/app/list/v2",
+  removeApp: "/recipe/multitenancy/app/remove",
+});
+
+/** Body of `POST /recipe/jwt`. */
+export interface CreateJwtRequest {
+  payload: object;
+  algorithm: string;
+  /** Becomes `iss`. */
+  jwksDomain: string;
+  /** Seconds. */
+  validity: number;
+  useStaticSigningKey?: boolean;
+}
+
+export type CreateJwtResponse =
+  | {
+      status: "OK";
+      jwt: string;
+      /** Seconds since the epoch: the token's real `exp`, where it is earlier than what was asked for. */
+      expiresAt?: number;
+    }
+  | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
+
+/** A published key (RFC 7517): all members are strings, as existing clients need them. */
+export interface PublishedJwk {
+  kty: string;
+  kid: string;
+  alg: string;
+  use: "sig";
+  n?: string;
+  e?: string;
+  crv?: string;
+  x?: string;
+  y?: string;
+}
+
+/** Compares two driver versions: negative when `a` is the older one. */
+export function compareVersions(a: string, b: string): number {
+  const [majorA = 0, minorA = 0] = a.split(".").map(Number);
+  const [majorB = 0, minorB = 0] = b.split(".").map(Number);
+  return majorA - majorB || minorA - minorB;
+}

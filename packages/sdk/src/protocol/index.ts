@@ -1,0 +1,27 @@
+// What the core and tools share with the SDK. Every name added here becomes public API.
+export { ALGORITHMS, algorithmNamed, type Algorithm } from "./algorithms.ts";
+export { decodeBase64url, decodeUtf8 } from "./base64url.ts";
+export { readBearerToken, type BearerToken } from "./bearer.ts";
+export { mistypedClaim, refusalOfClaims, type ClaimRules, type ExactValue } from "./claims.ts";
+export { challengeFor, meaningOf, type Caller, type Decision, type Reason, type Refusal } from "./decision.ts";
+export {
+  compareVersions,
+  DEFAULT_CORE_PORT,
+  DRIVER_VERSIONS,
+  PATHS,
+  type CreateJwtRequest,
+  type CreateJwtResponse,
+  type PublishedJwk,
+} from "./api.ts";
+export { CountersignError, type ErrorCode } from "./errors.ts";
+export {
+  parseKeySet,
+  readJwk,
+  type KeySetDocument,
+  type PublicJwk,
+  type SkippedJwk,
+  type VerificationKey,
+} from "./jwk.ts";
+export { decodeJwt, isKid, type DecodedJwt, type DecodeResult, type JwtHeader } from "./jwt.ts";
+export { LIMITS } from "./limits.ts";
+export { parseStrictJson, problemOfJson, type JsonObject, type JsonProblem, type StrictJson } from "./strict-json.ts";

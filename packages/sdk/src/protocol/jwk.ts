@@ -1,0 +1,133 @@
+import { algorithmNamed, type Algorithm } from "./algorithms.ts";
+import { decodeBase64url } from "./base64url.ts";
+import { isKid } from "./jwt.ts";
+import { LIMITS } from "./limits.ts";
+import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+
+/** The public part of a key, and nothing else of the JWK it came from (RFC 7517). */
+export type PublicJwk =
+  | { kty: "RSA"; n: string; e: string }
+  | { kty: "EC"; crv: "P-256"; x: string; y: string }
+  | { kty: "OKP"; crv: "Ed25519"; x: string };
+
+/** A key a verifier may use. The key decides the algorithm; a token's header must say the same. */
+export interface VerificationKey {
+  readonly kid: string;
+  readonly algorithm: Algorithm;
+  readonly jwk: PublicJwk;
+}
+
+/** A member of a key set that is not used, and why. */
+export interface SkippedJwk {
+  /** Undefined where the member has no usable one. */
+  readonly kid: string | undefined;
+  readonly problem: string;
+}
+
+export type KeySetDocument =
+  { ok: true; keys: readonly VerificationKey[]; skipped: readonly SkippedJwk[] } | { ok: false; problem: string };
+
+const MAX_KEY_SET_DEPTH = 8;
+
+/**
+ * Reads a key set document (RFC 7517 section 5). A bad member is skipped and reported; the rest is
+ * used. A document that is no key set at all is refused whole.
+ */
+export function parseKeySet(text: string): KeySetDocument {
+  const parsed = parseStrictJson(text, MAX_KEY_SET_DEPTH);
+  if (!parsed.ok) return { ok: false, problem: `not a JSON object (${parsed.problem})` };
+  const members = parsed.value["keys"];
+  if (!Array.isArray(members)) return { ok: false, problem: "no array 'keys'" };
+  if (members.length > LIMITS.jwksKeys) return { ok: false, problem: `more than ${LIMITS.jwksKeys} keys` };
+
+  const keys = new Map<string, VerificationKey>();
+  const ambiguous = new Set<string>();
+  const skipped: SkippedJwk[] = [];
+  for (const member of members as unknown[]) {
+    const read = readJwk(member);
+    if (!read.ok) {
+      skipped.push({ kid: read.kid, problem: read.problem });
+      continue;
+    }
+    const known = keys.get(read.key.kid);
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(read.key)) ambiguous.add(read.key.kid);
+    keys.set(read.key.kid, read.key);
+  }
+  // Which of two keys a kid means cannot be known, so it means neither.
+  for (const kid of ambiguous) {
+    keys.delete(kid);
+    skipped.push({ kid, problem: "two different keys have this kid" });
+  }
+  return { ok: true, keys: [...keys.values()], skipped };
+}
+
+type ReadJwk = { ok: true; key: VerificationKey } | { ok: false; kid: string | undefined; problem: string };
+
+/** Reads one public JWK by our rules: a kid, a key of ours, strong enough, meant for signatures, no private part. */
+export function readJwk(member: unknown): ReadJwk {
+  if (typeof member !== "object" || member === null || Array.isArray(member)) return bad(undefined, "not an object");
+  const jwk = member as JsonObject;
+  const kid = jwk["kid"];
+  if (typeof kid !== "string" || !isKid(kid)) return bad(undefined, "no usable kid");
+  if (["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].some((name) => Object.hasOwn(jwk, name))) {
+    return bad(kid, "it carries private or symmetric key material");
+  }
+  if (jwk["use"] !== undefined && jwk["use"] !== "sig") return bad(kid, "use is not 'sig'");
+  const operations = jwk["key_ops"];
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes("verify"))) {
+    return bad(kid, "key_ops does not allow 'verify'");
+  }
+  const material = readMaterial(jwk);
+  if (typeof material === "string") return bad(kid, material);
+  const { algorithm } = material;
+  if (jwk["alg"] !== undefined && algorithmNamed(jwk["alg"]) !== algorithm) {
+    return bad(kid, "alg does not fit the key or is not accepted");
+  }
+  return { ok: true, key: Object.freeze({ kid, algorithm, jwk: Object.freeze(material.jwk) }) };
+}
+
+function bad(kid: string | undefined, problem: string): ReadJwk {
+  return { ok: false, kid, problem };
+}
+
+function readMaterial(jwk: JsonObject): { algorithm: Algorithm; jwk: PublicJwk } | string {
+  switch (jwk["kty"]) {
+    case "RSA":
+      return readRsa(jwk["n"], jwk["e"]);
+    case "EC":
+      return readP256(jwk["crv"], jwk["x"], jwk["y"]);
+    case "OKP":
+      return readEd25519(jwk["crv"], jwk["x"]);
+    default:
+      return "kty is not RSA, EC or OKP";
+  }
+}
+
+const RSA_MIN_BITS = 2048; // RFC 7518 section 3.3
+const RSA_MAX_BITS = 8192; // beyond that one verification costs milliseconds
+
+function readRsa(n: unknown, e: unknown): { algorithm: "RS256"; jwk: PublicJwk } | string {
+  const modulus = typeof n === "string" ? decodeBase64url(n) : undefined;
+  if (modulus === undefined || modulus.length === 0 || modulus[0] === 0) return "n is not a canonical number";
+  const bits = modulus.length * 8 - Math.clz32(modulus[0]!) + 24;
+  if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS) return `an RSA modulus has ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
+  // Any other exponent has no use and some forge: with e = 1 every message signs itself.
+  if (e !== "AQAB") return "e is not 65537";
+  return { algorithm: "RS256", jwk: { kty: "RSA", n: n as string, e } };
+}
+
+function readP256(crv: unknown, x: unknown, y: unknown): { algorithm: "ES256"; jwk: PublicJwk } | string {
+  if (crv !== "P-256") return "crv is not P-256";
+  if (!isBytes(x, 32) || !isBytes(y, 32)) return "x and y are not 32 bytes each";
+  return { algorithm: "ES256", jwk: { kty: "EC", crv, x, y } };
+}
+
+function readEd25519(crv: unknown, x: unknown): { algorithm: "Ed25519"; jwk: PublicJwk } | string {
+  if (crv !== "Ed25519") return "crv is not Ed25519";
+  if (!isBytes(x, 32)) return "x is not 32 bytes";
+  return { algorithm: "Ed25519", jwk: { kty: "OKP", crv, x } };
+}
+
+function isBytes(value: unknown, length: number): value is string {
+  return typeof value === "string" && decodeBase64url(value)?.length === length;
+}

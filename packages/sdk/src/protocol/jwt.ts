@@ -1,0 +1,79 @@
+import { algorithmNamed, type Algorithm } from "./algorithms.ts";
+import { decodeBase64url, decodeUtf8 } from "./base64url.ts";
+import type { Reason } from "./decision.ts";
+import { LIMITS } from "./limits.ts";
+import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+
+/** The protected header of a token we accept (RFC 7515 section 4.1). Whatever else it held is kept, and means nothing. */
+export interface JwtHeader extends JsonObject {
+  alg: string;
+  kid: string;
+  typ?: string;
+}
+
+/** A token taken apart, nothing about it proven yet. */
+export interface DecodedJwt {
+  readonly header: JwtHeader;
+  readonly algorithm: Algorithm;
+  readonly claims: JsonObject;
+  /** What was signed: the first two parts as they were sent (RFC 7515 section 5.2). */
+  readonly signingInput: string;
+  readonly signature: Uint8Array;
+}
+
+export type DecodeResult = { ok: true; jwt: DecodedJwt } | { ok: false; reason: Reason };
+
+const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
+const TYPES: ReadonlySet<unknown> = new Set([undefined, "JWT", "at+jwt"]);
+
+/**
+ * Takes a compact JWS apart, strictly: three parts of canonical base64url, JSON without duplicate
+ * names, one of our algorithms, a `kid`, and no header parameter that changes how a token is read.
+ * Never throws, whatever is passed in.
+ */
+export function decodeJwt(token: unknown): DecodeResult {
+  if (typeof token !== "string") return refuse("token_malformed");
+  if (token.length > LIMITS.tokenLength) return refuse("token_too_large");
+  const first = token.indexOf(".");
+  const second = token.indexOf(".", first + 1);
+  if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
+
+  const headerBytes = decodeBase64url(token.slice(0, first));
+  if (headerBytes === undefined) return refuse("token_malformed");
+  if (headerBytes.length > LIMITS.headerBytes) return refuse("token_too_large");
+  const header = decodeObject(headerBytes);
+  if (header === undefined) return refuse("token_malformed");
+  const algorithm = algorithmNamed(header["alg"]);
+  if (algorithm === undefined) return refuse("algorithm_not_allowed");
+  // We understand no extension, so any `crit` must fail (RFC 7515 section 4.1.11); `b64` changes what is signed (RFC 7797).
+  if (Object.hasOwn(header, "crit") || Object.hasOwn(header, "b64")) return refuse("header_not_allowed");
+  if (!TYPES.has(header["typ"])) return refuse("typ_not_allowed");
+  const kid = header["kid"];
+  if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
+
+  const claimBytes = decodeBase64url(token.slice(first + 1, second));
+  const claims = claimBytes && decodeObject(claimBytes);
+  if (claims === undefined) return refuse("token_malformed");
+  const signature = decodeBase64url(token.slice(second + 1));
+  if (signature === undefined || signature.length === 0) return refuse("token_malformed");
+  return {
+    ok: true,
+    jwt: { header: header as JwtHeader, algorithm, claims, signingInput: token.slice(0, second), signature },
+  };
+}
+
+/** Whether a verifier takes this key id: 1 to 256 printable ASCII characters, used for map look-ups only. */
+export function isKid(kid: string): boolean {
+  return kid.length <= LIMITS.kidLength && PRINTABLE_ASCII.test(kid);
+}
+
+function decodeObject(bytes: Uint8Array): JsonObject | undefined {
+  const text = decodeUtf8(bytes);
+  if (text === undefined) return undefined;
+  const parsed = parseStrictJson(text, LIMITS.jsonDepth);
+  return parsed.ok ? parsed.value : undefined;
+}
+
+function refuse(reason: Reason): DecodeResult {
+  return { ok: false, reason };
+}

@@ -1,0 +1,26 @@
+/**
+ * The bounds of everything that is read from a stranger, in one table. The core refuses to mint what
+ * lies beyond them, so that no token of ours is ever refused for its size by a verifier of ours.
+ */
+export const LIMITS = Object.freeze({
+  /** Characters (ASCII, so bytes) of a compact token. */
+  tokenLength: 8192,
+  /** Bytes of a decoded token header. */
+  headerBytes: 1024,
+  /** Levels of nesting of a token's header or payload; `{}` has one. */
+  jsonDepth: 16,
+  /** Bytes of a key set document. */
+  jwksBytes: 262_144,
+  /** Members of a key set. */
+  jwksKeys: 64,
+  /** Bytes of a request body at the core. */
+  requestBodyBytes: 65_536,
+  /** Characters of a `kid`, printable ASCII. */
+  kidLength: 256,
+  /** Seconds: the largest NumericDate, 9999-12-31T23:59:59Z. */
+  numericDate: 253_402_300_799,
+  /** Seconds: the longest validity that can be asked for, 100 years of 365 days. */
+  validity: 3_153_600_000,
+  /** Seconds: the largest clock tolerance a verifier accepts. */
+  clockTolerance: 300,
+});

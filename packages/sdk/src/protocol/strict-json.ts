@@ -1,0 +1,103 @@
+export type JsonObject = { [name: string]: unknown };
+
+/** Why a text was refused: not JSON, too deep, a name twice, a name that poisons prototypes, or text that is not Unicode. */
+export type JsonProblem = "syntax" | "depth" | "duplicate-name" | "forbidden-name" | "lone-surrogate" | "not-an-object";
+
+export type StrictJson = { ok: true; value: JsonObject } | { ok: false; problem: JsonProblem };
+
+/** Names that reach a prototype when somebody copies the object carelessly. */
+const FORBIDDEN: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+
+const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, a well-formed pair is one code point and does not match
+
+/**
+ * Parses a JSON object and refuses what parsers disagree about (RFC 7515 section 4, RFC 8259 section 4):
+ * duplicate names, names that reach a prototype, lone surrogates, nesting deeper than `maxDepth`.
+ *
+ * Duplicates are found by counting: `JSON.parse` keeps one member per name, however the name is
+ * escaped, so a text with more members than its value has said some name twice.
+ */
+export function parseStrictJson(text: string, maxDepth: number): StrictJson {
+  const scanned = scan(text);
+  if (scanned.depth > maxDepth) return refuse("depth");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refuse("syntax");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse("not-an-object");
+  const tally: Tally = { members: 0, problem: undefined };
+  inspect(value, tally);
+  if (tally.problem !== undefined) return refuse(tally.problem);
+  if (tally.members !== scanned.members) return refuse("duplicate-name");
+  return { ok: true, value: value as JsonObject };
+}
+
+/** Checks a value that is about to be written as JSON by the rules a reader will apply. */
+export function problemOfJson(value: JsonObject, maxDepth: number): JsonProblem | undefined {
+  const read = parseStrictJson(JSON.stringify(value), maxDepth);
+  return read.ok ? undefined : read.problem;
+}
+
+/** Freezes a value made by `JSON.parse`, to its leaves, so that nobody can change what another one reads. */
+export function freezeJson<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const item of Object.values(value)) freezeJson(item);
+  return Object.freeze(value);
+}
+
+function refuse(problem: JsonProblem): StrictJson {
+  return { ok: false, problem };
+}
+
+/** Depth and number of members of a text. Right for every text that is JSON; what is not JSON, the parser refuses. */
+function scan(text: string): { depth: number; members: number } {
+  let depth = 0;
+  let deepest = 0;
+  let members = 0;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // a string: to its closing quote
+        for (i++; i < text.length; i++) {
+          const code = text.charCodeAt(i);
+          if (code === 0x22) break;
+          if (code === 0x5c) i++;
+        }
+        break;
+      case 0x7b: // {
+      case 0x5b: // [
+        if (++depth > deepest) deepest = depth;
+        break;
+      case 0x7d:
+      case 0x5d:
+        depth--;
+        break;
+      case 0x3a: // :
+        members++;
+        break;
+    }
+  }
+  return { depth: deepest, members };
+}
+
+interface Tally {
+  members: number;
+  problem: JsonProblem | undefined;
+}
+
+/** Recursion is bounded: the depth was checked before the text was parsed. */
+function inspect(value: unknown, tally: Tally): void {
+  if (typeof value === "string") {
+    if (LONE_SURROGATE.test(value)) tally.problem = "lone-surrogate";
+  } else if (Array.isArray(value)) {
+    for (const item of value) inspect(item, tally);
+  } else if (typeof value === "object" && value !== null) {
+    for (const name of Object.keys(value)) {
+      tally.members++;
+      if (FORBIDDEN.has(name)) tally.problem = "forbidden-name";
+      if (LONE_SURROGATE.test(name)) tally.problem = "lone-surrogate";
+      inspect((value as JsonObject)[name], tally);
+    }
+  }
+}

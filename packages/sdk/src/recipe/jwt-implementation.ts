@@ -1,0 +1,159 @@
+import { maxAgeOf } from "../bounded-fetch.ts";
+import { refusedByCore, type CoreClient, type UserContext } from "../core-client.ts";
+import type { NormalisedAppInfo } from "../app-info.ts";
+import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
+import { CountersignError } from "../protocol/errors.ts";
+import { LIMITS } from "../protocol/limits.ts";
+
+export type CreateJWTResult = { status: "OK"; jwt: string } | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
+
+/** A public key, as key sets publish it (RFC 7517). */
+export type JsonWebKey = { kty: string; kid: string; alg: string; use: string; [member: string]: string };
+
+export interface JWKSResult {
+  keys: JsonWebKey[];
+  /** Seconds; becomes the `max-age` of the front interface. Absent: no Cache-Control is sent. */
+  validityInSeconds?: number;
+}
+
+/** What `override.functions` may replace. Each takes one object; what it returns stands alone. */
+export interface RecipeFunctions {
+  createJWT(input: {
+    payload?: object | undefined;
+    validitySeconds?: number | undefined;
+    useStaticSigningKey?: boolean | undefined;
+    userContext: UserContext;
+  }): Promise<CreateJWTResult>;
+  getJWKS(input: { userContext: UserContext }): Promise<JWKSResult>;
+}
+
+/** The request of a front interface, as overrides see it. */
+export interface FrontRequest {
+  readonly original: unknown;
+  getMethod(): string;
+  getOriginalURL(): string;
+  getHeaderValue(name: string): string | undefined;
+  getKeyValueFromQuery(name: string): string | undefined;
+}
+
+/** The answer of a front interface while overrides can still change it. */
+export interface FrontResponse {
+  readonly original: unknown;
+  setHeader(name: string, value: string): void;
+  removeHeader(name: string): void;
+}
+
+export interface APIOptions {
+  req: FrontRequest;
+  res: FrontResponse;
+  config: Readonly<JwtRecipeConfig>;
+  recipeImplementation: RecipeFunctions;
+  recipeId: "jwt";
+}
+
+/** What `override.apis` may replace; undefined removes the route. */
+export interface RecipeApis {
+  getJWKSGET:
+    | undefined
+    | ((input: {
+        options: APIOptions;
+        userContext: UserContext;
+      }) => Promise<{ keys: JsonWebKey[] } | { status: "GENERAL_ERROR"; message: string }>);
+}
+
+export interface JwtRecipeConfig {
+  /** Seconds a token lives where `createJWT` is not told. Default 3153600000, a hundred years. */
+  jwtValiditySeconds?: number;
+  override?: {
+    functions?: (original: RecipeFunctions) => RecipeFunctions;
+    apis?: (original: RecipeApis) => RecipeApis;
+  };
+}
+
+/** An entry of `recipeList`. */
+export interface JwtRecipe {
+  readonly recipeId: "jwt";
+  readonly config: Readonly<JwtRecipeConfig>;
+}
+
+/** The recipe of an instance: its functions and APIs, overrides applied. */
+export interface JwtRecipeInstance {
+  readonly config: Readonly<JwtRecipeConfig>;
+  readonly functions: RecipeFunctions;
+  readonly apis: RecipeApis;
+}
+
+/** Builds the recipe of one instance. `core` is undefined where no connectionURI was given. */
+export function createRecipe(
+  config: Readonly<JwtRecipeConfig>,
+  appInfo: NormalisedAppInfo,
+  core: CoreClient | undefined,
+): JwtRecipeInstance {
+  const original: RecipeFunctions = {
+    createJWT: async (input) => requestJwt(input, config, appInfo, connected(core)),
+    getJWKS: async ({ userContext }) => readJwks(connected(core), userContext),
+  };
+  const functions = config.override?.functions?.(original) ?? original;
+  const originalApis: RecipeApis = { getJWKSGET };
+  const apis = config.override?.apis?.(originalApis) ?? originalApis;
+  return Object.freeze({ config, functions, apis });
+}
+
+function connected(core: CoreClient | undefined): CoreClient {
+  if (core === undefined) {
+    throw new CountersignError("invalid_option", "No core is configured: give init a core.connectionURI");
+  }
+  return core;
+}
+
+async function requestJwt(
+  input: Parameters<RecipeFunctions["createJWT"]>[0],
+  config: Readonly<JwtRecipeConfig>,
+  appInfo: NormalisedAppInfo,
+  core: CoreClient,
+): Promise<CreateJWTResult> {
+  const payload = input.payload ?? {};
+  if (typeof payload !== "object" || Array.isArray(payload)) {
+    throw new CountersignError("invalid_argument", "createJWT: payload must be an object");
+  }
+  const validity = input.validitySeconds ?? config.jwtValiditySeconds ?? LIMITS.validity;
+  checkValidity("createJWT: validitySeconds", validity, "invalid_argument");
+  const request: CreateJwtRequest = {
+    payload,
+    algorithm: "RS256",
+    jwksDomain: appInfo.apiDomain,
+    validity,
+    useStaticSigningKey: input.useStaticSigningKey !== false,
+  };
+  const answer = await core.call("POST", PATHS.jwt, request, input.userContext);
+  if (answer["status"] === "UNSUPPORTED_ALGORITHM_ERROR") return { status: "UNSUPPORTED_ALGORITHM_ERROR" };
+  const { jwt } = answer;
+  if (answer["status"] !== "OK" || typeof jwt !== "string") {
+    throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
+  }
+  return { status: "OK", jwt };
+}
+
+/** @throws CountersignError with the given code */
+export function checkValidity(name: string, validity: unknown, code: "invalid_option" | "invalid_argument"): void {
+  if (Number.isInteger(validity) && (validity as number) > 0 && (validity as number) <= LIMITS.validity) return;
+  throw new CountersignError(code, `${name}: whole seconds from 1 to ${LIMITS.validity} (100 years) were expected`);
+}
+
+const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
+
+async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWKSResult> {
+  const response = await core.getKeptDocument(PATHS.jwks, userContext);
+  if (response.status !== 200) throw refusedByCore("GET", PATHS.jwks, response);
+  const { keys } = JSON.parse(response.text) as { keys: JsonWebKey[] };
+  return { keys, validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
+}
+
+/** The original `getJWKSGET`: what `getJWKS` says, and a Cache-Control that follows it. */
+const getJWKSGET: NonNullable<RecipeApis["getJWKSGET"]> = async ({ options, userContext }) => {
+  const { keys, validityInSeconds } = await options.recipeImplementation.getJWKS({ userContext });
+  if (validityInSeconds !== undefined) {
+    options.res.setHeader("Cache-Control", `max-age=${validityInSeconds}, must-revalidate`);
+  }
+  return { keys };
+};

@@ -1,0 +1,157 @@
+import { isLoopback } from "./app-info.ts";
+import type { OnVerifierEvent } from "./events.ts";
+import { ALGORITHMS, algorithmNamed, type Algorithm } from "./protocol/algorithms.ts";
+import type { ClaimRules, ExactValue } from "./protocol/claims.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { LIMITS } from "./protocol/limits.ts";
+
+/** What a token must be to pass. Every option can also be set per issuer. */
+export interface TokenRules {
+  /**
+   * Names of this service, one of which `aud` must hold. Left out: a token that has an `aud` is
+   * refused, as it is meant for somebody else. `null`: not checked, which lets tokens made for other services in.
+   */
+  audience?: string | readonly string[] | null;
+  /** Default `["RS256", "ES256", "Ed25519"]`; `"EdDSA"` is the older name of the last. */
+  algorithms?: readonly (Algorithm | "EdDSA")[];
+  /** Claims and the exact value each must have. Default `{ source: "microservice" }`, which keeps tokens of end users out. */
+  requiredClaims?: Readonly<Record<string, ExactValue>>;
+  /** Seconds of difference between clocks that is forgiven. Default 30, at most 300; 0 is allowed. */
+  clockTolerance?: number;
+  /** Seconds that `exp - iat` may be at most. Default: any. */
+  maxTokenLifetime?: number;
+  /** Allows key sets over plain http off loopback. Default false. */
+  allowHttp?: boolean;
+}
+
+/** One issuer whose tokens pass. */
+export interface TrustedIssuer extends TokenRules {
+  /** The exact `iss` of its tokens. */
+  issuer: string;
+  /** URL of its key set. Default: found through the issuer's discovery document. */
+  jwksUri?: string;
+}
+
+/** Options of `createVerifier`. */
+export interface VerifierOptions extends TokenRules {
+  /** URL of the key set, or several issuers, each with its own. Default: found through the discovery document of `issuer`. */
+  jwksUri?: string | readonly TrustedIssuer[];
+  /** The exact `iss` tokens must have. Default: not checked. */
+  issuer?: string;
+  /** Told of every refusal and of the key set's state. Default: nobody. */
+  onEvent?: OnVerifierEvent;
+}
+
+/** The options of one issuer, checked and resolved. */
+export interface Trust {
+  readonly rules: ClaimRules;
+  readonly algorithms: ReadonlySet<Algorithm>;
+  /** Undefined: by discovery from the issuer, or by what the instance knows. */
+  readonly jwksUri: string | undefined;
+  readonly allowHttp: boolean;
+}
+
+const RULE_NAMES = ["audience", "algorithms", "requiredClaims", "clockTolerance", "maxTokenLifetime", "allowHttp"];
+const ISSUER_NAMES = new Set([...RULE_NAMES, "issuer", "jwksUri"]);
+const VERIFIER_NAMES = new Set([...ISSUER_NAMES, "onEvent"]);
+
+/**
+ * Checks a verifier's options, all at its creation: what cannot work is never found out by a request.
+ *
+ * @throws CountersignError `invalid_option`, naming the option and what was expected
+ */
+export function resolveVerifierOptions(options: VerifierOptions): readonly Trust[] {
+  checkNames(options, VERIFIER_NAMES, "");
+  if (options.onEvent !== undefined) expect(typeof options.onEvent === "function", "onEvent", "a function");
+  if (!Array.isArray(options.jwksUri)) return [resolveTrust(options as TrustedIssuer, "")];
+
+  const issuers = options.jwksUri as readonly TrustedIssuer[];
+  expect(issuers.length > 0, "jwksUri", "at least one issuer");
+  expect(options.issuer === undefined, "issuer", "no value beside several issuers: each names its own");
+  const { jwksUri: _, onEvent: __, ...shared } = options;
+  const trusts = issuers.map((issuer, i) => {
+    const at = `jwksUri[${i}].`;
+    checkNames(issuer, ISSUER_NAMES, at);
+    expect(issuer.issuer !== undefined, `${at}issuer`, "the iss of its tokens");
+    return resolveTrust({ ...shared, ...issuer }, at);
+  });
+  expect(new Set(trusts.map((trust) => trust.rules.issuer)).size === trusts.length, "jwksUri", "each issuer once");
+  return trusts;
+}
+
+function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
+  const { issuer, jwksUri, audience, requiredClaims = { source: "microservice" }, algorithms = ALGORITHMS } = options;
+  const { clockTolerance = 30, maxTokenLifetime, allowHttp = false } = options;
+  if (issuer !== undefined) expect(isText(issuer), `${at}issuer`, "a string that is not empty");
+  expect(typeof allowHttp === "boolean", `${at}allowHttp`, "true or false");
+  if (jwksUri !== undefined) checkKeyUrl(jwksUri, allowHttp, `${at}jwksUri`);
+  else if (at !== "" && issuer !== undefined) checkKeyUrl(issuer, allowHttp, `${at}issuer`);
+
+  const audiences = audience === undefined ? [] : typeof audience === "string" ? [audience] : audience;
+  if (audiences !== null) {
+    expect(Array.isArray(audiences) && audiences.every(isText), `${at}audience`, "a string, several strings, or null");
+    expect(audience === undefined || audiences.length > 0, `${at}audience`, "at least one name");
+  }
+
+  expect(Array.isArray(algorithms) && algorithms.length > 0, `${at}algorithms`, `some of ${ALGORITHMS.join(", ")}`);
+  const accepted = algorithms.map((name) => algorithmNamed(name));
+  expect(!accepted.includes(undefined), `${at}algorithms`, `only ${ALGORITHMS.join(", ")}`);
+
+  expect(isPlainObject(requiredClaims), `${at}requiredClaims`, "an object of claims and their exact values");
+  for (const [name, value] of Object.entries(requiredClaims)) {
+    const exact = ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
+    expect(exact, `${at}requiredClaims.${name}`, "a string, a finite number or a boolean");
+  }
+
+  expect(
+    Number.isFinite(clockTolerance) && clockTolerance >= 0 && clockTolerance <= LIMITS.clockTolerance,
+    `${at}clockTolerance`,
+    `seconds from 0 to ${LIMITS.clockTolerance}`,
+  );
+  if (maxTokenLifetime !== undefined) {
+    expect(Number.isFinite(maxTokenLifetime) && maxTokenLifetime > 0, `${at}maxTokenLifetime`, "seconds above 0");
+  }
+  return Object.freeze({
+    rules: Object.freeze({
+      issuer,
+      audience: audiences === null ? null : Object.freeze([...audiences]),
+      requiredClaims: new Map(Object.entries(requiredClaims)),
+      clockTolerance,
+      maxTokenLifetime,
+    }),
+    algorithms: new Set(accepted as Algorithm[]),
+    jwksUri,
+    allowHttp,
+  });
+}
+
+/** Keys decide whom we trust, so they come over https, or from this machine, unless somebody says otherwise out loud. */
+export function checkKeyUrl(text: string, allowHttp: boolean, option: string): void {
+  expect(typeof text === "string" && URL.canParse(text), option, "an absolute URL");
+  const url = new URL(text);
+  expect(url.protocol === "https:" || url.protocol === "http:", option, "an https URL");
+  expect(url.username === "" && url.password === "", option, "a URL without a user name");
+  expect(
+    url.protocol === "https:" || isLoopback(url) || allowHttp,
+    option,
+    "https: plain http is for this machine only, or with allowHttp: true",
+  );
+}
+
+function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
+  expect(isPlainObject(options), at === "" ? "options" : at.slice(0, -1), "an object");
+  for (const name of Object.keys(options))
+    expect(known.has(name), at + name, `no such option; there are ${[...known].join(", ")}`);
+}
+
+function isPlainObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof RegExp);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function expect(holds: boolean, option: string, expected: string): asserts holds {
+  if (!holds) throw new CountersignError("invalid_option", `${option}: expected ${expected}`);
+}
