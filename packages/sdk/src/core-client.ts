@@ -166,6 +166,7 @@ function connect(connectionURI: unknown): Connection {
     .split(";")
     .filter((host) => host.trim() !== "")
     .map(normaliseHost);
+  if (hosts.length === 0) throw new CountersignError("invalid_option", "connectionURI: at least one host was expected");
   for (const host of hosts) warnOfPlainHttp(host);
   return { hosts, send: fetch, close: async () => {} };
 }

@@ -25,11 +25,16 @@ export type OnVerifierEvent = (event: VerifierEvent) => void;
 /** A listener's own failure never changes a decision. */
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   if (listener === undefined) return () => {};
+  const warn = (error: unknown) => {
+    const text = error instanceof Error ? error.message : typeof error;
+    process.emitWarning(`onEvent failed: ${text}`, { code: "COUNTERSIGN_ON_EVENT" });
+  };
   return (event) => {
     try {
-      listener(event);
+      const result: unknown = listener(event);
+      if (result instanceof Promise) result.catch(warn); // an async listener is a listener too
     } catch (error) {
-      process.emitWarning(`onEvent failed: ${String(error)}`, { code: "COUNTERSIGN_ON_EVENT" });
+      warn(error);
     }
   };
 }

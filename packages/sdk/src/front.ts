@@ -45,7 +45,7 @@ export function createFront(
     const { config, functions } = recipe;
     const options = { req: request, res, config, recipeImplementation: functions, recipeId: "jwt" as const };
     const result = await getJWKSGET({ options, userContext: {} });
-    if ("status" in result) return answer(200, { status: result.status, message: result.message }, headers);
+    if (!("keys" in result)) return answer(200, { status: result.status, message: result.message }, headers);
     return answer(200, { keys: result.keys }, headers.set("access-control-allow-origin", "*"));
   }
 

@@ -49,6 +49,8 @@ export interface Trust {
   /** Undefined: by discovery from the issuer, or by what the instance knows. */
   readonly jwksUri: string | undefined;
   readonly allowHttp: boolean;
+  /** One of a list of issuers: without a jwksUri it is found by discovery. */
+  readonly listed: boolean;
 }
 
 const RULE_NAMES = ["audience", "algorithms", "requiredClaims", "clockTolerance", "maxTokenLifetime", "allowHttp"];
@@ -122,6 +124,7 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
     algorithms: new Set(accepted as Algorithm[]),
     jwksUri,
     allowHttp,
+    listed: at !== "",
   });
 }
 
@@ -145,7 +148,8 @@ function checkNames(options: object, known: ReadonlySet<string>, at: string): vo
 }
 
 function isPlainObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof RegExp);
+  // A Map of required claims has no entries of its own and would ask for nothing; of any realm.
+  return Object.prototype.toString.call(value) === "[object Object]";
 }
 
 function isText(value: unknown): value is string {

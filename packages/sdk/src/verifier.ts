@@ -40,8 +40,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
 /** @param known the key set to use where the options name none: what an instance knows from `init` */
 export function buildVerifier(options: VerifierOptions, known: KeySetSource | undefined, clock: Clock): Verifier {
+  const trusts = resolveVerifierOptions(options);
   const emit = emitTo(options.onEvent);
-  const trusted = resolveVerifierOptions(options).map((trust) => ({
+  const trusted = trusts.map((trust) => ({
     ...trust,
     keySet: new KeySet(sourceOf(trust, known), clock, emit),
   }));
@@ -104,10 +105,12 @@ function refusedEvent(reason: Reason, jwt: DecodedJwt | undefined): VerifierEven
 
 const FETCH_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
 
-function sourceOf({ jwksUri, allowHttp, rules }: Trust, known: KeySetSource | undefined): KeySetSource {
+function sourceOf({ jwksUri, allowHttp, rules, listed }: Trust, known: KeySetSource | undefined): KeySetSource {
   if (jwksUri !== undefined) return keySetAt(jwksUri, async () => placesOf(jwksUri));
   const { issuer } = rules;
-  if (issuer !== undefined && known === undefined) {
+  // What the instance knows are the keys of its own core, and none of a listed issuer's.
+  if (issuer !== undefined && (listed || known === undefined)) {
+    checkKeyUrl(issuer, allowHttp, "issuer");
     return keySetAt(issuer, async () => placesOf(await discoverKeySet(issuer, allowHttp)));
   }
   if (known === undefined) {

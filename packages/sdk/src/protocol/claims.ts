@@ -27,7 +27,9 @@ export interface ClaimRules {
 export function mistypedClaim(claims: JsonObject): string | undefined {
   for (const name of ["iss", "sub", "jti"]) {
     const value = own(claims, name);
-    if (value !== undefined && typeof value !== "string") return name;
+    if (value === undefined) continue;
+    // To half of the programs that read it, a name ends at its first NUL.
+    if (typeof value !== "string" || value.includes("\0")) return name;
   }
   const aud = own(claims, "aud");
   if (aud !== undefined && typeof aud !== "string" && !isArrayOfStrings(aud)) return "aud";

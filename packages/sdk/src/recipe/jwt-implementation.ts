@@ -4,6 +4,7 @@ import type { NormalisedAppInfo } from "../app-info.ts";
 import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { parseStrictJson } from "../protocol/strict-json.ts";
 
 export type CreateJWTResult = { status: "OK"; jwt: string } | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
 
@@ -145,8 +146,10 @@ const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
 async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWKSResult> {
   const response = await core.getKeptDocument(PATHS.jwks, userContext);
   if (response.status !== 200) throw refusedByCore("GET", PATHS.jwks, response);
-  const { keys } = JSON.parse(response.text) as { keys: JsonWebKey[] };
-  return { keys, validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
+  const document = parseStrictJson(response.text, LIMITS.jsonDepth);
+  const keys = document.ok ? document.value["keys"] : undefined;
+  if (!Array.isArray(keys)) throw new CountersignError("core_refused", "The core's answer is no key set", { status: 200 });
+  return { keys: keys as JsonWebKey[], validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
 }
 
 /** The original `getJWKSGET`: what `getJWKS` says, and a Cache-Control that follows it. */

@@ -1,0 +1,59 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import type { KeyVault, SealContext } from "../ports/key-vault.ts";
+
+const CIPHER = "aes-256-gcm";
+const VERSION = 1;
+const KEY_BYTES = 32;
+const NONCE_BYTES = 12; // what GCM is made for (NIST SP 800-38D section 5.2.1.1)
+const TAG_BYTES = 16;
+const BOX_OVERHEAD = NONCE_BYTES + TAG_BYTES;
+
+/**
+ * Envelopes of AES-256-GCM: a data key of its own for each row, sealed under the master key. Both are
+ * bound to app and kid, so that rows cannot be swapped by whoever can write to the database.
+ *
+ * Layout: version (1 byte) | sealed data key (60 bytes) | sealed private key, each box being nonce | tag | ciphertext.
+ */
+export function createEnvelopeVault(masterKey: Uint8Array): KeyVault {
+  if (masterKey.length !== KEY_BYTES) throw new RangeError(`a master key has ${KEY_BYTES} bytes`);
+  return Object.freeze<KeyVault>({
+    masterKeyId: masterKeyIdOf(masterKey),
+    async seal(plaintext, context) {
+      const dataKey = randomBytes(KEY_BYTES);
+      const data = associatedData(context);
+      return Buffer.concat([Buffer.of(VERSION), sealBox(masterKey, dataKey, data), sealBox(dataKey, plaintext, data)]);
+    },
+    async open(sealed, context) {
+      const wrapped = 1 + KEY_BYTES + BOX_OVERHEAD;
+      if (sealed[0] !== VERSION || sealed.length < wrapped + BOX_OVERHEAD)
+        throw new Error("not an envelope of this vault");
+      const data = associatedData(context);
+      const dataKey = openBox(masterKey, sealed.subarray(1, wrapped), data);
+      return openBox(dataKey, sealed.subarray(wrapped), data);
+    },
+  });
+}
+
+/** A name for a master key that tells nothing about it. */
+export function masterKeyIdOf(masterKey: Uint8Array): string {
+  return createHash("sha256").update("countersign master key id\0").update(masterKey).digest("hex").slice(0, 16);
+}
+
+/** Neither an app id nor a kid of ours can hold NUL, so no two contexts share their bytes. */
+function associatedData({ appId, kid }: SealContext): Buffer {
+  return Buffer.from(`countersign\0${appId}\0${kid}`);
+}
+
+function sealBox(key: Uint8Array, plaintext: Uint8Array, data: Uint8Array): Buffer {
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, key, nonce).setAAD(data);
+  const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), ciphertext]);
+}
+
+function openBox(key: Uint8Array, box: Uint8Array, data: Uint8Array): Buffer {
+  const nonce = box.subarray(0, NONCE_BYTES);
+  const tag = box.subarray(NONCE_BYTES, BOX_OVERHEAD);
+  const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES }).setAAD(data).setAuthTag(tag);
+  return Buffer.concat([decipher.update(box.subarray(BOX_OVERHEAD)), decipher.final()]);
+}

@@ -1,0 +1,29 @@
+/** The tables as both engines have them. Dates are milliseconds since the epoch by the store's clock. */
+export interface Schema {
+  /** One row. */
+  core_state: {
+    id: 1;
+    epoch: number;
+    generation: number;
+  };
+  apps: {
+    app_id: string;
+    created_at: number;
+  };
+  signing_keys: {
+    app_id: string;
+    kid: string;
+    kind: "static" | "dynamic";
+    algorithm: string;
+    sequence: number;
+    created_at: number;
+    signs_from: number;
+    signs_until: number | null;
+    verifies_until: number | null;
+    revoked_at: number | null;
+    public_jwk: string;
+    /** base64url, so that both engines have the same type for it. */
+    sealed_private_key: string;
+    master_key_id: string;
+  };
+}

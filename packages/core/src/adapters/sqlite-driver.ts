@@ -1,0 +1,158 @@
+// A Kysely driver for SQLite that waits for locks without blocking the event loop.
+import {
+  CompiledQuery,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type Kysely,
+  type QueryResult,
+} from "kysely";
+import { StoreUnavailable } from "../ports/store.ts";
+
+/** The part of `node:sqlite` that is used; `@photostructure/sqlite` has the same. */
+export interface SqliteDatabase {
+  exec(sql: string): void;
+  prepare(sql: string): SqliteStatement;
+  close(): void;
+}
+
+interface SqliteStatement {
+  all(...parameters: unknown[]): unknown[];
+  run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint };
+  columns(): unknown[];
+}
+
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+/** The sum of what one statement waits for a lock. Milliseconds. */
+const LOCK_PATIENCE = 5_000;
+const LOCK_PAUSE = { first: 2, most: 50 };
+
+/**
+ * Runs a step again while another process holds the lock. SQLite's own busy timeout would do so too,
+ * but it sleeps on the event loop's thread and freezes the process meanwhile.
+ *
+ * @throws StoreUnavailable when the lock is not had in 5 s, or the disk does not take it
+ */
+export async function patiently<T>(step: () => T): Promise<T> {
+  const deadline = performance.now() + LOCK_PATIENCE;
+  for (let pause = LOCK_PAUSE.first; ; pause = Math.min(pause * 2, LOCK_PAUSE.most)) {
+    try {
+      return step();
+    } catch (error) {
+      const code = primaryCodeOf(error);
+      const locked = code === SQLITE_BUSY || code === SQLITE_LOCKED;
+      if (!locked)
+        throw UNAVAILABLE.has(code)
+          ? new StoreUnavailable(`the database: ${messageOf(error)}`, { cause: error })
+          : error;
+      if (performance.now() >= deadline) {
+        throw new StoreUnavailable(`the database was locked for ${LOCK_PATIENCE / 1000} s`, { cause: error });
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+    }
+  }
+}
+
+/** READONLY, IOERR, FULL, CANTOPEN: the disk's affair, and it may pass. */
+const UNAVAILABLE: ReadonlySet<number | undefined> = new Set([8, 10, 13, 14]);
+
+function primaryCodeOf(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** How transactions of a connection begin: a writer takes the lock at once, a reader only looks at one moment. */
+export type Begin = "begin immediate" | "begin deferred";
+
+export function createSqliteDialect(database: SqliteDatabase, begin: Begin): Dialect {
+  return {
+    createDriver: () => new SqliteDriver(database, begin),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+    createAdapter: () => new ImmediateSqliteAdapter(),
+    createIntrospector: (db: Kysely<never>) => new SqliteIntrospector(db),
+  };
+}
+
+/** A migration runs in one transaction of the writer, which begins with the lock: that is its lock. */
+class ImmediateSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+class SqliteDriver implements Driver {
+  readonly #database: SqliteDatabase;
+  readonly #connection: SqliteConnection;
+  readonly #begin: Begin;
+  /** Ends when the last one who asked has given the connection back: there is only one. */
+  #queue: Promise<void> = Promise.resolve();
+  #release: () => void = () => {};
+
+  constructor(database: SqliteDatabase, begin: Begin) {
+    this.#database = database;
+    this.#begin = begin;
+    this.#connection = new SqliteConnection(database);
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    const before = this.#queue;
+    let release!: () => void;
+    this.#queue = new Promise<void>((resolve) => (release = resolve));
+    await before;
+    this.#release = release;
+    return this.#connection;
+  }
+
+  async releaseConnection(): Promise<void> {
+    this.#release();
+  }
+
+  async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw(this.#begin));
+  }
+
+  async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw("commit"));
+  }
+
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw("rollback"));
+  }
+
+  async destroy(): Promise<void> {
+    await this.#queue;
+    this.#database.close();
+  }
+}
+
+class SqliteConnection implements DatabaseConnection {
+  readonly #database: SqliteDatabase;
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    return patiently(() => {
+      const statement = this.#database.prepare(sql);
+      if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
+      const { changes, lastInsertRowid } = statement.run(...parameters);
+      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+    });
+  }
+
+  // eslint-disable-next-line require-yield -- Kysely's interface wants a generator
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error("nothing here is large enough to stream");
+  }
+}

@@ -1,0 +1,138 @@
+import { existsSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Kysely } from "kysely";
+import { reasonOf, StartupError } from "../startup-error.ts";
+import type { Store } from "../ports/store.ts";
+import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+import type { Schema } from "./sql/schema.ts";
+import { createSqliteDialect, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
+
+const FILE_NAME = "countersign.db";
+/** Older ones can corrupt a database in WAL mode when two processes write and checkpoint at once. */
+const OLDEST_SQLITE = "3.51.3";
+
+/** The constructor both drivers share. */
+interface SqliteDriverModule {
+  DatabaseSync: new (path: string, options?: { readOnly?: boolean }) => SqliteDatabase;
+}
+
+export interface SqliteOptions {
+  /** Created where it is missing. */
+  readonly dataDir: string;
+  /** The store's clock, milliseconds since the epoch: this machine's, unless a test brings its own. */
+  readonly now?: () => number;
+}
+
+/**
+ * Opens the embedded store, its schema up to date.
+ *
+ * @throws StartupError for a directory or file that cannot be used; the file is left as it was
+ */
+export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions): Promise<Store> {
+  const { DatabaseSync } = await loadDriver();
+  await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw new StartupError(
+      `cannot create the data directory ${dataDir}: ${reasonOf(error)}; choose another one with --data-dir`,
+      { cause: error },
+    );
+  });
+  const path = join(dataDir, FILE_NAME);
+  await checkFile(DatabaseSync, path);
+
+  const connections: SqliteDatabase[] = [];
+  try {
+    const connect = async (begin: Begin) => {
+      const connection = new DatabaseSync(path);
+      connections.push(connection);
+      await prepareConnection(connection);
+      return new Kysely<Schema>({ dialect: createSqliteDialect(connection, begin) });
+    };
+    const writer = await connect("begin immediate");
+    const reader = await connect("begin deferred");
+    const engine: SqlEngine = {
+      reader,
+      writer,
+      now: async () => now(),
+      close: async () => {
+        await reader.destroy();
+        await writer.destroy(); // the last to close writes the log back into the file
+      },
+    };
+    await migrate(engine);
+    return createSqlStore(engine);
+  } catch (error) {
+    for (const connection of connections) connection.close();
+    if (error instanceof StartupError) throw error;
+    throw new StartupError(`cannot use the database ${path}: ${reasonOf(error)}; ${ADVICE}`, { cause: error });
+  }
+}
+
+const ADVICE = "check the directory's owner and free space, or choose another one with --data-dir";
+
+/** Reads the file through before anything is written to it: a damaged one stays as it is, for whoever repairs it. */
+async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path: string): Promise<void> {
+  if (!existsSync(path) || statSync(path).size === 0) return;
+  let finding: unknown;
+  try {
+    const database = new DatabaseSync(path, { readOnly: true });
+    try {
+      finding = await patiently(() => Object.values(database.prepare("pragma quick_check(1)").all()[0] as object)[0]);
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    finding = reasonOf(error);
+  }
+  if (finding !== "ok") {
+    throw new StartupError(
+      `the database ${path} is damaged (${String(finding)}): restore it from a backup, or move it away to start with new keys, ` +
+        "which ends every token issued so far",
+    );
+  }
+}
+
+/** Every commit is on disk before it is answered: a token must never outlive the only copy of its key. */
+async function prepareConnection(connection: SqliteDatabase): Promise<void> {
+  for (const pragma of ["busy_timeout = 0", "journal_mode = wal", "synchronous = full", "foreign_keys = on"]) {
+    await patiently(() => connection.exec(`pragma ${pragma}`));
+  }
+}
+
+async function loadDriver(): Promise<SqliteDriverModule> {
+  const found: string[] = [];
+  for (const name of ["node:sqlite", "@photostructure/sqlite"]) {
+    let driver: SqliteDriverModule;
+    try {
+      driver = (await import(name)) as SqliteDriverModule;
+    } catch {
+      continue;
+    }
+    const version = sqliteVersionOf(driver);
+    if (isAtLeast(version, OLDEST_SQLITE)) return driver;
+    found.push(`${name} has SQLite ${version}`);
+  }
+  throw new StartupError(
+    `the embedded store needs SQLite ${OLDEST_SQLITE} or newer (${found.join(", ") || "no driver found"}): ` +
+      "install the package @photostructure/sqlite, or run a Node that bundles a newer one",
+  );
+}
+
+function sqliteVersionOf({ DatabaseSync }: SqliteDriverModule): string {
+  const database = new DatabaseSync(":memory:");
+  try {
+    return (database.prepare("select sqlite_version() as version").all()[0] as { version: string }).version;
+  } finally {
+    database.close();
+  }
+}
+
+function isAtLeast(version: string, oldest: string): boolean {
+  const have = version.split(".").map(Number);
+  const need = oldest.split(".").map(Number);
+  for (let i = 0; i < need.length; i++) {
+    const difference = (have[i] ?? 0) - need[i]!;
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}

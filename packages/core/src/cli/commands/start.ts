@@ -1,0 +1,79 @@
+import { Command } from "commander";
+import { startCore, StartupError, type CoreOptions } from "../../index.ts";
+import { createLogger } from "../logger.ts";
+
+interface StartFlags {
+  port?: string;
+  host?: string;
+  dataDir?: string;
+  apiKey?: string[];
+  adminKey?: string[];
+}
+
+export function startCommand(): Command {
+  return new Command("start")
+    .description("Start a core that listens, on an embedded store.")
+    .option("--port <number>", "port to listen on; 0 picks a free one (COUNTERSIGN_PORT; default 3567)")
+    .option("--host <address>", "address to listen on (COUNTERSIGN_HOST; default 127.0.0.1)")
+    .option("--data-dir <directory>", "where keys are kept (COUNTERSIGN_DATA_DIR; default ./.countersign)")
+    .option(
+      "--api-key <key>",
+      "key that services must send; repeatable (COUNTERSIGN_API_KEYS, comma separated)",
+      collect,
+    )
+    .option(
+      "--admin-key <key>",
+      "key for administration; repeatable (COUNTERSIGN_ADMIN_KEYS, comma separated)",
+      collect,
+    )
+    .addHelpText(
+      "after",
+      `
+Flags win over the environment. Also read: COUNTERSIGN_MASTER_KEY, 32 bytes as base64url, under which private
+keys are sealed; without it a file made beside the database is used.
+
+Examples:
+  countersign start
+  countersign start --port 8080 --data-dir /var/lib/countersign --api-key "$CORE_API_KEY"`,
+    )
+    .action(start);
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
+async function start({ port, host, dataDir, apiKey, adminKey }: StartFlags): Promise<void> {
+  const options: CoreOptions = {
+    ...(port === undefined ? {} : { port }),
+    ...(host === undefined ? {} : { host }),
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...(apiKey === undefined ? {} : { apiKeys: apiKey }),
+    ...(adminKey === undefined ? {} : { adminKeys: adminKey }),
+  };
+  const log = createLogger();
+  const core = await startCore(options, { log }).catch(giveUp);
+  process.stdout.write(`countersign core listening on ${core.url}\n`);
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1); // asked twice: somebody is in a hurry
+    stopping = true;
+    log.info({ signal }, "finishing requests in flight");
+    core.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, "could not close in order");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+function giveUp(error: unknown): never {
+  if (!(error instanceof StartupError)) throw error;
+  for (const line of error.message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,126 @@
+import { isIP } from "node:net";
+import { DEFAULT_CORE_PORT } from "countersign/protocol";
+import { z } from "zod";
+import { parseMasterKey } from "./adapters/master-key.ts";
+import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "./domain/rotation.ts";
+import { StartupError } from "./startup-error.ts";
+
+/** A core's settings, checked and frozen. */
+export interface CoreConfig {
+  /** 0: any free one. */
+  readonly port: number;
+  readonly host: string;
+  readonly dataDir: string;
+  readonly apiKeys: readonly string[];
+  readonly adminKeys: readonly string[];
+  /** 32 bytes; undefined: the file beside the database. */
+  readonly masterKey: Uint8Array | undefined;
+  readonly rotation: RotationPolicy;
+  /** Milliseconds that issuing goes on from memory while the store is away. */
+  readonly maxRingAge: number;
+}
+
+/** What a caller sets; the rest comes from the environment, then from the defaults. */
+export interface CoreOptions {
+  /** Default 3567; 0: any free one. `COUNTERSIGN_PORT` */
+  port?: number | string;
+  /** Address to listen on. Default 127.0.0.1. `COUNTERSIGN_HOST` */
+  host?: string;
+  /** Directory of the embedded store, made where it is missing. Default `./.countersign`. `COUNTERSIGN_DATA_DIR` */
+  dataDir?: string;
+  /** Keys of the driver interface: 20 or more characters of `A-Z a-z 0-9 = _ -`. `COUNTERSIGN_API_KEYS`, comma separated */
+  apiKeys?: readonly string[];
+  /** Keys of administration, of the same kind. `COUNTERSIGN_ADMIN_KEYS`, comma separated */
+  adminKeys?: readonly string[];
+  /** When keys change; see RotationPolicy. Milliseconds. */
+  rotation?: Partial<RotationPolicy>;
+  /** Milliseconds that issuing goes on while the store is away. Default one hour. */
+  maxRingAge?: number;
+}
+
+const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;
+const KEY_RULE = "20 or more characters of A-Z a-z 0-9 = _ - were expected";
+
+// Every message names what a person can set, and is written for the person who sets it.
+const settings = z.object({
+  port: z.coerce
+    .string()
+    .regex(/^\d{1,5}$/, "port: a number from 0 to 65535 was expected")
+    .transform(Number)
+    .refine((port) => port <= 65_535, "port: a number from 0 to 65535 was expected"),
+  host: z.string().min(1, "host: an address to listen on was expected"),
+  dataDir: z.string().min(1, "data-dir: a directory was expected"),
+  apiKeys: z.array(z.string().regex(KEY_PATTERN, `api-key: ${KEY_RULE}`)),
+  adminKeys: z.array(z.string().regex(KEY_PATTERN, `admin-key: ${KEY_RULE}`)),
+  masterKey: z
+    .string()
+    .transform(parseMasterKey)
+    .refine((key) => key !== undefined, "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters)")
+    .optional(),
+  maxRingAge: z.number().positive("maxRingAge: milliseconds above 0 were expected"),
+});
+
+/**
+ * Resolves options, environment and defaults, in this order.
+ *
+ * @throws StartupError that lists every mistake at once; never the value of a key
+ */
+export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv): CoreConfig {
+  const rotation = Object.freeze({ ...DEFAULT_ROTATION, ...options.rotation });
+  const parsed = settings.safeParse({
+    port: options.port ?? setIn(environment, "COUNTERSIGN_PORT") ?? DEFAULT_CORE_PORT,
+    host: options.host ?? setIn(environment, "COUNTERSIGN_HOST") ?? "127.0.0.1",
+    dataDir: options.dataDir ?? setIn(environment, "COUNTERSIGN_DATA_DIR") ?? "./.countersign",
+    apiKeys: options.apiKeys ?? listIn(environment, "COUNTERSIGN_API_KEYS"),
+    adminKeys: options.adminKeys ?? listIn(environment, "COUNTERSIGN_ADMIN_KEYS"),
+    masterKey: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
+    maxRingAge: options.maxRingAge ?? 3_600_000,
+  });
+  const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
+  mistakes.push(...problemsOfRotationPolicy(rotation).map((problem) => `rotation: ${problem}`));
+  if (parsed.success) mistakes.push(...problemsOfKeys(parsed.data));
+  if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
+  return Object.freeze({ ...parsed.data, masterKey: parsed.data.masterKey, rotation });
+}
+
+function problemsOfKeys({
+  host,
+  apiKeys,
+  adminKeys,
+}: {
+  host: string;
+  apiKeys: string[];
+  adminKeys: string[];
+}): string[] {
+  const problems: string[] = [];
+  if (apiKeys.length === 0 && !isLoopbackHost(host)) {
+    problems.push(
+      `host: ${host} can be reached from other machines, and no API key is configured: ` +
+        "set --api-key (or COUNTERSIGN_API_KEYS), or listen on 127.0.0.1",
+    );
+  }
+  if (apiKeys.some((key) => adminKeys.includes(key))) {
+    problems.push("admin-key: one key is both an API key and an admin key: every service could administer");
+  }
+  return problems;
+}
+
+/** Whether only this machine reaches an address, or a host name of a request means this machine. */
+export function isLoopbackHost(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+  if (isIP(name) === 4) return name.startsWith("127.");
+  return name === "::1" || name === "localhost";
+}
+
+/** A variable that is set to nothing is not set. */
+function setIn(environment: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = environment[name]?.trim();
+  return value === "" ? undefined : value;
+}
+
+function listIn(environment: NodeJS.ProcessEnv, name: string): string[] {
+  return (environment[name] ?? "")
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}

@@ -1,0 +1,140 @@
+import { LIMITS, type Algorithm } from "countersign/protocol";
+import { isLive, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
+
+/** When keys change. All durations in milliseconds. */
+export interface RotationPolicy {
+  /** How long a key is published before it signs. */
+  readonly lead: number;
+  /** How long a dynamic key signs. */
+  readonly period: number;
+  /** How long a dynamic key verifies after it has signed. */
+  readonly hold: number;
+  /** How long anyone may keep the key set; the core and a front may each do so. */
+  readonly jwksMaxAge: number;
+  /** How long an instance may take to see another's change. */
+  readonly instanceRefresh: number;
+  /** How far a verifier's clock may be off, either way. */
+  readonly clockSkew: number;
+  /** What the core signs with. */
+  readonly algorithms: readonly Algorithm[];
+}
+
+const SECOND = 1000;
+const DAY = 86_400 * SECOND;
+
+export const DEFAULT_ROTATION: RotationPolicy = Object.freeze({
+  lead: 600 * SECOND,
+  period: 7 * DAY,
+  hold: 30 * DAY,
+  jwksMaxAge: 60 * SECOND,
+  instanceRefresh: 5 * SECOND,
+  clockSkew: 30 * SECOND,
+  algorithms: Object.freeze(["RS256"] as const),
+});
+
+/**
+ * Why a policy cannot keep the promise that no verifier meets an unknown key, and that no set outgrows
+ * what verifiers read. Each line carries its arithmetic. Empty: it can.
+ */
+export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
+  const { lead, period, hold, jwksMaxAge, instanceRefresh, clockSkew, algorithms } = policy;
+  const durations = { lead, period, hold, jwksMaxAge, instanceRefresh, clockSkew };
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(durations)) {
+    if (!Number.isFinite(value) || value < 0) problems.push(`${name}: expected milliseconds from 0 up, got ${value}`);
+  }
+  if (problems.length > 0) return problems;
+
+  const seconds = (ms: number) => `${ms / SECOND} s`;
+  const needed = 2 * jwksMaxAge + instanceRefresh + 2 * clockSkew;
+  if (lead < needed) {
+    problems.push(
+      `lead ${seconds(lead)} is shorter than 2 x JWKS max-age ${seconds(jwksMaxAge)} + instance refresh ` +
+        `${seconds(instanceRefresh)} + 2 x clock skew ${seconds(clockSkew)} = ${seconds(needed)}`,
+    );
+  }
+  if (period <= 0 || period < lead) {
+    problems.push(
+      `period ${seconds(period)} is shorter than lead ${seconds(lead)}: a successor could not be ready in time`,
+    );
+  }
+  // Per algorithm: one static key, the dynamic signer, its successor, and what is still held.
+  const published = algorithms.length * (3 + Math.ceil(hold / Math.max(period, 1)));
+  if (published > LIMITS.jwksKeys) {
+    problems.push(
+      `${algorithms.length} algorithm(s) x (3 + hold ${seconds(hold)} / period ${seconds(period)}) = ${published} ` +
+        `published keys, more than ${LIMITS.jwksKeys}`,
+    );
+  }
+  return problems;
+}
+
+/** A key to make, with the dates it will have. */
+export interface CreateStep {
+  readonly type: "create";
+  readonly kind: KeyKind;
+  readonly algorithm: Algorithm;
+  readonly sequence: number;
+  readonly signsFrom: number;
+  readonly signsUntil: number | null;
+  readonly verifiesUntil: number | null;
+}
+
+export type RotationStep = CreateStep | { readonly type: "remove"; readonly kid: string };
+
+/**
+ * What has to be done to the keys of one app. Pure: whoever runs it under the store's lock with the
+ * same keys gets the same steps.
+ *
+ * @param now milliseconds by the store's clock
+ */
+export function planRotation(keys: readonly SigningKey[], policy: RotationPolicy, now: number): RotationStep[] {
+  const steps: RotationStep[] = [];
+  for (const algorithm of policy.algorithms) {
+    steps.push(...planStatic(keys, algorithm, now), ...planDynamic(keys, algorithm, policy, now));
+  }
+  for (const key of keys) {
+    if (key.verifiesUntil !== null && key.verifiesUntil <= now) steps.push({ type: "remove", kid: key.kid });
+  }
+  return steps;
+}
+
+function planStatic(keys: readonly SigningKey[], algorithm: Algorithm, now: number): CreateStep[] {
+  if (signerOf(keys, "static", algorithm, now) !== undefined) return [];
+  const sequence = lastSequence(keys, "static", algorithm) + 1;
+  return [
+    { type: "create", kind: "static", algorithm, sequence, signsFrom: now, signsUntil: null, verifiesUntil: null },
+  ];
+}
+
+function planDynamic(
+  keys: readonly SigningKey[],
+  algorithm: Algorithm,
+  { lead, period, hold }: RotationPolicy,
+  now: number,
+): CreateStep[] {
+  const steps: CreateStep[] = [];
+  let sequence = lastSequence(keys, "dynamic", algorithm);
+  const create = (signsFrom: number) => {
+    const signsUntil = signsFrom + period;
+    const dates = { signsFrom, signsUntil, verifiesUntil: signsUntil + hold };
+    steps.push({ type: "create", kind: "dynamic", algorithm, sequence: ++sequence, ...dates });
+    return signsUntil;
+  };
+
+  // With nothing to sign with, the first key signs at once; every other key is published before its turn.
+  const signsUntil = signerOf(keys, "dynamic", algorithm, now)?.signsUntil ?? create(now);
+  const prepared = keys.some(
+    (key) => key.kind === "dynamic" && key.algorithm === algorithm && key.signsFrom > now && isLive(key, now),
+  );
+  if (!prepared) create(Math.max(signsUntil, now + lead));
+  return steps;
+}
+
+function lastSequence(keys: readonly SigningKey[], kind: KeyKind, algorithm: Algorithm): number {
+  let last = 0;
+  for (const key of keys) {
+    if (key.kind === kind && key.algorithm === algorithm && key.sequence > last) last = key.sequence;
+  }
+  return last;
+}

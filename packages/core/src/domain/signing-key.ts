@@ -1,0 +1,74 @@
+import type { Algorithm, PublishedJwk } from "countersign/protocol";
+
+/** `static` signs until replaced by hand, `dynamic` is replaced on a schedule. */
+export type KeyKind = "static" | "dynamic";
+
+/**
+ * A signing key and its dates: milliseconds since the epoch by the store's clock, fixed when the key
+ * is made. No later configuration moves them, and nothing ever moves one to later.
+ */
+export interface SigningKey {
+  readonly appId: string;
+  readonly kid: string;
+  readonly kind: KeyKind;
+  readonly algorithm: Algorithm;
+  /** Counts the keys of one app, kind and algorithm from 1. No two have the same: that decides races. */
+  readonly sequence: number;
+  readonly createdAt: number;
+  readonly signsFrom: number;
+  /** When its successor is meant to take over. Null: not by itself. */
+  readonly signsUntil: number | null;
+  /** When it leaves the published set; no token it signs lives longer. Null: never by itself. */
+  readonly verifiesUntil: number | null;
+  readonly revokedAt: number | null;
+  readonly publicJwk: PublishedJwk;
+}
+
+/** Whether tokens signed by the key verify. */
+export function isLive(key: SigningKey, now: number): boolean {
+  return key.revokedAt === null && (key.verifiesUntil === null || now < key.verifiesUntil);
+}
+
+/**
+ * The one key of a kind and algorithm that signs: the newest whose turn has come. A key whose successor
+ * is late goes on signing, as verifiers could not know another one yet; one that was revoked leaves
+ * nobody, since a retired key never returns.
+ */
+export function signerOf<K extends SigningKey>(
+  keys: readonly K[],
+  kind: KeyKind,
+  algorithm: string,
+  now: number,
+): K | undefined {
+  let newest: K | undefined;
+  for (const key of keys) {
+    if (key.kind !== kind || key.algorithm !== algorithm || key.signsFrom > now) continue;
+    if (newest === undefined || key.sequence > newest.sequence) newest = key;
+  }
+  return newest !== undefined && isLive(newest, now) ? newest : undefined;
+}
+
+/**
+ * What the key set shows: every live key, prepared ones included, static before dynamic and the
+ * signer of each kind first, because people hard-code the first `s-`.
+ */
+export function publishedKeys<K extends SigningKey>(keys: readonly K[], now: number): K[] {
+  const rank = (key: K) => {
+    const signs = signerOf(keys, key.kind, key.algorithm, now) === key;
+    return (key.kind === "static" ? 0 : 2) + (signs ? 0 : 1);
+  };
+  return keys.filter((key) => isLive(key, now)).sort((a, b) => rank(a) - rank(b) || b.sequence - a.sequence);
+}
+
+/**
+ * The next moment after `now` at which the set of live keys or a signer changes by the dates alone.
+ */
+export function nextChangeOf(keys: readonly SigningKey[], now: number): number {
+  let next = Infinity;
+  for (const key of keys) {
+    for (const date of [key.signsFrom, key.verifiesUntil]) {
+      if (date !== null && date > now && date < next) next = date;
+    }
+  }
+  return next;
+}

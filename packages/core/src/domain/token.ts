@@ -1,0 +1,58 @@
+import { LIMITS, mistypedClaim, problemOfJson, type Algorithm, type JsonObject } from "countersign/protocol";
+import type { SigningKey } from "./signing-key.ts";
+
+/** What a caller asks the core to sign. */
+export interface Grant {
+  readonly payload: JsonObject;
+  /** Becomes `iss` unless the payload has its own. */
+  readonly issuer: string;
+  /** Seconds. */
+  readonly validity: number;
+}
+
+export type BuiltClaims = { ok: true; claims: JsonObject; clamped: boolean } | { ok: false; problem: string };
+
+/**
+ * The claims of a token: the payload, and `iss`, `iat`, `exp`, `jti`. The `exp` never passes the
+ * moment its key stops verifying: a token outliving its key would die without anybody having said so.
+ *
+ * @param now milliseconds by the store's clock
+ * @param jti used unless the payload has its own
+ */
+export function buildClaims(grant: Grant, key: SigningKey, now: number, jti: string): BuiltClaims {
+  for (const name of ["exp", "iat"]) {
+    if (Object.hasOwn(grant.payload, name)) {
+      return refuse(`payload must not contain '${name}': it follows from the field 'validity'`);
+    }
+  }
+  const iat = Math.floor(now / 1000);
+  const asked = iat + grant.validity;
+  const exp = Math.min(asked, latestExpiry(key));
+  const claims = { iss: grant.issuer, jti, ...grant.payload, iat, exp };
+  const mistyped = mistypedClaim(claims);
+  if (mistyped !== undefined) return refuse(`payload: claim '${mistyped}' has the wrong type`);
+  switch (problemOfJson(claims, LIMITS.jsonDepth)) {
+    case undefined:
+      return { ok: true, claims, clamped: exp < asked };
+    case "depth":
+      return refuse(`payload must not be nested deeper than ${LIMITS.jsonDepth} levels`);
+    case "forbidden-name":
+      return refuse("payload must not contain the names '__proto__', 'constructor' or 'prototype'");
+    default:
+      return refuse("payload cannot be written as a token that every verifier reads alike");
+  }
+}
+
+/** Seconds since the epoch: the last `exp` a key's tokens may have. */
+export function latestExpiry(key: SigningKey): number {
+  return key.verifiesUntil === null ? Infinity : Math.floor(key.verifiesUntil / 1000);
+}
+
+/** The protected header, in the order existing cores write it. */
+export function buildHeader(key: SigningKey): { alg: Algorithm; typ: "JWT"; kid: string } {
+  return { alg: key.algorithm, typ: "JWT", kid: key.kid };
+}
+
+function refuse(problem: string): BuiltClaims {
+  return { ok: false, problem };
+}

@@ -1,0 +1,28 @@
+import type { IncomingMessage } from "node:http";
+import type { CoreConfig } from "../config.ts";
+import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
+import type { IssueToken } from "../use-cases/issue-token.ts";
+import type { KeyRing } from "../use-cases/key-ring.ts";
+import type { Log } from "../use-cases/log.ts";
+import type { ManageApps } from "../use-cases/manage-apps.ts";
+import type { Store } from "../ports/store.ts";
+import type { RequestPath } from "./request-path.ts";
+
+/** What the HTTP interface is given to work with. */
+export interface Services {
+  readonly config: CoreConfig;
+  readonly store: Store;
+  readonly keyRing: KeyRing;
+  readonly authenticate: Authenticate;
+  readonly issueToken: IssueToken;
+  readonly manageApps: ManageApps;
+  readonly log: Log;
+  readonly version: string;
+}
+
+/** What a request carries through its handlers. */
+export interface Env {
+  /** Present where the request came over a socket. */
+  Bindings: { incoming?: IncomingMessage };
+  Variables: { path: RequestPath; principal: Principal | undefined; cdiVersion: string };
+}

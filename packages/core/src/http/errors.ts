@@ -1,0 +1,18 @@
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+
+/** An answer that is not 200, by the driver interface: plain text, fixed words, nothing echoed. */
+export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
+  return c.body(message, status, { "content-type": "text/plain; charset=utf-8" });
+}
+
+/** An answer that is not 200, by the admin API. */
+export function refuseAdmin(c: Context, status: ContentfulStatusCode, code: string, message: string): Response {
+  return c.body(JSON.stringify({ error: { code, message } }), status, JSON_HEADERS);
+}
+
+const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
+
+export function answerJson(c: Context, body: object): Response {
+  return c.body(JSON.stringify(body), 200, JSON_HEADERS);
+}

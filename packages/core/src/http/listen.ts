@@ -1,0 +1,47 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { StartupError } from "../startup-error.ts";
+
+export interface Listening {
+  /** Where it answers: `http://HOST:PORT`. */
+  readonly url: string;
+  /** Stops accepting, lets requests in flight finish, and gives up on them after `patience` milliseconds. */
+  close(patience: number): Promise<void>;
+}
+
+type FetchHandler = (request: Request, env: object) => Response | Promise<Response>;
+
+/** @throws StartupError where the address cannot be listened on */
+export async function listen(fetch: FetchHandler, host: string, port: number): Promise<Listening> {
+  const server = createAdaptorServer({
+    fetch,
+    serverOptions: { headersTimeout: 5_000, requestTimeout: 15_000 }, // against senders that take for ever
+  }) as Server;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const { address, family, port: chosen } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${chosen}`,
+    async close(patience) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), patience);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function explain(error: NodeJS.ErrnoException, host: string, port: number): StartupError {
+  const words: Record<string, string> = {
+    EADDRINUSE: `port ${port} on ${host} is in use: stop what listens there, or choose another one with --port (0 picks a free one)`,
+    EACCES: `port ${port} on ${host} needs privileges: choose one above 1023 with --port`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine: choose another one with --host`,
+    ENOTFOUND: `the host name ${host} cannot be resolved: choose another one with --host`,
+  };
+  const message = words[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`;
+  return new StartupError(message, { cause: error });
+}

@@ -1,0 +1,154 @@
+import type { Context } from "hono";
+import {
+  DRIVER_VERSIONS,
+  compareVersions,
+  LIMITS,
+  parseStrictJson,
+  PATHS,
+  type JsonObject,
+} from "countersign/protocol";
+import { DEFAULT_APP } from "../../domain/app.ts";
+import { algorithmRequested } from "../../use-cases/issue-token.ts";
+import type { Env, Services } from "../environment.ts";
+import { answerJson, refuseText } from "../errors.ts";
+
+/** One row of the driver interface. */
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT";
+  readonly path: string;
+  /** `apps`: needs an admin key where one is configured, and exists in the default app only where it writes. */
+  readonly power: "driver" | "apps";
+  handle(c: Context<Env>): Promise<Response>;
+}
+
+/** Before it, `useStaticSigningKey` did not exist, and every token was static. */
+const DYNAMIC_SINCE = "2.21";
+/** A payload may be as deep as a token's claims, and the body is one level around it. */
+const BODY_DEPTH = LIMITS.jsonDepth + 1;
+
+export function driverRoutes({ keyRing, issueToken, manageApps }: Services): readonly Route[] {
+  return [
+    {
+      method: "GET",
+      path: PATHS.apiVersion,
+      power: "driver",
+      handle: async (c) => answerJson(c, { versions: DRIVER_VERSIONS }),
+    },
+    {
+      method: "GET",
+      path: PATHS.jwtJwks,
+      power: "driver",
+      handle: async (c) => {
+        const keys = keyRing.publishedSets(c.get("path").appId)?.rsa.keys ?? [];
+        return answerJson(c, { status: "OK", keys });
+      },
+    },
+    { method: "POST", path: PATHS.jwt, power: "driver", handle: createJwt },
+    {
+      method: "PUT",
+      path: PATHS.createApp,
+      power: "apps",
+      handle: async (c) => {
+        if (c.get("path").appId !== DEFAULT_APP) return refuseText(c, 403, ONLY_DEFAULT_APP);
+        const body = await readBody(c);
+        if (body instanceof Response) return body;
+        const { appId } = body;
+        if (typeof appId !== "string") return invalidField(c, "appId");
+        const created = await manageApps.create(appId);
+        return created.ok
+          ? answerJson(c, { status: "OK", createdNew: created.createdNew })
+          : refuseText(c, 400, created.problem);
+      },
+    },
+    {
+      method: "GET",
+      path: PATHS.listApps,
+      power: "apps",
+      handle: async (c) => answerJson(c, { status: "OK", apps: manageApps.list().map((appId) => ({ appId })) }),
+    },
+    {
+      method: "POST",
+      path: PATHS.removeApp,
+      power: "apps",
+      handle: async (c) => {
+        if (c.get("path").appId !== DEFAULT_APP) return refuseText(c, 403, ONLY_DEFAULT_APP);
+        const body = await readBody(c);
+        if (body instanceof Response) return body;
+        const { appId } = body;
+        if (typeof appId !== "string") return invalidField(c, "appId");
+        const removed = await manageApps.remove(appId);
+        return removed.ok
+          ? answerJson(c, { status: "OK", didExist: removed.didExist })
+          : refuseText(c, 403, "The default app cannot be removed");
+      },
+    },
+  ];
+
+  async function createJwt(c: Context<Env>): Promise<Response> {
+    const body = await readBody(c);
+    if (body instanceof Response) return body;
+    const { payload, algorithm, jwksDomain, validity, useStaticSigningKey = true } = body;
+    if (!isObject(payload)) return invalidField(c, "payload");
+    if (typeof algorithm !== "string") return invalidField(c, "algorithm");
+    if (typeof jwksDomain !== "string") return invalidField(c, "jwksDomain");
+    if (typeof validity !== "number" || !Number.isInteger(validity)) return invalidField(c, "validity");
+    if (typeof useStaticSigningKey !== "boolean") return invalidField(c, "useStaticSigningKey");
+    if (validity <= 0) return refuseText(c, 400, "validity must be greater than or equal to 0");
+    if (validity > LIMITS.validity) {
+      return refuseText(c, 400, `validity must not be greater than ${LIMITS.validity} seconds (100 years)`);
+    }
+    const requested = algorithmRequested(algorithm);
+    if (requested === undefined) return answerJson(c, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
+
+    const dynamic = !useStaticSigningKey && compareVersions(c.get("cdiVersion"), DYNAMIC_SINCE) >= 0;
+    const issued = await issueToken({
+      appId: c.get("path").appId,
+      kind: dynamic ? "dynamic" : "static",
+      algorithm: requested,
+      payload,
+      issuer: jwksDomain,
+      validity,
+    });
+    switch (issued.status) {
+      case "issued": {
+        const { jwt, expiresAt } = issued;
+        return answerJson(c, { status: "OK", jwt, ...(expiresAt === undefined ? {} : { expiresAt }) });
+      }
+      case "unsupported_algorithm":
+        return answerJson(c, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
+      case "refused":
+        return refuseText(c, 400, issued.problem);
+      case "unavailable":
+        return refuseText(c, 503, "Service Unavailable");
+    }
+  }
+}
+
+const ONLY_DEFAULT_APP = "Only the default app can manage apps";
+
+function invalidField(c: Context, name: string): Response {
+  return refuseText(c, 400, `Field name '${name}' is invalid in JSON input`);
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The body as a JSON object, or the answer that refuses it. Its size was bounded on the way in. */
+async function readBody(c: Context): Promise<JsonObject | Response> {
+  let text: string;
+  try {
+    text = utf8.decode(await c.req.arrayBuffer());
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return refuseText(c, 400, "Invalid Json Input");
+  }
+  const parsed = parseStrictJson(text, BODY_DEPTH);
+  if (parsed.ok) return parsed.value;
+  if (parsed.problem === "depth") {
+    return refuseText(c, 400, `Invalid Json Input: nested deeper than ${LIMITS.jsonDepth} levels`);
+  }
+  return refuseText(c, 400, "Invalid Json Input");
+}

@@ -1,0 +1,34 @@
+import type { Context } from "hono";
+import { PATHS } from "countersign/protocol";
+import type { Env, Services } from "../environment.ts";
+import type { PublishedSets } from "../../use-cases/key-ring.ts";
+
+/** The documents everybody may read. */
+export interface PublicRoute {
+  readonly path: string;
+  handle(c: Context<Env>): Response;
+}
+
+export function wellKnownRoutes({ keyRing, config }: Services): readonly PublicRoute[] {
+  // `max-age` stands first: one existing client reads it only there.
+  const maxAge = Math.floor(config.rotation.jwksMaxAge / 1000);
+  const cacheControl = `max-age=${maxAge}, public, stale-while-revalidate=${maxAge}, stale-if-error=86400`;
+
+  const serve = (which: keyof PublishedSets) => (c: Context<Env>) => {
+    const { body, etag } = keyRing.publishedSets(c.get("path").appId)![which];
+    const headers = { "cache-control": cacheControl, etag, "access-control-allow-origin": "*" };
+    if (matches(c.req.header("if-none-match"), etag)) return c.body(null, 304, headers);
+    return c.body(body, 200, { ...headers, "content-type": "application/json; charset=utf-8" });
+  };
+
+  return [
+    { path: PATHS.jwks, handle: serve("rsa") },
+    { path: PATHS.jwksAll, handle: serve("all") },
+  ];
+}
+
+/** RFC 9110 section 13.1.2: a list, or `*`; compared weakly. */
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  return ifNoneMatch.split(",").some((one) => ["*", etag, `W/${etag}`].includes(one.trim()));
+}

@@ -1,0 +1,140 @@
+import { Hono, type Context, type Next } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
+import { isLoopbackHost } from "../config.ts";
+import { StoreUnavailable } from "../ports/store.ts";
+import type { Env, Services } from "./environment.ts";
+import { refuseAdmin, refuseText } from "./errors.ts";
+import { DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
+import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
+import { driverRoutes, type Route } from "./routes/driver.ts";
+import { helloHandler } from "./routes/health.ts";
+import { wellKnownRoutes } from "./routes/well-known.ts";
+
+/** Tenants came with version 3.0; before it such a path was unknown. */
+const TENANTS_SINCE = "3.0";
+const NEWEST_VERSION = DRIVER_VERSIONS.at(-1)!;
+
+/**
+ * The core's HTTP interface. The order is the security: headers that can be read in two ways are
+ * refused, then the caller is authenticated, and only then the path and the app mean anything, so that
+ * a stranger learns nothing about which of them exist.
+ */
+export function createHttpInterface(services: Services): Hono<Env> {
+  const { keyRing, log } = services;
+  const driver = driverRoutes(services);
+  const wellKnown = wellKnownRoutes(services);
+  const hello = [PATHS.hello, "/"];
+  const routes = new Set([...hello, ...driver.map((route) => route.path), ...wellKnown.map((route) => route.path)]);
+  const pathOf = (request: Request) => splitPath(new URL(request.url).pathname, (path) => routes.has(path));
+
+  const app = new Hono<Env>({ getPath: (request) => pathOf(request).route });
+  app.use(async (c, next) => {
+    c.set("path", pathOf(c.req.raw));
+    await next();
+    c.header("x-content-type-options", "nosniff");
+  });
+  app.use(refuseDoubledHeaders);
+  app.use(async (c, next) => {
+    c.set("principal", principalOf(c, services));
+    if (c.get("principal") === undefined && !isPublic(c.get("path"))) {
+      return isAdmin(c.get("path"))
+        ? refuseAdmin(c, 401, "unauthorized", "Invalid admin key")
+        : refuseText(c, 401, "Invalid API key");
+    }
+    return next();
+  });
+  app.use(bodyLimit({ maxSize: LIMITS.requestBodyBytes, onError: (c) => refuseText(c, 413, TOO_LARGE) }));
+  app.route(ADMIN_BASE, adminRoutes(services));
+
+  const requireApp = async (c: Context<Env>, next: Next) => {
+    if (c.get("path").tenantId !== DEFAULT_TENANT) return refuseTenant(c);
+    if (!keyRing.hasApp(c.get("path").appId)) return refuseText(c, 400, "AppId or tenantId not found => app unknown");
+    return next();
+  };
+
+  for (const path of hello) app.all(path, requireApp, helloHandler(services));
+  for (const { path, handle } of wellKnown) {
+    app.get(path, requireApp, handle);
+    app.all(path, (c) => refuseText(c, 405, "Method not supported"));
+  }
+  for (const route of driver) {
+    app.on(route.method, route.path, readVersion, requireApp, requirePower(services, route), route.handle);
+    app.all(route.path, (c) => refuseText(c, 405, "Method not supported"));
+  }
+  app.notFound((c) => refuseText(c, 404, "Not found"));
+  app.onError((error, c) => {
+    const unavailable = error instanceof StoreUnavailable;
+    log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
+    if (isAdmin(c.get("path"))) {
+      return unavailable
+        ? refuseAdmin(c, 503, "store_unavailable", "The store cannot be used now")
+        : refuseAdmin(c, 500, "internal", "Internal Error");
+    }
+    return unavailable ? refuseText(c, 503, "Service Unavailable") : refuseText(c, 500, "Internal Error");
+  });
+  return app;
+}
+
+const TOO_LARGE = `The request body is larger than ${LIMITS.requestBodyBytes} bytes`;
+
+function isPublic({ route }: RequestPath): boolean {
+  return route === PATHS.hello || route === "/" || route.startsWith("/.well-known/");
+}
+
+function isAdmin({ route }: RequestPath): boolean {
+  return route === ADMIN_BASE || route.startsWith(`${ADMIN_BASE}/`);
+}
+
+/** Node keeps the first Authorization header and joins the others: two readers, two meanings. */
+async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Response | void> {
+  const distinct = c.env?.incoming?.headersDistinct;
+  for (const name of ["api-key", "authorization"]) {
+    if ((distinct?.[name]?.length ?? 0) > 1) return refuseText(c, 400, `The header ${name} was sent more than once`);
+  }
+  return next();
+}
+
+function principalOf(c: Context<Env>, { authenticate }: Services) {
+  // Without a key, a web page that resolves its own name to this machine would be let in: its Host tells.
+  const host = c.req.header("host");
+  const presented = c.req.header("api-key") ?? bearerKeyOf(c.req.header("authorization"));
+  const principal = authenticate(presented);
+  const rebound = principal === "anonymous" && host !== undefined && !isLoopbackHost(host.replace(/:\d+$/, ""));
+  return rebound ? undefined : principal;
+}
+
+/** `Bearer K`, or just `K`. */
+function bearerKeyOf(authorization: string | undefined): string | undefined {
+  return authorization?.replace(/^bearer /i, "");
+}
+
+async function readVersion(c: Context<Env>, next: Next): Promise<Response | void> {
+  const version = c.req.header("cdi-version");
+  if (version !== undefined && !/^\d{1,4}\.\d{1,4}$/.test(version)) {
+    return refuseText(c, 400, "cdi-version header is invalid");
+  }
+  if (version !== undefined && !DRIVER_VERSIONS.includes(version)) {
+    return refuseText(c, 400, `cdi-version ${version} not supported`);
+  }
+  c.set("cdiVersion", version ?? NEWEST_VERSION);
+  return next();
+}
+
+function refuseTenant(c: Context<Env>): Response {
+  const version = c.req.header("cdi-version") ?? NEWEST_VERSION;
+  return compareVersions(version, TENANTS_SINCE) < 0
+    ? refuseText(c, 404, "Not found")
+    : refuseText(c, 403, "Only public tenantId can call this app specific API");
+}
+
+/** Managing apps is administration: once there is an admin key, an API key does not reach so far. */
+function requirePower({ config }: Services, { power }: Route) {
+  return async (c: Context<Env>, next: Next): Promise<Response | void> => {
+    const isAdminKey = c.get("principal") === "admin-key";
+    const needsAdminKey = power === "apps" && config.adminKeys.length > 0;
+    if (needsAdminKey && !isAdminKey) return refuseText(c, 403, "Managing apps needs an admin key");
+    if (!needsAdminKey && isAdminKey) return refuseText(c, 401, "Invalid API key");
+    return next();
+  };
+}

@@ -1,0 +1,167 @@
+// The composition root: the one place that knows every part.
+import { readFileSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import { createEnvelopeVault } from "./adapters/envelope-vault.ts";
+import { loadOrCreateMasterKey } from "./adapters/master-key.ts";
+import { openSqliteStore } from "./adapters/sqlite.ts";
+import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import { DEFAULT_APP } from "./domain/app.ts";
+import type { Services } from "./http/environment.ts";
+import { listen } from "./http/listen.ts";
+import { createHttpInterface } from "./http/server.ts";
+import type { KeyVault } from "./ports/key-vault.ts";
+import type { Store } from "./ports/store.ts";
+import { StartupError } from "./startup-error.ts";
+import { createAuthenticate } from "./use-cases/authenticate.ts";
+import { createIssueToken } from "./use-cases/issue-token.ts";
+import { KeyRing } from "./use-cases/key-ring.ts";
+import type { Log } from "./use-cases/log.ts";
+import { createManageApps } from "./use-cases/manage-apps.ts";
+import { createRotateKeys } from "./use-cases/rotate-keys.ts";
+import { StoreClock } from "./use-cases/store-clock.ts";
+import { keepUpToDate } from "./use-cases/upkeep.ts";
+
+export type { CoreOptions } from "./config.ts";
+export type { RotationPolicy } from "./domain/rotation.ts";
+export type { Log } from "./use-cases/log.ts";
+export { StartupError } from "./startup-error.ts";
+
+/** Time as the core sees it; tests bring their own. */
+export interface CoreClock {
+  /** The clock of an embedded store, milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds since some start, never going back. */
+  monotonic(): number;
+}
+
+export interface Surroundings {
+  /** Default: nothing is logged. */
+  log?: Log;
+  environment?: NodeJS.ProcessEnv;
+  clock?: CoreClock;
+}
+
+/** A core inside this process, without a socket. */
+export interface EmbeddedCore {
+  /** Answers a request of the driver interface, or of whoever reads the key set. */
+  fetch(request: Request): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** A core that listens. */
+export interface RunningCore extends EmbeddedCore {
+  /** `http://HOST:PORT` */
+  readonly url: string;
+}
+
+/** How long requests in flight may take to finish when the core is closed. Milliseconds. */
+const CLOSING_PATIENCE = 8_000;
+
+/**
+ * Starts a core that listens.
+ *
+ * @throws StartupError, whose message says what is wrong and what to do
+ * @example
+ * const core = await startCore({ port: 0, dataDir: "./core", apiKeys: [process.env.CORE_API_KEY!] });
+ * console.log(core.url);
+ */
+export async function startCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<RunningCore> {
+  const config = resolveConfig(options, surroundings.environment ?? process.env);
+  const core = await openCore(config, surroundings);
+  try {
+    const server = await listen(core.fetch, config.host, config.port);
+    return Object.freeze({
+      fetch: async (request: Request) => core.fetch(request, {}),
+      url: server.url,
+      async close() {
+        await server.close(CLOSING_PATIENCE);
+        await core.close();
+      },
+    });
+  } catch (error) {
+    await core.close();
+    throw error;
+  }
+}
+
+/**
+ * Runs a core inside this process on an embedded store. Several processes may share the directory. Whoever holds the
+ * returned object may ask for any token, so it takes no keys.
+ *
+ * @throws StartupError, whose message says what is wrong and what to do
+ */
+export async function embedCore(
+  options: Pick<CoreOptions, "dataDir" | "rotation" | "maxRingAge"> = {},
+  surroundings: Surroundings = {},
+): Promise<EmbeddedCore> {
+  const environment = surroundings.environment ?? process.env;
+  const { COUNTERSIGN_MASTER_KEY } = environment; // the other variables are a listening core's
+  const config = resolveConfig({ ...options, apiKeys: [], adminKeys: [] }, { COUNTERSIGN_MASTER_KEY });
+  const core = await openCore(config, surroundings);
+  return Object.freeze({
+    // There is no network to guard against in here: the request's host is whatever the caller wrote.
+    fetch: async (request: Request) => core.fetch(request, {}),
+    close: () => core.close(),
+  });
+}
+
+interface OpenCore {
+  fetch(request: Request, env: object): Response | Promise<Response>;
+  close(): Promise<void>;
+}
+
+async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK }: Surroundings): Promise<OpenCore> {
+  const store = await openSqliteStore({ dataDir: config.dataDir, now: clock.now });
+  try {
+    const vault = await openVault(store, config);
+    const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic));
+    await keyRing.refresh();
+    const rotateKeys = createRotateKeys({ store, vault, keyRing, policy: config.rotation, log });
+    await rotateKeys.provisionApp(DEFAULT_APP);
+    const upkeep = keepUpToDate(keyRing, rotateKeys, log);
+    const services: Services = {
+      config,
+      store,
+      keyRing,
+      authenticate: createAuthenticate(config.apiKeys, config.adminKeys, true),
+      issueToken: createIssueToken(keyRing, config.maxRingAge),
+      manageApps: createManageApps(store, keyRing, rotateKeys),
+      log,
+      version: VERSION,
+    };
+    const http = createHttpInterface(services);
+    return {
+      fetch: http.fetch,
+      async close() {
+        await upkeep.stop();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** The vault that every stored key opens with, or a refusal before anything is written. */
+async function openVault(store: Store, config: CoreConfig): Promise<KeyVault> {
+  const { keys } = await store.readSnapshot();
+  const expectedId = keys[0]?.masterKeyId;
+  const vault = createEnvelopeVault(config.masterKey ?? (await loadOrCreateMasterKey(config.dataDir, expectedId)));
+  const foreign = keys.find((key) => key.masterKeyId !== vault.masterKeyId);
+  if (foreign !== undefined) {
+    throw new StartupError(
+      `the database holds keys sealed under master key ${foreign.masterKeyId}, and the configured one is ` +
+        `${vault.masterKeyId}: set COUNTERSIGN_MASTER_KEY to the former, or put its file back`,
+    );
+  }
+  return vault;
+}
+
+const SILENT: Log = { info() {}, warn() {}, error() {} };
+const SYSTEM_CLOCK: CoreClock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** This package's version, as its package.json says. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+).version;

@@ -1,0 +1,38 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+
+/** Who asks. API keys open the driver interface, admin keys administration; neither opens the other's doors. */
+export type Principal = "api-key" | "admin-key" | "anonymous";
+
+/** @param presented the key of the request, if it brought one */
+export type Authenticate = (presented: string | undefined) => Principal | undefined;
+
+/**
+ * Keys are kept as digests. Comparing digests takes the same time wherever they differ, and every
+ * configured key is compared.
+ *
+ * @param openWithoutKey whether a request may do without a key while no API key is configured
+ */
+export function createAuthenticate(
+  apiKeys: readonly string[],
+  adminKeys: readonly string[],
+  openWithoutKey: boolean,
+): Authenticate {
+  const known = [
+    ...adminKeys.map((key) => ({ digest: digestOf(key), principal: "admin-key" as const })),
+    ...apiKeys.map((key) => ({ digest: digestOf(key), principal: "api-key" as const })),
+  ];
+  const fallback = openWithoutKey && apiKeys.length === 0 ? "anonymous" : undefined;
+  return (presented) => {
+    if (presented === undefined) return fallback;
+    const digest = digestOf(presented);
+    let found: Principal | undefined;
+    for (const { digest: own, principal } of known) {
+      if (timingSafeEqual(own, digest)) found ??= principal;
+    }
+    return found ?? fallback;
+  };
+}
+
+function digestOf(key: string): Buffer {
+  return createHash("sha256").update(key).digest();
+}

@@ -1,0 +1,70 @@
+import { randomUUID } from "node:crypto";
+import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm } from "countersign/protocol";
+import { buildClaims, buildHeader, type Grant } from "../domain/token.ts";
+import type { KeyKind } from "../domain/signing-key.ts";
+import type { KeyRing } from "./key-ring.ts";
+import { signatureLengthOf, signBytes } from "./private-keys.ts";
+
+export interface TokenRequest extends Grant {
+  readonly appId: string;
+  readonly kind: KeyKind;
+  readonly algorithm: Algorithm;
+}
+
+export type IssuedToken =
+  | {
+      status: "issued";
+      jwt: string;
+      /** Seconds since the epoch: the real `exp`, where it is earlier than what was asked for. */
+      expiresAt: number | undefined;
+    }
+  | { status: "unsupported_algorithm" }
+  /** The caller asked for something no verifier would accept. */
+  | { status: "refused"; problem: string }
+  /** What is in memory is too old to trust: a key may have been revoked since. */
+  | { status: "unavailable" };
+
+export type IssueToken = (request: TokenRequest) => Promise<IssuedToken>;
+
+/**
+ * The story of a token for M1: pick the signer, build the claims, sign. No store is read and no lock taken.
+ *
+ * @param maxRingAge milliseconds that issuing goes on while the store is away
+ */
+export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueToken {
+  return async (request) => {
+    if (keyRing.age() > maxRingAge) return { status: "unavailable" };
+    const key = keyRing.signer(request.appId, request.kind, request.algorithm);
+    if (key === undefined) return { status: "unsupported_algorithm" };
+    const built = buildClaims(request, key, keyRing.now(), randomUUID());
+    if (!built.ok) return { status: "refused", problem: built.problem };
+
+    const privateKey = await keyRing.privateKeyOf(key);
+    const signingInput = `${encode(buildHeader(key))}.${encode(built.claims)}`;
+    // Our own verifier has the last word on what may be minted, before a signature is spent on it.
+    const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
+    if (!unsigned.ok) return { status: "refused", problem: problemOf(unsigned.reason) };
+    const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
+    return {
+      status: "issued",
+      jwt: `${signingInput}.${signature.toString("base64url")}`,
+      expiresAt: built.clamped ? (built.claims["exp"] as number) : undefined,
+    };
+  };
+}
+
+/** Clients spell algorithms in any case. */
+export function algorithmRequested(name: string): Algorithm | undefined {
+  const wanted = name.toLowerCase() === "eddsa" ? "ed25519" : name.toLowerCase();
+  return ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === wanted);
+}
+
+function encode(part: object): string {
+  return Buffer.from(JSON.stringify(part)).toString("base64url");
+}
+
+function problemOf(reason: string): string {
+  return reason === "token_too_large"
+    ? `payload: the token would be larger than ${LIMITS.tokenLength} bytes`
+    : "payload cannot be written as a token that every verifier accepts";
+}

@@ -1,0 +1,6 @@
+/** What happened, for whoever runs the core. Never given a token, a key or a credential. */
+export interface Log {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}

@@ -1,0 +1,77 @@
+import { createPrivateKey, generateKeyPair, randomUUID, sign, type KeyObject } from "node:crypto";
+import { promisify } from "node:util";
+import type { Algorithm, PublishedJwk } from "countersign/protocol";
+import type { KeyKind } from "../domain/signing-key.ts";
+import type { KeyVault } from "../ports/key-vault.ts";
+
+const generate = promisify(generateKeyPair);
+
+/** A new key, sealed already: its private part never leaves the function that made it. */
+export interface KeyMaterial {
+  readonly kid: string;
+  readonly publicJwk: PublishedJwk;
+  readonly sealedPrivateKey: Uint8Array;
+  readonly masterKeyId: string;
+}
+
+/**
+ * Makes a key on the thread pool, so that the event loop goes on serving.
+ *
+ * @param now milliseconds since the epoch, for the kid of a dynamic key
+ */
+export async function generateKeyMaterial(
+  appId: string,
+  kind: KeyKind,
+  algorithm: Algorithm,
+  now: number,
+  vault: KeyVault,
+): Promise<KeyMaterial> {
+  const { publicKey, privateKey } = await generatePair(algorithm);
+  const kid = kind === "static" ? `s-${randomUUID()}` : `d-${Math.floor(now)}`;
+  const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
+  const sealedPrivateKey = await vault.seal(pkcs8, { appId, kid });
+  pkcs8.fill(0);
+  return { kid, publicJwk: publishedJwk(publicKey, kid, algorithm), sealedPrivateKey, masterKeyId: vault.masterKeyId };
+}
+
+function generatePair(algorithm: Algorithm): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
+  switch (algorithm) {
+    case "RS256":
+      return generate("rsa", { modulusLength: 2048, publicExponent: 65537 });
+    case "ES256":
+      return generate("ec", { namedCurve: "P-256" });
+    case "Ed25519":
+      return generate("ed25519");
+  }
+}
+
+function publishedJwk(publicKey: KeyObject, kid: string, algorithm: Algorithm): PublishedJwk {
+  const { kty, ...numbers } = publicKey.export({ format: "jwk" });
+  return { kty: kty!, kid, ...numbers, alg: algorithm, use: "sig" } as PublishedJwk;
+}
+
+/** Opens a stored key for signing. */
+export async function openPrivateKey(
+  key: { appId: string; kid: string; sealedPrivateKey: Uint8Array },
+  vault: KeyVault,
+): Promise<KeyObject> {
+  const pkcs8 = await vault.open(key.sealedPrivateKey, key);
+  const privateKey = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
+  pkcs8.fill(0);
+  return privateKey;
+}
+
+/** Bytes of a signature, before it exists: the size of a token is known before it is signed. */
+export function signatureLengthOf(privateKey: KeyObject): number {
+  const bits = privateKey.asymmetricKeyDetails?.modulusLength;
+  return bits === undefined ? 64 : Math.ceil(bits / 8);
+}
+
+/** Signs on the thread pool (RFC 7515 section 5.1). */
+export function signBytes(algorithm: Algorithm, privateKey: KeyObject, data: Buffer): Promise<Buffer> {
+  const digest = algorithm === "Ed25519" ? null : "sha256";
+  const key = algorithm === "ES256" ? { key: privateKey, dsaEncoding: "ieee-p1363" as const } : privateKey;
+  return new Promise((resolve, reject) => {
+    sign(digest, data, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+  });
+}
