@@ -81,6 +81,7 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
       try {
         return await sendPatiently(send, request);
       } catch (error) {
+        if (error instanceof CountersignError) throw error; // no other host would change it
         lastError = error;
       }
     }

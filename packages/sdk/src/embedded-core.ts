@@ -27,8 +27,10 @@ export function connectEmbeddedCore(connectionURI: string): {
   const dataDir = directoryOf(connectionURI);
   let core: Promise<EmbeddedCore> | undefined;
   const start = () => {
-    core ??= loadCore().then((loaded) => loaded.embedCore({ dataDir }));
-    core.catch(() => (core = undefined)); // what hindered it may pass
+    core ??= startCore(dataDir).catch((error: unknown) => {
+      core = undefined; // what hindered it may pass
+      throw error;
+    });
     return core;
   };
   return {
@@ -48,6 +50,14 @@ function directoryOf(connectionURI: string): string {
   if (path === "")
     throw new CountersignError("invalid_option", "connectionURI: file: needs a directory, such as file:./countersign");
   return path;
+}
+
+async function startCore(dataDir: string): Promise<EmbeddedCore> {
+  const { embedCore } = await loadCore();
+  return embedCore({ dataDir }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CountersignError("core_unreachable", `The embedded core could not start: ${reason}`, { cause: error });
+  });
 }
 
 async function loadCore(): Promise<CorePackage> {

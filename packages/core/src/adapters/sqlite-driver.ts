@@ -137,6 +137,8 @@ class SqliteDriver implements Driver {
 
 class SqliteConnection implements DatabaseConnection {
   readonly #database: SqliteDatabase;
+  /** Prepared once each: the store has some twenty queries, and one driver frees a statement only when it is collected. */
+  readonly #statements = new Map<string, SqliteStatement>();
 
   constructor(database: SqliteDatabase) {
     this.#database = database;
@@ -144,11 +146,20 @@ class SqliteConnection implements DatabaseConnection {
 
   executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
     return patiently(() => {
-      const statement = this.#database.prepare(sql);
+      const statement = this.#prepare(sql);
       if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
       const { changes, lastInsertRowid } = statement.run(...parameters);
       return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
     });
+  }
+
+  #prepare(sql: string): SqliteStatement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
   }
 
   // eslint-disable-next-line require-yield -- Kysely's interface wants a generator

@@ -56,7 +56,10 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       now: async () => now(),
       close: async () => {
         await reader.destroy();
-        await writer.destroy(); // the last to close writes the log back into the file
+        // SQLite does this when the last connection closes, but one driver keeps its connections open until its
+        // statements are collected. Whether it succeeds or not, nothing is lost: the log is part of the database.
+        connections[0]!.exec("pragma wal_checkpoint(truncate)");
+        await writer.destroy();
       },
     };
     await migrate(engine);
@@ -86,7 +89,7 @@ async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path:
   }
   if (finding !== "ok") {
     throw new StartupError(
-      `the database ${path} is damaged (${String(finding)}): restore it from a backup, or move it away to start with new keys, ` +
+      `the database ${path} is damaged (${String(finding).replace(/\s+/g, " ")}): restore it from a backup, or move it away to start with new keys, ` +
         "which ends every token issued so far",
     );
   }

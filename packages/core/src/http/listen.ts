@@ -6,9 +6,19 @@ import { StartupError } from "../startup-error.ts";
 export interface Listening {
   /** Where it answers: `http://HOST:PORT`. */
   readonly url: string;
-  /** Stops accepting, lets requests in flight finish, and gives up on them after `patience` milliseconds. */
+  /**
+   * Lets clients go, then stops accepting and lets requests in flight finish.
+   *
+   * @param patience milliseconds after which requests in flight are given up
+   */
   close(patience: number): Promise<void>;
 }
+
+/**
+ * Milliseconds between asking clients to leave (`Connection: close`) and closing the door. What was sent
+ * meanwhile on an open connection, or waits to be accepted, is still answered.
+ */
+const DRAIN = 250;
 
 type FetchHandler = (request: Request, env: object) => Response | Promise<Response>;
 
@@ -26,13 +36,18 @@ export async function listen(fetch: FetchHandler, host: string, port: number): P
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${chosen}`,
     async close(patience) {
+      server.prependListener("request", (_request, response) => (response.shouldKeepAlive = false));
+      if ((await connectionsOf(server)) > 0) await new Promise((resolve) => setTimeout(resolve, DRAIN));
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), patience);
       await closed;
       clearTimeout(timer);
     },
   };
+}
+
+function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count ?? 0)));
 }
 
 function explain(error: NodeJS.ErrnoException, host: string, port: number): StartupError {

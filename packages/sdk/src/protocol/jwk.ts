@@ -3,6 +3,7 @@ import { decodeBase64url } from "./base64url.ts";
 import { isKid } from "./jwt.ts";
 import { LIMITS } from "./limits.ts";
 import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+import { isRocaModulus, isWeakEd25519 } from "./weak-key.ts";
 
 /** The public part of a key, and nothing else of the JWK it came from (RFC 7517). */
 export type PublicJwk =
@@ -113,6 +114,7 @@ function readRsa(n: unknown, e: unknown): { algorithm: "RS256"; jwk: PublicJwk }
   if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS) return `an RSA modulus has ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
   // Any other exponent has no use and some forge: with e = 1 every message signs itself.
   if (e !== "AQAB") return "e is not 65537";
+  if (isRocaModulus(modulus)) return "n was made by a flawed generator (CVE-2017-15361)";
   return { algorithm: "RS256", jwk: { kty: "RSA", n: n as string, e } };
 }
 
@@ -127,23 +129,6 @@ function readEd25519(crv: unknown, x: unknown): { algorithm: "Ed25519"; jwk: Pub
   if (!isBytes(x, 32)) return "x is not 32 bytes";
   if (isWeakEd25519(decodeBase64url(x)!)) return "x is a point of small order or not canonical";
   return { algorithm: "Ed25519", jwk: { kty: "OKP", crv, x } };
-}
-
-/** The y coordinates of the eight points of small order, little-endian, without the sign of x. */
-const SMALL_ORDER: ReadonlySet<string> = new Set([
-  "00".repeat(32),
-  "01" + "00".repeat(31),
-  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-  "ec" + "ff".repeat(30) + "7f",
-]);
-
-/** Crypto libraries verify with such keys, and one signature of theirs fits many messages (RFC 8032 section 8.9 and 5.1.3). */
-function isWeakEd25519(point: Uint8Array): boolean {
-  const y = Uint8Array.from(point, (byte, i) => (i === 31 ? byte & 0x7f : byte));
-  // y >= 2^255 - 19: a second spelling of a smaller number
-  if (y[0]! >= 0xed && y[31] === 0x7f && y.subarray(1, 31).every((byte) => byte === 0xff)) return true;
-  return SMALL_ORDER.has(Array.from(y, (byte) => byte.toString(16).padStart(2, "0")).join(""));
 }
 
 function isBytes(value: unknown, length: number): value is string {

@@ -148,7 +148,8 @@ async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWK
   if (response.status !== 200) throw refusedByCore("GET", PATHS.jwks, response);
   const document = parseStrictJson(response.text, LIMITS.jsonDepth);
   const keys = document.ok ? document.value["keys"] : undefined;
-  if (!Array.isArray(keys)) throw new CountersignError("core_refused", "The core's answer is no key set", { status: 200 });
+  if (!Array.isArray(keys))
+    throw new CountersignError("core_refused", "The core's answer is no key set", { status: 200 });
   return { keys: keys as JsonWebKey[], validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
 }
 

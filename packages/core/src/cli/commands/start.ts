@@ -53,7 +53,6 @@ async function start({ port, host, dataDir, apiKey, adminKey }: StartFlags): Pro
   };
   const log = createLogger();
   const core = await startCore(options, { log }).catch(giveUp);
-  process.stdout.write(`countersign core listening on ${core.url}\n`);
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
@@ -70,6 +69,8 @@ async function start({ port, host, dataDir, apiKey, adminKey }: StartFlags): Pro
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  // Last: whoever reads this line may send a signal at once.
+  process.stdout.write(`countersign core listening on ${core.url}\n`);
 }
 
 function giveUp(error: unknown): never {

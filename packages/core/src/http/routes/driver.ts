@@ -6,6 +6,7 @@ import {
   parseStrictJson,
   PATHS,
   type JsonObject,
+  type JsonProblem,
 } from "countersign/protocol";
 import { DEFAULT_APP } from "../../domain/app.ts";
 import { algorithmRequested } from "../../use-cases/issue-token.ts";
@@ -147,8 +148,15 @@ async function readBody(c: Context): Promise<JsonObject | Response> {
   }
   const parsed = parseStrictJson(text, BODY_DEPTH);
   if (parsed.ok) return parsed.value;
-  if (parsed.problem === "depth") {
-    return refuseText(c, 400, `Invalid Json Input: nested deeper than ${LIMITS.jsonDepth} levels`);
-  }
-  return refuseText(c, 400, "Invalid Json Input");
+  return refuseText(c, 400, REFUSALS[parsed.problem]);
 }
+
+/** What is no JSON object gets the words of the wire contract; what only our verifier refuses is named. */
+const REFUSALS: Readonly<Record<JsonProblem, string>> = {
+  syntax: "Invalid Json Input",
+  "not-an-object": "Invalid Json Input",
+  depth: `Invalid Json Input: nested deeper than ${LIMITS.jsonDepth} levels`,
+  "duplicate-name": "Invalid Json Input: an object has the same name twice",
+  "forbidden-name": "Invalid Json Input: the names '__proto__', 'constructor' and 'prototype' are not allowed",
+  "lone-surrogate": "Invalid Json Input: a text contains a lone surrogate",
+};

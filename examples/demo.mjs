@@ -1,0 +1,268 @@
+// `npm run demo`: a core, orders and inventory as three processes, and what happens at inventory's door.
+// With `-- --once` it ends after the tries: 0 if each went as it should, else 1.
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { argv, execPath, exit, stdout } from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import pc from "picocolors";
+import { BUILD_STEPS, buildStep } from "../scripts/build.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const flags = argv.slice(2);
+const once = flags.includes("--once");
+const build = !flags.includes("--no-build");
+const unknown = flags.find((flag) => flag !== "--once" && flag !== "--no-build");
+if (unknown !== undefined) {
+  const help = unknown === "--help" || unknown === "-h";
+  if (!help) console.error(`demo: there is no option ${unknown}`);
+  console.log(`usage: npm run demo [-- OPTIONS]
+
+  --once      end after the tries: 0 if each went as it should, else 1
+  --no-build  run what was built before`);
+  exit(help ? 0 : 2);
+}
+
+/** @type {import("node:child_process").ChildProcess[]} */
+const children = [];
+let dataDir = "";
+let leaving = false;
+
+/** @param {number} code */
+async function leave(code) {
+  if (leaving) return;
+  leaving = true;
+  await Promise.all(
+    children.map((child) => {
+      if (child.exitCode !== null || child.signalCode !== null) return undefined;
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      return Promise.race([gone, sleep(3_000).then(() => child.kill("SIGKILL"))]);
+    }),
+  );
+  if (dataDir !== "") await rm(dataDir, { recursive: true, force: true });
+  exit(code);
+}
+process.on("SIGINT", () => void leave(0));
+process.on("SIGTERM", () => void leave(0));
+
+console.log(`\n${pc.bold("Countersign")}  who may call inventory?\n`);
+try {
+  for (const step of build ? BUILD_STEPS : []) await shown(`build ${step.name}`, () => buildStep(step));
+  const passed = await run();
+  if (once || !passed) await leave(passed ? 0 : 1);
+  console.log(pc.dim("  Everything keeps running; Ctrl-C ends it.\n"));
+} catch (error) {
+  console.error(`\n${pc.red("The demo could not run:")} ${error instanceof Error ? error.message : String(error)}`);
+  await leave(1);
+}
+
+/** @returns {Promise<boolean>} whether every try went as it should */
+async function run() {
+  dataDir = await mkdtemp(join(tmpdir(), "countersign-demo-"));
+  const apiKey = randomBytes(24).toString("base64url");
+  const env = { ...process.env, CORE_API_KEY: apiKey };
+
+  const coreUrl = await shown("core, making its keys", async () =>
+    listening(
+      "core",
+      ["packages/core/bin/countersign.js", "start", "--port", await freePort(3567), "--data-dir", dataDir],
+      {
+        ...process.env,
+        COUNTERSIGN_API_KEYS: apiKey,
+      },
+    ),
+  );
+  /** @type {string[]} */
+  const refusals = [];
+  const inventoryUrl = await shown("inventory (M2)", async () =>
+    listening(
+      "inventory",
+      ["examples/inventory/dist/main.mjs"],
+      { ...process.env, CORE_URI: coreUrl, CLOCK_TOLERANCE: "0", PORT: await freePort(4002) },
+      (line) => refusals.push(line),
+    ),
+  );
+  const ordersUrl = await shown("orders (M1), getting its JWT", async () =>
+    listening("orders", ["examples/orders/dist/main.mjs"], {
+      ...env,
+      CORE_URI: coreUrl,
+      INVENTORY_URL: inventoryUrl,
+      PORT: await freePort(4001),
+    }),
+  );
+
+  // Built by now, so it can be loaded: the demo asks the same core for the tokens it tries.
+  const { createCountersign } = await import("countersign");
+  const demo = createCountersign({
+    appInfo: { appName: "demo", apiDomain: "http://localhost" },
+    core: { connectionURI: coreUrl, apiKey },
+  });
+  /** @param {object} payload @param {number} [validity] */
+  const mint = async (payload, validity) => {
+    const answer = await demo.createJWT(payload, validity);
+    if (answer.status !== "OK") throw new Error(`the core answered ${answer.status}`);
+    return answer.jwt;
+  };
+  const good = await mint({ source: "microservice", service: "you" });
+  const ofAnEndUser = await mint({ sub: "alice" });
+  const expired = await mint({ source: "microservice", service: "orders" }, 1);
+
+  const stock = `${inventoryUrl}/stock/anvil`;
+  /** @param {string} token */
+  const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
+  /** @type {{ name: string, expected: number, ask: () => Promise<Response> }[]} */
+  const tries = [
+    {
+      name: "orders calls with its own token",
+      expected: 200,
+      ask: () => fetch(`${ordersUrl}/orders/anvil`, { method: "POST" }),
+    },
+    { name: "no token", expected: 401, ask: () => fetch(stock) },
+    { name: "the token of an end user", expected: 403, ask: () => fetch(stock, bearer(ofAnEndUser)) },
+    { name: "a tampered token", expected: 401, ask: () => fetch(stock, bearer(tampered(good))) },
+    {
+      name: "an expired token",
+      expected: 401,
+      ask: async () => {
+        await sleep(Math.max(0, claimsOf(expired).exp * 1000 + 50 - Date.now()));
+        return fetch(stock, bearer(expired));
+      },
+    },
+  ];
+
+  console.log(`\n  ${pc.dim("at inventory's door".padEnd(36))}${pc.dim("answer   why")}`);
+  let different = 0;
+  for (const { name, expected, ask } of tries) {
+    refusals.length = 0;
+    const response = await ask();
+    const body = await response.text();
+    const as = response.status === expected;
+    if (!as) different++;
+    const why = response.ok ? body : await reason(refusals);
+    const mark = as ? pc.green("✓") : pc.red("✗");
+    const status = (as ? pc.bold : pc.red)(String(response.status));
+    console.log(
+      `  ${mark} ${name.padEnd(34)}${status}      ${as ? pc.dim(why) : pc.red(`expected ${expected}; ${why}`)}`,
+    );
+  }
+  await demo.close();
+
+  console.log(
+    different === 0
+      ? `\n  ${pc.green(`All ${tries.length} tries went as they should.`)}\n`
+      : `\n  ${pc.red(`${different} of ${tries.length} tries went differently.`)}\n`,
+  );
+  if (!once) console.log(`  Try it by hand:\n\n${`curl -i -H "Authorization: Bearer ${good}" ${stock}`}\n`);
+  return different === 0;
+}
+
+/**
+ * What inventory said of its last refusal; its output comes through a pipe, a moment after the answer.
+ * @param {string[]} refusals
+ */
+async function reason(refusals) {
+  for (let i = 0; i < 50 && refusals.length === 0; i++) await sleep(10);
+  const line = refusals.at(-1);
+  return line === undefined ? "inventory did not say why" : String(JSON.parse(line).why);
+}
+
+/**
+ * Says what is being done while it is done, and how long it took.
+ * @template T
+ * @param {string} what
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function shown(what, work) {
+  const began = performance.now();
+  const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
+  const line = (/** @type {string} */ mark) => `  ${mark} ${what.padEnd(34)}${pc.dim(seconds())}`;
+  const timer = stdout.isTTY ? setInterval(() => stdout.write(`\r${line(pc.cyan("…"))}`), 100) : undefined;
+  const clear = stdout.isTTY ? "\r" : "";
+  try {
+    const result = await work();
+    stdout.write(`${clear}${line(pc.green("✓"))}\n`);
+    return result;
+  } catch (error) {
+    stdout.write(`${clear}${line(pc.red("✗"))}\n`);
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/**
+ * Starts a process and waits until it says where it listens.
+ * @param {string} name
+ * @param {string[]} command
+ * @param {NodeJS.ProcessEnv} env
+ * @param {(line: string) => void} [onLine] gets what it prints as JSON afterwards
+ * @returns {Promise<string>} its URL
+ */
+function listening(name, command, env, onLine = () => {}) {
+  const [script = "", ...rest] = command;
+  if (!existsSync(join(root, script))) throw new Error(`${script} is missing`);
+  const child = spawn(execPath, [join(root, script), ...rest], { env, cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  children.push(child);
+  let complaints = "";
+  child.stderr.on("data", (chunk) => (complaints = (complaints + chunk).slice(-4_000)));
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const url = /listening on (http:\/\/\S+)/.exec(line)?.[1];
+      if (url !== undefined) resolve(url);
+      else if (line.startsWith("{")) onLine(line);
+    });
+    child.on("error", reject);
+    child.on("exit", (code) => {
+      reject(new Error(`${name} ended with code ${code}\n${complaints}`));
+      if (!leaving) {
+        console.error(`\n${pc.red(`${name} ended`)} with code ${code}\n${complaints}`);
+        void leave(1);
+      }
+    });
+  });
+}
+
+/**
+ * The usual port where it is free, so that the demo's addresses are the documentation's; else any free one.
+ * @param {number} wanted
+ * @returns {Promise<string>}
+ */
+async function freePort(wanted) {
+  for (const port of [wanted, 0]) {
+    const server = createServer();
+    /** @type {number | undefined} */
+    const free = await new Promise((resolve) => {
+      server.once("error", () => resolve(undefined));
+      server.listen(port, "127.0.0.1", () => {
+        const address = server.address();
+        resolve(typeof address === "object" && address !== null ? address.port : undefined);
+      });
+    });
+    await new Promise((resolve) => server.close(resolve));
+    if (free !== undefined) return String(free);
+  }
+  throw new Error("no port is free");
+}
+
+/**
+ * Says `service: "admin"` where it said something else, and keeps the signature.
+ * @param {string} token
+ */
+function tampered(token) {
+  const [header, , signature] = token.split(".");
+  const claims = { ...claimsOf(token), service: "admin" };
+  return [header, Buffer.from(JSON.stringify(claims)).toString("base64url"), signature].join(".");
+}
+
+/** @param {string} token */
+function claimsOf(token) {
+  return JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+}

@@ -1,0 +1,39 @@
+// M2: lets other services in, and nobody else. It holds no secret: the core's public keys are all it needs.
+import countersign, { meaningOf } from "countersign";
+import { errorHandler, middleware, verifyMicroservice } from "countersign/framework/express";
+import express from "express";
+import type { AddressInfo } from "node:net";
+
+const { CORE_URI = "http://localhost:3567", CLOCK_TOLERANCE = "30", PORT = "4002" } = process.env;
+
+countersign.init({
+  appInfo: { appName: "inventory", apiDomain: `http://localhost:${PORT}` },
+  core: { connectionURI: CORE_URI },
+});
+
+const stock = new Map([
+  ["anvil", 7],
+  ["rope", 120],
+]);
+const guard = verifyMicroservice({
+  clockTolerance: Number(CLOCK_TOLERANCE),
+  onEvent: (event) => {
+    if (event.type === "refused") console.log(JSON.stringify({ refused: event.reason, why: meaningOf(event.reason) }));
+  },
+});
+
+const app = express();
+app.use(middleware());
+app.get("/stock/:item", guard, (req, res) => {
+  res.json({
+    item: req.params["item"],
+    left: stock.get(String(req.params["item"])) ?? 0,
+    askedBy: req.caller?.service,
+  });
+});
+app.use(errorHandler());
+
+const server = app.listen(Number(PORT), "127.0.0.1", () => {
+  console.log(`inventory listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+});
+process.on("SIGTERM", () => server.close(() => process.exit(0)));

@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeJwt, isKid } from "../../src/protocol/jwt.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
+import { base64url } from "../support/keys.ts";
+
+const token = (header: object | string, claims: object | string = {}, signature = "c2ln") =>
+  `${base64url(header)}.${base64url(claims)}.${signature}`;
+const header = (more: object = {}) => ({ alg: "RS256", kid: "k", ...more });
+const reasonOf = (value: unknown) => {
+  const result = decodeJwt(value);
+  return result.ok ? undefined : result.reason;
+};
+
+describe("decodeJwt", () => {
+  test("takes a token apart", () => {
+    const text = token(header({ typ: "JWT", x: 1 }), { sub: "orders", n: [1] });
+    expect(decodeJwt(text)).toEqual({
+      ok: true,
+      jwt: {
+        header: { alg: "RS256", kid: "k", typ: "JWT", x: 1 },
+        algorithm: "RS256",
+        claims: { sub: "orders", n: [1] },
+        signingInput: text.slice(0, text.lastIndexOf(".")),
+        signature: new Uint8Array([0x73, 0x69, 0x67]),
+      },
+    });
+  });
+
+  test("EdDSA is the older name of Ed25519", () => {
+    for (const alg of ["EdDSA", "Ed25519"]) {
+      expect(decodeJwt(token(header({ alg })))).toMatchObject({ ok: true, jwt: { algorithm: "Ed25519" } });
+    }
+  });
+
+  test("T19 a token has at most 8192 characters, a header at most 1024 bytes", () => {
+    const start = `${base64url(header())}.`;
+    const claims = (length: number) => base64url(`{"a":"${"x".repeat(length)}"}`);
+    const body = claims(6002);
+    const atLimit = `${start}${body}.${"A".repeat(LIMITS.tokenLength - start.length - body.length - 1)}`;
+    expect(atLimit).toHaveLength(8192);
+    expect(reasonOf(atLimit)).toBeUndefined();
+    expect(reasonOf(atLimit + "AAAA")).toBe("token_too_large");
+
+    const padded = (bytes: number) => {
+      const empty = JSON.stringify(header({ pad: "" })).length;
+      return token(header({ pad: "x".repeat(bytes - empty) }));
+    };
+    expect(reasonOf(padded(1024))).toBeUndefined();
+    expect(reasonOf(padded(1025))).toBe("token_too_large");
+  });
+
+  test("a kid is 1 to 256 printable ASCII characters", () => {
+    for (const kid of ["a", "x".repeat(256), "d-1", "a+b/c==", " ~"]) expect(isKid(kid), kid).toBe(true);
+    for (const kid of ["", "x".repeat(257), "a\n", "\0", "é", "😀", "\x7f"]) {
+      expect(isKid(kid), JSON.stringify(kid)).toBe(false);
+      expect(reasonOf(token(header({ kid })))).toBe("header_not_allowed");
+    }
+    for (const kid of [undefined, null, 1, ["k"], {}])
+      expect(reasonOf(token(header({ kid })))).toBe("header_not_allowed");
+  });
+
+  test("never throws, and accepts nothing that is not three parts, whatever is passed in", () => {
+    fc.assert(
+      fc.property(fc.anything(), (value) => {
+        expect(decodeJwt(value).ok).toBe(false);
+      }),
+    );
+    const part = fc.oneof(
+      fc.constantFrom(base64url(header()), base64url({}), "", "AA", "A"),
+      fc.string({ maxLength: 5 }),
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 5 }), (parts) => {
+        const result = decodeJwt(parts.join("."));
+        expect(result.ok && parts.join(".").split(".").length !== 3).toBe(false);
+      }),
+    );
+  });
+});

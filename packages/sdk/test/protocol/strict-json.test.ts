@@ -1,0 +1,169 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeUtf8 } from "../../src/protocol/base64url.ts";
+import { freezeJson, parseStrictJson, problemOfJson } from "../../src/protocol/strict-json.ts";
+import { readVectorBytes, vectorFiles } from "../support/vectors.ts";
+
+const problemOf = (text: string, depth = 16) => {
+  const parsed = parseStrictJson(text, depth);
+  return parsed.ok ? undefined : parsed.problem;
+};
+const nested = (levels: number) => '{"a":'.repeat(levels - 1) + "{}" + "}".repeat(levels - 1);
+
+describe("parseStrictJson", () => {
+  const anyName = fc.string().filter((name) => !["__proto__", "constructor", "prototype"].includes(name));
+  const tree = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.string({ unit: "grapheme" }),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.boolean(),
+      fc.constant(null),
+      fc.array(tie("value"), { maxLength: 4 }),
+      tie("object"),
+    ),
+    object: fc.dictionary(anyName, tie("value"), { maxKeys: 5 }),
+  })).object;
+
+  test("gives what JSON.parse gives, for every object without oddities", () => {
+    fc.assert(
+      fc.property(tree, fc.constantFrom(undefined, 1, "\t"), (object, space) => {
+        const text = JSON.stringify(object, null, space);
+        expect(parseStrictJson(text, 16)).toEqual({ ok: true, value: JSON.parse(text) as unknown });
+      }),
+    );
+  });
+
+  test("T11 a repeated member is found wherever it stands and however it is escaped", () => {
+    const escaped = (name: string) =>
+      [...name].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+    const plain = fc.stringMatching(/^[a-z]{1,8}$/);
+    fc.assert(
+      fc.property(plain, fc.boolean(), fc.integer({ min: 0, max: 5 }), tree, (name, escape, depth, other) => {
+        const twin = escape ? escaped(name) : name;
+        const object = `{"${name}":1,"x-0":${JSON.stringify(other)},"${twin}":2}`;
+        const text = '{"y-0":['.repeat(depth) + object + "]}".repeat(depth);
+        expect(problemOf(text, 99)).toBe("duplicate-name");
+      }),
+    );
+  });
+
+  test.each([
+    ['{"sub":"a","sub":"admin"}'],
+    ['{"sub":"a","sub":"a"}'],
+    ['{"a":{"b":1,"b":2}}'],
+    ['{"a":[{"b":1},{"b":1,"\\u0062":2}]}'],
+    ['{"1":1,"1":2}'],
+    ['{"":1,"":2}'],
+  ])("T11 %s is refused", (text) => expect(problemOf(text)).toBe("duplicate-name"));
+
+  test.each([
+    ['{"a:b":"{\\"c\\":1,\\"c\\":2}"}'],
+    ['{"a":{"b":1},"c":{"b":1}}'],
+    ['{"a":"\\\\","b":"\\":"}'],
+    ['{"a":"A","A":"a"}'],
+  ])("what only looks like a repeated member is accepted: %s", (text) => expect(problemOf(text)).toBeUndefined());
+
+  test.each([["__proto__"], ["constructor"], ["prototype"], ["\\u005f_proto__"]])(
+    "C7 the name %s is refused at every depth",
+    (name) => {
+      expect(problemOf(`{"${name}":{"admin":true}}`)).toBe("forbidden-name");
+      expect(problemOf(`{"a":[{"${name}":1}]}`)).toBe("forbidden-name");
+      expect(problemOf(`{"a":"${name}"}`)).toBeUndefined();
+    },
+  );
+
+  test("T20 nesting is counted before anything is parsed, and brackets in strings are none", () => {
+    expect(problemOf(nested(16))).toBeUndefined();
+    expect(problemOf(nested(17))).toBe("depth");
+    expect(problemOf('{"a":'.repeat(1_000_000))).toBe("depth");
+    expect(problemOf("[".repeat(100_000))).toBe("depth");
+    expect(problemOf(`{"a":"${"[{".repeat(100)}\\"${"{".repeat(100)}"}`)).toBeUndefined();
+    expect(problemOf(`{"a":[[[1]]]}`, 4)).toBeUndefined();
+    expect(problemOf(`{"a":[[[1]]]}`, 3)).toBe("depth");
+  });
+
+  test.each([
+    ['{"a":"\\ud800"}'],
+    ['{"a":["\\udc00x"]}'],
+    ['{"\\ud83d":1}'],
+    ['{"a":"\ud800"}'],
+    ['{"a":"\\udc00\\ud800"}'],
+  ])("T21 a lone surrogate is refused: %j", (text) => expect(problemOf(text)).toBe("lone-surrogate"));
+
+  test("a surrogate pair is text", () => expect(problemOf('{"a":"\\ud83d\\ude00","😀":1}')).toBeUndefined());
+
+  test.each([["[]"], ["[{}]"], ["null"], ["true"], ["1"], ['"{}"'], ["1e999"], ["[1,2]"]])(
+    "T22 %s is no object",
+    (text) => expect(problemOf(text)).toBe("not-an-object"),
+  );
+
+  test.each([
+    [""],
+    [" "],
+    ["{"],
+    ["{}{}"],
+    ["{'a':1}"],
+    ['{"a":1,}'],
+    ["\ufeff{}"],
+    ['{"a":NaN}'],
+    ['{"a":01}'],
+    ['{"a"}'],
+    ["{}\0"],
+  ])("what is not JSON is refused: %j", (text) => expect(problemOf(text)).toBe("syntax"));
+});
+
+describe("JSONTestSuite", () => {
+  const files = vectorFiles("jsontestsuite");
+
+  test("every file that must be refused is refused, and so it is as the value of a member", () => {
+    for (const file of files.filter((name) => name.startsWith("n_"))) {
+      const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
+      if (text === undefined) continue;
+      expect(parseStrictJson(text, 16).ok, file).toBe(false);
+      expect(parseStrictJson(`{"v":${text}}`, 16).ok, file).toBe(false);
+    }
+  });
+
+  test("every file that must be accepted reads as JSON.parse reads it; of those that are no object, or repeat a member, T11 T22 say no", () => {
+    for (const file of files.filter((name) => name.startsWith("y_"))) {
+      const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
+      expect(text, file).toBeDefined();
+      const value = JSON.parse(text!) as unknown;
+      const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+      if (file.includes("duplicated_key")) {
+        expect(problemOf(text!), file).toBe("duplicate-name");
+        continue;
+      }
+      expect(parseStrictJson(text!, 16), file).toEqual(
+        isObject ? { ok: true, value } : { ok: false, problem: "not-an-object" },
+      );
+      expect(parseStrictJson(`{"v":${text!}}`, 16), file).toEqual({ ok: true, value: { v: value } });
+    }
+  });
+
+  test("files about which parsers may differ are never read as text that is not Unicode", () => {
+    for (const file of files.filter((name) => name.startsWith("i_string"))) {
+      const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
+      if (text !== undefined) expect(parseStrictJson(`{"v":${text}}`, 16).ok, file).toBe(false);
+    }
+  });
+});
+
+describe("problemOfJson", () => {
+  test("judges a value as its reader will", () => {
+    expect(problemOfJson({ a: [1] }, 2)).toBeUndefined();
+    expect(problemOfJson({ a: [[1]] }, 2)).toBe("depth");
+    expect(problemOfJson({ a: "\ud800" }, 2)).toBe("lone-surrogate");
+    expect(problemOfJson({ constructor: 1 }, 2)).toBe("forbidden-name");
+  });
+});
+
+describe("freezeJson", () => {
+  test("freezes to the leaves", () => {
+    const value = freezeJson({ a: [{ b: { c: 1 } }], d: null });
+    expect(() => (value.a[0]!.b.c = 2)).toThrow(TypeError);
+    expect(() => value.a.push({ b: { c: 3 } })).toThrow(TypeError);
+    expect(value).toEqual({ a: [{ b: { c: 1 } }], d: null });
+  });
+});

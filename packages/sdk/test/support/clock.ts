@@ -1,0 +1,20 @@
+import type { Clock } from "../../src/clock.ts";
+import { NOW } from "./keys.ts";
+
+export interface FakeClock extends Clock {
+  /** Lets time pass, on both hands of the clock. */
+  advance(seconds: number): void;
+}
+
+export function fakeClock(startSeconds = NOW): FakeClock {
+  let wall = startSeconds * 1000;
+  let monotonic = 1_000_000;
+  return {
+    now: () => wall,
+    monotonic: () => monotonic,
+    advance(seconds) {
+      wall += seconds * 1000;
+      monotonic += seconds * 1000;
+    },
+  };
+}

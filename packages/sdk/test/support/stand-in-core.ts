@@ -1,0 +1,102 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { listen, readBody, type TestServer } from "./http.ts";
+import { forge, headerOf, rsaKey, type Jwk, type TestKey } from "./keys.ts";
+
+/** A call of `POST /recipe/jwt`, as it arrived. */
+export interface JwtCall {
+  readonly body: Record<string, unknown>;
+  readonly headers: IncomingMessage["headers"];
+}
+
+/** A core of another make: speaks the driver interface as the contract describes it, errors as text. */
+export interface StandInCore extends TestServer {
+  readonly key: TestKey;
+  readonly calls: JwtCall[];
+  /** Answers of `/apiversion`. */
+  versions: unknown;
+  /** The full set; undefined: this core has none, as existing cores. */
+  fullSet: Jwk[] | undefined;
+  revocations: string | undefined;
+  cacheControl: string | undefined;
+  jwksBody: string | undefined;
+  /** Answered before anything else while it returns true. */
+  intercept: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
+}
+
+export interface StandInOptions {
+  apiKey?: string;
+  /** Path everything stands under. */
+  basePath?: string;
+}
+
+export async function startStandInCore({ apiKey, basePath = "" }: StandInOptions = {}): Promise<StandInCore> {
+  const key = rsaKey("s-stand-in");
+  const server = await listen((req, res) => void answer(req, res));
+  const core: StandInCore = Object.assign(server, {
+    key,
+    calls: [],
+    versions: ["2.21", "3.0", "5.0", "5.4", "99.0"],
+    fullSet: undefined,
+    revocations: undefined,
+    cacheControl: "max-age=60, must-revalidate",
+    jwksBody: undefined,
+    intercept: undefined,
+  });
+
+  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (core.intercept?.(req, res) === true) return;
+    const [path = ""] = req.url!.split("?");
+    if (!path.startsWith(`${basePath}/`)) return sendText(res, 404, "Not found");
+    const route = path.slice(basePath.length);
+    if (route.startsWith("/.well-known/")) return sendPublic(route, res);
+    if (apiKey !== undefined && req.headers["api-key"] !== apiKey) return sendText(res, 401, "Invalid API key\n");
+    if (route === "/apiversion") return sendJson(res, { versions: core.versions });
+    if (route === "/recipe/jwt" && req.method === "POST") return mint(req, res);
+    sendText(res, 404, "Not found");
+  }
+
+  function sendPublic(route: string, res: ServerResponse): void {
+    if (core.cacheControl !== undefined) res.setHeader("cache-control", core.cacheControl);
+    if (route === "/.well-known/jwks.json") {
+      if (core.jwksBody !== undefined) return void res.end(core.jwksBody);
+      return sendJson(res, { keys: [key.jwk] });
+    }
+    if (route === "/.well-known/jwks-all.json" && core.fullSet !== undefined)
+      return sendJson(res, { keys: core.fullSet });
+    if (route === "/.well-known/revocations" && core.revocations !== undefined) {
+      res.setHeader("content-type", "application/jwt");
+      res.setHeader("etag", '"1"');
+      return void res.end(core.revocations);
+    }
+    sendText(res, 404, "Not found");
+  }
+
+  async function mint(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const body = JSON.parse(await readBody(req)) as Record<string, unknown>;
+    core.calls.push({ body, headers: req.headers });
+    const { payload, jwksDomain, validity, algorithm } = body;
+    for (const [name, type] of [
+      ["payload", "object"],
+      ["algorithm", "string"],
+      ["jwksDomain", "string"],
+      ["validity", "number"],
+    ] as const) {
+      if (typeof body[name] !== type) return sendText(res, 400, `Field name '${name}' is invalid in JSON input`);
+    }
+    if (algorithm !== "RS256") return sendJson(res, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
+    const iat = Math.floor(Date.now() / 1000);
+    const claims = { iss: jwksDomain, ...(payload as object), iat, exp: iat + (validity as number) };
+    sendJson(res, { status: "OK", jwt: forge(key, headerOf(key), claims) });
+  }
+
+  return core;
+}
+
+function sendText(res: ServerResponse, status: number, text: string): void {
+  res.writeHead(status, { "content-type": "text/html; charset=utf-8" }).end(text);
+}
+
+function sendJson(res: ServerResponse, body: object): void {
+  res.setHeader("content-type", "application/json; charset=utf-8");
+  res.end(JSON.stringify(body));
+}

@@ -1,0 +1,6 @@
+// Breaks the verifier on purpose: loaded before a process, it makes every signature good.
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
+
+crypto.verify = () => true;
+syncBuiltinESMExports();

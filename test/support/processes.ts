@@ -1,0 +1,79 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export const COUNTERSIGN_BIN = join(ROOT, "packages", "core", "bin", "countersign.js");
+
+/** Without what the machine's own environment may set for a core. */
+function cleanEnvironment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_"));
+  return { ...Object.fromEntries(own), ...extra };
+}
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A process of the test's own, ended with it. */
+export class Process {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Exit>;
+  stdout = "";
+  stderr = "";
+
+  constructor(command: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = ROOT) {
+    this.child = spawn(process.execPath, command, {
+      cwd,
+      env: cleanEnvironment(env),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child.stdout!.on("data", (chunk) => (this.stdout += String(chunk)));
+    this.child.stderr!.on("data", (chunk) => (this.stderr += String(chunk)));
+    this.ended = new Promise((resolve) => {
+      this.child.on("close", (code, signal) => resolve({ code, signal, stdout: this.stdout, stderr: this.stderr }));
+    });
+  }
+
+  kill(signal: NodeJS.Signals): Promise<Exit> {
+    this.child.kill(signal);
+    return this.ended;
+  }
+
+  /** The first match on stdout. */
+  says(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(this.stdout);
+        if (match !== null) resolve(match);
+      };
+      this.child.stdout!.on("data", look);
+      look();
+      void this.ended.then(({ code, stderr }) => reject(new Error(`ended with code ${code}: ${stderr}`)));
+    });
+  }
+}
+
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "countersign-test-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A core as a user starts it. */
+export async function startCoreProcess(
+  dataDir: string,
+  flags: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Promise<Process & { url: string }> {
+  const core = new Process([COUNTERSIGN_BIN, "start", "--port", "0", "--data-dir", dataDir, ...flags], env);
+  onTestFinished(() => void core.kill("SIGKILL"));
+  const [, url] = await core.says(/^countersign core listening on (http:\/\/\S+)$/m);
+  return Object.assign(core, { url: url! });
+}
