@@ -39,11 +39,11 @@ async function leave(code) {
   if (leaving) return;
   leaving = true;
   await Promise.all(
-    children.map((child) => {
-      if (child.exitCode !== null || child.signalCode !== null) return undefined;
+    children.map(async (child) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGTERM");
-      return Promise.race([gone, sleep(3_000).then(() => child.kill("SIGKILL"))]);
+      await Promise.race([gone, sleep(3_000).then(() => child.kill("SIGKILL"))]);
     }),
   );
   if (dataDir !== "") await rm(dataDir, { recursive: true, force: true });
@@ -159,7 +159,7 @@ async function run() {
       ? `\n  ${pc.green(`All ${tries.length} tries went as they should.`)}\n`
       : `\n  ${pc.red(`${different} of ${tries.length} tries went differently.`)}\n`,
   );
-  if (!once) console.log(`  Try it by hand:\n\n${`curl -i -H "Authorization: Bearer ${good}" ${stock}`}\n`);
+  if (!once) console.log(`  Try it by hand:\n\ncurl -i -H "Authorization: Bearer ${good}" ${stock}\n`);
   return different === 0;
 }
 

@@ -80,7 +80,7 @@ test("without countersign-core installed, the error says what to install", async
     join(directory, "main.mjs"),
     `import { createCountersign } from "countersign";
      const instance = createCountersign({ appInfo: { appName: "a", apiDomain: "localhost" }, core: { connectionURI: "file:./x" } });
-     await instance.createJWT({}).catch((error) => console.log(error.cause?.code ?? error.code, error.message));`,
+     await instance.createJWT({}).catch((error) => console.log(error.code, error.message));`,
   );
   const { stdout, stderr } = await new Process(["main.mjs"], {}, directory).ended;
   expect(stderr).toBe("");

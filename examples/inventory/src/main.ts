@@ -25,11 +25,8 @@ const guard = verifyMicroservice({
 const app = express();
 app.use(middleware());
 app.get("/stock/:item", guard, (req, res) => {
-  res.json({
-    item: req.params["item"],
-    left: stock.get(String(req.params["item"])) ?? 0,
-    askedBy: req.caller?.service,
-  });
+  const { item } = req.params;
+  res.json({ item, left: stock.get(item) ?? 0, askedBy: req.caller?.service });
 });
 app.use(errorHandler());
 

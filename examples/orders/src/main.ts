@@ -13,7 +13,7 @@ const {
 
 countersign.init({
   appInfo: { appName: "orders", apiDomain: `http://localhost:${PORT}` },
-  core: { connectionURI: CORE_URI, ...(CORE_API_KEY === undefined ? {} : { apiKey: CORE_API_KEY }) },
+  core: { connectionURI: CORE_URI, apiKey: CORE_API_KEY },
   recipeList: [jwt.init()],
 });
 

@@ -23,19 +23,19 @@ export interface CoreConfig {
 /** What a caller sets; the rest comes from the environment, then from the defaults. */
 export interface CoreOptions {
   /** Default 3567; 0: any free one. `COUNTERSIGN_PORT` */
-  port?: number | string;
+  port?: number | string | undefined;
   /** Address to listen on. Default 127.0.0.1. `COUNTERSIGN_HOST` */
-  host?: string;
+  host?: string | undefined;
   /** Directory of the embedded store, made where it is missing. Default `./.countersign`. `COUNTERSIGN_DATA_DIR` */
-  dataDir?: string;
+  dataDir?: string | undefined;
   /** Keys of the driver interface: 20 or more characters of `A-Z a-z 0-9 = _ -`. `COUNTERSIGN_API_KEYS`, comma separated */
-  apiKeys?: readonly string[];
+  apiKeys?: readonly string[] | undefined;
   /** Keys of administration, of the same kind. `COUNTERSIGN_ADMIN_KEYS`, comma separated */
-  adminKeys?: readonly string[];
+  adminKeys?: readonly string[] | undefined;
   /** When keys change; see RotationPolicy. Milliseconds. */
-  rotation?: Partial<RotationPolicy>;
+  rotation?: Partial<RotationPolicy> | undefined;
   /** Milliseconds that issuing goes on while the store is away. Default one hour. */
-  maxRingAge?: number;
+  maxRingAge?: number | undefined;
 }
 
 const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;

@@ -36,9 +36,9 @@ export interface CoreClock {
 
 export interface Surroundings {
   /** Default: nothing is logged. */
-  log?: Log;
-  environment?: NodeJS.ProcessEnv;
-  clock?: CoreClock;
+  log?: Log | undefined;
+  environment?: NodeJS.ProcessEnv | undefined;
+  clock?: CoreClock | undefined;
 }
 
 /** A core inside this process, without a socket. */

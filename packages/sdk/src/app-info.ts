@@ -5,14 +5,14 @@ export interface AppInfo {
   appName: string;
   /** Where this service is reached; becomes the `iss` of tokens it asks for. A missing scheme is added. */
   apiDomain: string;
-  websiteDomain?: string;
+  websiteDomain?: string | undefined;
   /** The other name of `websiteDomain`. */
-  origin?: string;
+  origin?: string | undefined;
   /** Path of the front interface. Default `/auth`. */
-  apiBasePath?: string;
+  apiBasePath?: string | undefined;
   /** Path that a gateway in front adds; goes before `apiBasePath`. */
-  apiGatewayPath?: string;
-  websiteBasePath?: string;
+  apiGatewayPath?: string | undefined;
+  websiteBasePath?: string | undefined;
 }
 
 export interface NormalisedAppInfo {

@@ -26,10 +26,10 @@ export interface CoreConfig {
    * a core inside this process (needs the package `countersign-core`).
    */
   connectionURI: string;
-  apiKey?: string;
-  networkInterceptor?: NetworkInterceptor;
+  apiKey?: string | undefined;
+  networkInterceptor?: NetworkInterceptor | undefined;
   /** True: nothing that the core answered is kept; every call asks again. Default false. */
-  disableCoreCallCache?: boolean;
+  disableCoreCallCache?: boolean | undefined;
 }
 
 export interface CoreClient {

@@ -26,16 +26,16 @@ import type { VerifierOptions } from "./verifier-options.ts";
 export interface CountersignConfig {
   appInfo: AppInfo;
   /** How to reach the core. A service that only verifies needs none. */
-  core?: CoreConfig;
+  core?: CoreConfig | undefined;
   /** The same under the name that existing services use. Both given: an error. */
-  supertokens?: CoreConfig;
-  recipeList?: readonly JwtRecipe[];
+  supertokens?: CoreConfig | undefined;
+  recipeList?: readonly JwtRecipe[] | undefined;
   /** Prints what verifiers see (refusals, key sets) on stderr, one JSON line each. Default false. */
-  debug?: boolean;
+  debug?: boolean | undefined;
   /** Accepted and without effect, as are the next two: existing services pass them. */
-  framework?: string;
-  isInServerlessEnv?: boolean;
-  telemetry?: boolean;
+  framework?: string | undefined;
+  isInServerlessEnv?: boolean | undefined;
+  telemetry?: boolean | undefined;
 }
 
 /** One service's view of its core. `init` makes the default one. */

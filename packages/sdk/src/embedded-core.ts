@@ -65,7 +65,8 @@ async function loadCore(): Promise<CorePackage> {
   try {
     return (await import(name)) as CorePackage;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "ERR_MODULE_NOT_FOUND" || !message.includes(`'${name}'`)) throw error;
     throw new CountersignError(
       "core_not_installed",
       "A connectionURI that begins with file: runs the core inside this process: install it with 'npm install countersign-core'",

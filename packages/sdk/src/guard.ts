@@ -8,7 +8,7 @@ import { resolveVerifierOptions, type VerifierOptions } from "./verifier-options
 /** Options of `verifyMicroservice`: a verifier's, and where they come from. */
 export interface GuardOptions extends VerifierOptions {
   /** The instance whose knowledge fills what the options leave out. Default: the one `init` made. */
-  countersign?: Countersign;
+  countersign?: Countersign | undefined;
 }
 
 export type GuardOutcome = { allowed: true; caller: Caller } | { allowed: false; answer: RefusalAnswer };

@@ -11,17 +11,17 @@ export interface TokenRules {
    * Names of this service, one of which `aud` must hold. Left out: a token that has an `aud` is
    * refused, as it is meant for somebody else. `null`: not checked, which lets tokens made for other services in.
    */
-  audience?: string | readonly string[] | null;
+  audience?: string | readonly string[] | null | undefined;
   /** Default `["RS256", "ES256", "Ed25519"]`; `"EdDSA"` is the older name of the last. */
-  algorithms?: readonly (Algorithm | "EdDSA")[];
+  algorithms?: readonly (Algorithm | "EdDSA")[] | undefined;
   /** Claims and the exact value each must have. Default `{ source: "microservice" }`, which keeps tokens of end users out. */
-  requiredClaims?: Readonly<Record<string, ExactValue>>;
+  requiredClaims?: Readonly<Record<string, ExactValue>> | undefined;
   /** Seconds of difference between clocks that is forgiven. Default 30, at most 300; 0 is allowed. */
-  clockTolerance?: number;
+  clockTolerance?: number | undefined;
   /** Seconds that `exp - iat` may be at most. Default: any. */
-  maxTokenLifetime?: number;
+  maxTokenLifetime?: number | undefined;
   /** Allows key sets over plain http off loopback. Default false. */
-  allowHttp?: boolean;
+  allowHttp?: boolean | undefined;
 }
 
 /** One issuer whose tokens pass. */
@@ -29,17 +29,17 @@ export interface TrustedIssuer extends TokenRules {
   /** The exact `iss` of its tokens. */
   issuer: string;
   /** URL of its key set. Default: found through the issuer's discovery document. */
-  jwksUri?: string;
+  jwksUri?: string | undefined;
 }
 
 /** Options of `createVerifier`. */
 export interface VerifierOptions extends TokenRules {
   /** URL of the key set, or several issuers, each with its own. Default: found through the discovery document of `issuer`. */
-  jwksUri?: string | readonly TrustedIssuer[];
+  jwksUri?: string | readonly TrustedIssuer[] | undefined;
   /** The exact `iss` tokens must have. Default: not checked. */
-  issuer?: string;
+  issuer?: string | undefined;
   /** Told of every refusal and of the key set's state. Default: nobody. */
-  onEvent?: OnVerifierEvent;
+  onEvent?: OnVerifierEvent | undefined;
 }
 
 /** The options of one issuer, checked and resolved. */

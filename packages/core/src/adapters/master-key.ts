@@ -68,5 +68,9 @@ async function createMasterKey(dataDir: string, path: string): Promise<void> {
     await unlink(draft);
   }
   const directory = await open(dataDir, "r");
-  await directory.sync().finally(() => directory.close());
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }

@@ -64,6 +64,9 @@ export function createHttpInterface(services: Services): Hono<Env> {
   }
   app.notFound((c) => refuseText(c, 404, "Not found"));
   app.onError((error, c) => {
+    // Who hangs up while sending reads no answer, and must not be able to fill the log with errors.
+    const incoming = c.env?.incoming;
+    if (incoming !== undefined && incoming.destroyed && !incoming.complete) return refuseText(c, 400, "Bad Request");
     const unavailable = error instanceof StoreUnavailable;
     log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
     if (isAdmin(c.get("path"))) {
@@ -96,12 +99,18 @@ async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Respon
 }
 
 function principalOf(c: Context<Env>, { authenticate }: Services) {
-  // Without a key, a web page that resolves its own name to this machine would be let in: its Host tells.
-  const host = c.req.header("host");
   const presented = c.req.header("api-key") ?? bearerKeyOf(c.req.header("authorization"));
   const principal = authenticate(presented);
-  const rebound = principal === "anonymous" && host !== undefined && !isLoopbackHost(host.replace(/:\d+$/, ""));
-  return rebound ? undefined : principal;
+  return principal === "anonymous" && isFromWebPage(c) ? undefined : principal;
+}
+
+/**
+ * Without a key this machine is trusted, and so is a browser on it, whatever page it shows. A page that sends here
+ * gives itself away by its Origin, and one whose name was made to resolve to this machine by its Host.
+ */
+function isFromWebPage(c: Context<Env>): boolean {
+  const host = c.req.header("host")?.replace(/:\d+$/, "");
+  return c.req.header("origin") !== undefined || (host !== undefined && !isLoopbackHost(host));
 }
 
 /** `Bearer K`, or just `K`. */

@@ -47,7 +47,7 @@ function generatePair(algorithm: Algorithm): Promise<{ publicKey: KeyObject; pri
 
 function publishedJwk(publicKey: KeyObject, kid: string, algorithm: Algorithm): PublishedJwk {
   const { kty, ...numbers } = publicKey.export({ format: "jwk" });
-  return { kty: kty!, kid, ...numbers, alg: algorithm, use: "sig" } as PublishedJwk;
+  return { kty, kid, ...numbers, alg: algorithm, use: "sig" } as PublishedJwk;
 }
 
 /** Opens a stored key for signing. */

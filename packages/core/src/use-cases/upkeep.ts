@@ -27,7 +27,9 @@ export function keepUpToDate(keyRing: KeyRing, rotateKeys: RotateKeys, log: Log)
       failing = true;
     }
     if (stopped) return;
-    timer = setTimeout(() => (running = look()), LOOK_EVERY);
+    timer = setTimeout(() => {
+      running = look();
+    }, LOOK_EVERY);
     timer.unref();
   }
 

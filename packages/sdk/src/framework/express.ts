@@ -7,7 +7,7 @@ import type { Caller } from "../protocol/decision.ts";
 import { CountersignError } from "../protocol/errors.ts";
 
 declare global {
-  // eslint-disable-next-line @typescript-eslint/no-namespace -- how Express's own types are extended
+  // How Express's own types are extended.
   namespace Express {
     interface Request {
       /** The service that called, put there by `verifyMicroservice`. */
@@ -28,9 +28,11 @@ export type ExpressErrorHandler = (error: unknown, req: ExpressRequest, res: Ser
  */
 export function middleware(options: { countersign?: Countersign } = {}): ExpressMiddleware {
   return (req, res, next) => {
-    serveFront(options.countersign ?? defaultInstance(), req, res).then((served) => {
-      if (!served) next();
-    }, next);
+    serveFront(options.countersign ?? defaultInstance(), req, res)
+      .then((served) => {
+        if (!served) next();
+      })
+      .catch(next);
   };
 }
 
@@ -45,12 +47,16 @@ export function middleware(options: { countersign?: Countersign } = {}): Express
 export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard(req.headersDistinct["authorization"] ?? []).then((outcome) => {
-      if (!outcome.allowed)
-        return send(res, outcome.answer.status, Object.entries(outcome.answer.headers), outcome.answer.body);
-      req.caller = outcome.caller;
-      next();
-    }, next);
+    guard(req.headersDistinct["authorization"] ?? [])
+      .then((outcome) => {
+        if (outcome.allowed) {
+          req.caller = outcome.caller;
+          return next();
+        }
+        const { status, headers, body } = outcome.answer;
+        return send(res, status, Object.entries(headers), body);
+      })
+      .catch(next);
   };
 }
 

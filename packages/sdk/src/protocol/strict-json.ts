@@ -1,7 +1,8 @@
 export type JsonObject = { [name: string]: unknown };
 
-/** Why a text was refused: not JSON, too deep, a name twice, a name that poisons prototypes, or text that is not Unicode. */
-export type JsonProblem = "syntax" | "depth" | "duplicate-name" | "forbidden-name" | "lone-surrogate" | "not-an-object";
+/** Why a text was refused: not JSON, too deep, a name twice, a name that poisons prototypes, text that is not Unicode, or a number no reader can hold. */
+export type JsonProblem =
+  "syntax" | "depth" | "duplicate-name" | "forbidden-name" | "lone-surrogate" | "number-range" | "not-an-object";
 
 export type StrictJson = { ok: true; value: JsonObject } | { ok: false; problem: JsonProblem };
 
@@ -90,6 +91,8 @@ interface Tally {
 function inspect(value: unknown, tally: Tally): void {
   if (typeof value === "string") {
     if (LONE_SURROGATE.test(value)) tally.problem = "lone-surrogate";
+  } else if (typeof value === "number") {
+    if (!Number.isFinite(value)) tally.problem = "number-range"; // such as 1e999, which would be written as null
   } else if (Array.isArray(value)) {
     for (const item of value) inspect(item, tally);
   } else if (typeof value === "object" && value !== null) {

@@ -64,7 +64,7 @@ export interface RecipeApis {
 
 export interface JwtRecipeConfig {
   /** Seconds a token lives where `createJWT` is not told. Default 3153600000, a hundred years. */
-  jwtValiditySeconds?: number;
+  jwtValiditySeconds?: number | undefined;
   override?: {
     functions?: (original: RecipeFunctions) => RecipeFunctions;
     apis?: (original: RecipeApis) => RecipeApis;
@@ -132,7 +132,22 @@ async function requestJwt(
   if (answer["status"] !== "OK" || typeof jwt !== "string") {
     throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
   }
+  if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(validity, answer["expiresAt"]);
   return { status: "OK", jwt };
+}
+
+let warnedOfClampedExpiry = false;
+
+/** Once per process: what was asked for will be asked for again. */
+function warnOfClampedExpiry(validity: number, expiresAt: number): void {
+  if (warnedOfClampedExpiry) return;
+  warnedOfClampedExpiry = true;
+  const date = (seconds: number) => new Date(seconds * 1000).toISOString();
+  process.emitWarning(
+    `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; its dynamic key verifies until ` +
+      `${date(expiresAt)}, and so does the token: ask for less, renew it before then, or use the static key`,
+    { code: "COUNTERSIGN_EXP_CLAMPED" },
+  );
 }
 
 /** @throws CountersignError with the given code */

@@ -30,7 +30,7 @@ export async function serveKeys(...keys: (TestKey | Jwk)[]): Promise<KeyServer> 
   const self: KeyServer = Object.assign(server, {
     jwksUri: server.url + PATH,
     publish(...next: (TestKey | Jwk)[]) {
-      published = next.map((key) => ("privateKey" in key ? (key as TestKey).jwk : key));
+      published = next.map((key) => ((key as TestKey | null)?.privateKey === undefined ? key : (key as TestKey).jwk));
     },
     failWith: (answer: typeof failure) => void (failure = answer),
     cacheControl: (value: string | undefined) => void (cacheControl = value),

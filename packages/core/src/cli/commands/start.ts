@@ -44,13 +44,7 @@ function collect(value: string, before: string[] | undefined): string[] {
 }
 
 async function start({ port, host, dataDir, apiKey, adminKey }: StartFlags): Promise<void> {
-  const options: CoreOptions = {
-    ...(port === undefined ? {} : { port }),
-    ...(host === undefined ? {} : { host }),
-    ...(dataDir === undefined ? {} : { dataDir }),
-    ...(apiKey === undefined ? {} : { apiKeys: apiKey }),
-    ...(adminKey === undefined ? {} : { adminKeys: adminKey }),
-  };
+  const options: CoreOptions = { port, host, dataDir, apiKeys: apiKey, adminKeys: adminKey };
   const log = createLogger();
   const core = await startCore(options, { log }).catch(giveUp);
 

@@ -159,4 +159,5 @@ const REFUSALS: Readonly<Record<JsonProblem, string>> = {
   "duplicate-name": "Invalid Json Input: an object has the same name twice",
   "forbidden-name": "Invalid Json Input: the names '__proto__', 'constructor' and 'prototype' are not allowed",
   "lone-surrogate": "Invalid Json Input: a text contains a lone surrogate",
+  "number-range": "Invalid Json Input: a number is too large",
 };

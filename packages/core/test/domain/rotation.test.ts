@@ -1,0 +1,251 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ALGORITHMS, LIMITS } from "countersign/protocol";
+import {
+  DEFAULT_ROTATION,
+  planRotation,
+  problemsOfRotationPolicy,
+  type RotationPolicy,
+} from "../../src/domain/rotation.ts";
+import { isLive, nextChangeOf, publishedKeys, signerOf, type SigningKey } from "../../src/domain/signing-key.ts";
+import { buildClaims } from "../../src/domain/token.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { keyOfStep, signingKey } from "../support/keys.ts";
+
+const SECOND = 1000;
+const policyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...DEFAULT_ROTATION, ...rest });
+
+/** The keys after the plan was carried out. */
+function apply(keys: readonly SigningKey[], policy: RotationPolicy, now: number): readonly SigningKey[] {
+  const after = [...keys];
+  for (const step of planRotation(keys, policy, now)) {
+    if (step.type === "create") after.push(keyOfStep(step, now));
+    else after.splice(after.findIndex((key) => key.kid === step.kid), 1);
+  }
+  return after;
+}
+
+describe("planRotation", () => {
+  const lead = DEFAULT_ROTATION.lead;
+  const { period, hold } = DEFAULT_ROTATION;
+
+  it("begins with a static key, a dynamic one that signs at once, and its successor", () => {
+    const until = NEW_YEAR + period;
+    expect(planRotation([], DEFAULT_ROTATION, NEW_YEAR)).toEqual([
+      { type: "create", kind: "static", algorithm: "RS256", sequence: 1, signsFrom: NEW_YEAR, signsUntil: null, verifiesUntil: null },
+      { type: "create", kind: "dynamic", algorithm: "RS256", sequence: 1, signsFrom: NEW_YEAR, signsUntil: until, verifiesUntil: until + hold },
+      { type: "create", kind: "dynamic", algorithm: "RS256", sequence: 2, signsFrom: until, signsUntil: until + period, verifiesUntil: until + period + hold },
+    ]);
+  });
+
+  it("makes the successor when its predecessor begins to sign", () => {
+    const keys = apply([], DEFAULT_ROTATION, NEW_YEAR);
+    expect(planRotation(keys, DEFAULT_ROTATION, NEW_YEAR + period - 1)).toEqual([]);
+    expect(planRotation(keys, DEFAULT_ROTATION, NEW_YEAR + period)).toMatchObject([
+      { type: "create", sequence: 3, signsFrom: NEW_YEAR + 2 * period },
+    ]);
+  });
+
+  it("gives a late successor its whole lead, while the old one goes on signing", () => {
+    const keys = apply([], DEFAULT_ROTATION, NEW_YEAR);
+    const late = NEW_YEAR + 2 * period + 5;
+    const after = apply(keys, DEFAULT_ROTATION, late);
+    expect(after.at(-1)).toMatchObject({ sequence: 3, signsFrom: late + lead });
+    expect(signerOf(after, "dynamic", "RS256", late + lead - 1)?.sequence).toBe(2);
+    expect(signerOf(after, "dynamic", "RS256", late + lead)?.sequence).toBe(3);
+  });
+
+  it("removes a key when it verifies nothing any more, not before", () => {
+    const dead = signingKey({ kid: "d-0", kind: "dynamic", signsFrom: 0, signsUntil: 1, verifiesUntil: NEW_YEAR });
+    const removals = (now: number) => planRotation([dead], DEFAULT_ROTATION, now).filter((step) => step.type === "remove");
+    expect(removals(NEW_YEAR - 1)).toEqual([]);
+    expect(removals(NEW_YEAR)).toEqual([{ type: "remove", kid: "d-0" }]);
+  });
+
+  it("counts on from the highest sequence, so that two instances want the same one (R7)", () => {
+    const revoked = signingKey({ sequence: 7, revokedAt: NEW_YEAR });
+    expect(planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
+    const plans = [1, 2].map(() => planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR));
+    expect(plans[0]).toEqual(plans[1]);
+  });
+
+  it("does not touch keys of an algorithm that is not used any more, but lets them end", () => {
+    const keys = apply([], policyWith({ algorithms: ["RS256", "ES256"] }), NEW_YEAR);
+    const later = apply(keys, DEFAULT_ROTATION, NEW_YEAR + period + hold);
+    expect(later.filter((key) => key.algorithm === "ES256").map((key) => [key.kind, key.sequence])).toEqual([
+      ["static", 1],
+      ["dynamic", 2],
+    ]);
+  });
+});
+
+describe("problemsOfRotationPolicy", () => {
+  it("has nothing against the default, nor against the fast one of a soak test", () => {
+    expect(problemsOfRotationPolicy(DEFAULT_ROTATION)).toEqual([]);
+    const fast = { jwksMaxAge: 1_000, instanceRefresh: 500, clockSkew: 0, lead: 2_500, period: 10_000, hold: 10_000 };
+    expect(problemsOfRotationPolicy(policyWith(fast))).toEqual([]);
+  });
+
+  it("shows the arithmetic of a lead that is too short", () => {
+    expect(problemsOfRotationPolicy(policyWith({ lead: 184_999 }))).toEqual([
+      "lead 184.999 s is shorter than 2 x JWKS max-age 60 s + instance refresh 5 s + 2 x clock skew 30 s = 185 s",
+    ]);
+    expect(problemsOfRotationPolicy(policyWith({ lead: 185_000 }))).toEqual([]);
+  });
+
+  it("refuses a period in which no successor could be ready", () => {
+    for (const period of [0, 599_999]) {
+      expect(problemsOfRotationPolicy(policyWith({ period, hold: 0 }))[0]).toMatch(/^period .* is shorter than lead 600 s/);
+    }
+  });
+
+  it("refuses a key that would end before its successor has had its lead", () => {
+    const tight = { lead: 600_000, period: 600_000 };
+    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 4_999 }))).toEqual([expect.stringMatching(/hold 4.999 s/)]);
+    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 5_000 }))).toEqual([]);
+  });
+
+  it("refuses more than 64 published keys, with the arithmetic", () => {
+    const day = 86_400_000;
+    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 61 * day }))).toEqual([]);
+    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 61 * day + 1 }))).toEqual([expect.stringMatching(/= 65 published keys, more than 64/)]);
+    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 20 * day, algorithms: ALGORITHMS }))).toEqual([
+      expect.stringMatching(/^3 algorithm.* = 69 published keys/),
+    ]);
+  });
+
+  it("refuses what is no duration, all of it at once", () => {
+    const problems = problemsOfRotationPolicy(policyWith({ lead: NaN, period: Infinity, hold: -1 }));
+    expect(problems.map((problem) => problem.split(":")[0])).toEqual(["lead", "period", "hold"]);
+  });
+
+  it("refuses algorithms that are none, unknown, or named twice", () => {
+    for (const algorithms of [[], ["HS256"], ["RS256", "RS256"]] as unknown as RotationPolicy["algorithms"][]) {
+      expect(problemsOfRotationPolicy(policyWith({ algorithms }))).toEqual([expect.stringMatching(/^algorithms/)]);
+    }
+  });
+});
+
+// Small distances often enough that the edges meet: a period that is hardly longer than the lead, hardly any hold.
+const extra = fc.oneof(fc.integer({ min: 0, max: 6_000 }), fc.integer({ min: 0, max: 604_800_000 }));
+const anyPolicy: fc.Arbitrary<RotationPolicy> = fc
+  .record({
+    jwksMaxAge: fc.integer({ min: 0, max: 60_000 }),
+    instanceRefresh: fc.integer({ min: 1_000, max: 5_000 }),
+    clockSkew: fc.integer({ min: 0, max: 30_000 }),
+    algorithms: fc.subarray([...ALGORITHMS], { minLength: 1 }),
+    extras: fc.tuple(extra, extra, extra),
+  })
+  .map(({ extras, ...rest }) => {
+    const lead = 2 * rest.jwksMaxAge + rest.instanceRefresh + 2 * rest.clockSkew + extras[0];
+    return { ...rest, lead, period: lead + extras[1], hold: extras[2] };
+  });
+const acceptedPolicy = anyPolicy.filter((policy) => problemsOfRotationPolicy(policy).length === 0);
+
+/** When somebody looks after the keys next. */
+type Look = (keys: readonly SigningKey[], now: number) => number;
+
+/**
+ * The life of one app: every look is by an instance that has just started and knows only what is stored. Checks the
+ * laws that hold whatever happens, and hands over what was there between two looks.
+ */
+function live(
+  policy: RotationPolicy,
+  looks: readonly Look[],
+  check: (life: { last: number; now: number; before: readonly SigningKey[]; made: readonly SigningKey[] }) => void,
+): void {
+  let now = NEW_YEAR;
+  let keys = apply([], policy, now);
+  for (const look of looks) {
+    const last = now;
+    const before = keys;
+    now = look(before, now);
+    keys = apply(before, policy, now);
+    expect(planRotation(keys, policy, now)).toEqual([]);
+    // Nobody's dates change, and nobody leaves alive.
+    for (const key of before) expect(keys.includes(key) || !isLive(key, now)).toBe(true);
+    const made = keys.filter((key) => !before.includes(key));
+    for (const key of made) {
+      const unannounced = key.signsFrom < now + policy.lead;
+      if (unannounced) expect(signerOf(before, key.kind, key.algorithm, now)).toBeUndefined();
+    }
+    expectOneSigner(keys, policy, now);
+    expect(new Set(keys.map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`)).size).toBe(keys.length);
+    expect(publishedKeys(keys, now).length).toBeLessThanOrEqual(LIMITS.jwksKeys);
+    check({ last, now, before, made });
+  }
+}
+
+function expectOneSigner(keys: readonly SigningKey[], { algorithms }: RotationPolicy, now: number): void {
+  const published = publishedKeys(keys, now);
+  for (const algorithm of algorithms) {
+    for (const kind of ["static", "dynamic"] as const) {
+      const signer = signerOf(keys, kind, algorithm, now);
+      expect(signer, `${kind} ${algorithm} at ${now - NEW_YEAR}`).toBeDefined();
+      expect(published).toContain(signer);
+      // No token that it signs now, however long it was asked for, is alive when its key has left.
+      const built = buildClaims({ payload: {}, issuer: "a", validity: LIMITS.validity }, signer!, now, "j");
+      const exp = built.ok ? (built.claims["exp"] as number) : NaN;
+      expect(exp * SECOND).toBeLessThanOrEqual(signer!.verifiesUntil ?? Infinity);
+    }
+  }
+}
+
+describe("for every accepted policy (R16)", () => {
+  const fractions = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 20, maxLength: 80 });
+
+  it("and looks within the refresh of every change: always one signer, and no key but the first unannounced", () => {
+    fc.assert(
+      fc.property(acceptedPolicy, fractions, (policy, waits) => {
+        const looks = waits.map((wait): Look => {
+          const lateness = Math.floor(wait * policy.instanceRefresh);
+          return (keys, now) => Math.min(nextChangeOf(keys, now), now + Math.ceil(policy.period / 2)) + lateness;
+        });
+        live(policy, looks, ({ last, now, before, made }) => {
+          const dates = before.flatMap((key) => [key.signsFrom, (key.verifiesUntil ?? now) - 1, key.verifiesUntil ?? now]);
+          for (const moment of [last, Math.floor((last + now) / 2), now - 1, ...dates]) {
+            if (moment >= last && moment < now) expectOneSigner(before, policy, moment);
+          }
+          for (const key of made) expect(key.signsFrom).toBeGreaterThanOrEqual(key.createdAt + policy.lead);
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("and outages of any length: only who is left without a signer gets a key that nobody knows yet", () => {
+    const outages = fc.array(fc.tuple(fc.nat({ max: 79 }), fc.double({ min: 0, max: 6, noNaN: true })), { maxLength: 4 });
+    fc.assert(
+      fc.property(acceptedPolicy, fractions, outages, (policy, waits, gaps) => {
+        const lengths = waits.map((wait) => Math.floor(wait * policy.period));
+        for (const [at, length] of gaps) lengths.splice(at, 0, Math.floor(length * (policy.period + policy.hold)));
+        let made = 0;
+        const looks = lengths.map((length): Look => (_, now) => now + length);
+        live(policy, looks, (life) => (made += life.made.length));
+        // Whoever lives for longer than two periods has made keys meanwhile.
+        const lived = lengths.reduce((sum, length) => sum + length, 0);
+        if (lived > 2 * policy.period) expect(made).toBeGreaterThan(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("and another policy after each restart: what exists keeps its dates, and there is a signer", () => {
+    const wait = fc.integer({ min: 0, max: 2_000_000_000 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(acceptedPolicy, wait), { minLength: 2, maxLength: 12 }), (restarts) => {
+        let keys: readonly SigningKey[] = [];
+        let now = NEW_YEAR;
+        for (const [policy, length] of restarts) {
+          now += length;
+          const before = keys;
+          keys = apply(before, policy, now);
+          for (const key of before) expect(keys.includes(key) || !isLive(key, now)).toBe(true);
+          expectOneSigner(keys, policy, now);
+          expect(planRotation(keys, policy, now)).toEqual([]);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

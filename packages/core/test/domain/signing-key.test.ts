@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { isLive, nextChangeOf, publishedKeys, signerOf } from "../../src/domain/signing-key.ts";
+import { signingKey } from "../support/keys.ts";
+
+const dynamic = (sequence: number, signsFrom: number, verifiesUntil: number, rest = {}) =>
+  signingKey({ kid: `d-${sequence}`, kind: "dynamic", sequence, signsFrom, signsUntil: signsFrom + 10, verifiesUntil, ...rest });
+
+describe("isLive", () => {
+  it("ends exactly at verifiesUntil, and at a revocation", () => {
+    const key = dynamic(1, 0, 100);
+    expect([0, 99, 100, 101].map((now) => isLive(key, now))).toEqual([true, true, false, false]);
+    expect(isLive(signingKey(), Number.MAX_SAFE_INTEGER)).toBe(true);
+    expect(isLive(signingKey({ revokedAt: 5 }), 0)).toBe(false);
+  });
+});
+
+describe("signerOf", () => {
+  const keys = [dynamic(1, 0, 50), dynamic(2, 10, 60), dynamic(3, 20, 70), signingKey({ kid: "s-1", signsFrom: 0 })];
+  const signs = (now: number) => signerOf(keys, "dynamic", "RS256", now)?.kid;
+
+  it("is the newest whose turn has come", () => {
+    expect([0, 9, 10, 19, 20, 69].map(signs)).toEqual(["d-1", "d-1", "d-2", "d-2", "d-3", "d-3"]);
+  });
+
+  it("goes on past signsUntil while its successor is late, to the end of its life and no longer", () => {
+    expect([30, 69, 70].map(signs)).toEqual(["d-3", "d-3", undefined]);
+  });
+
+  it("is nobody before the first turn", () => {
+    expect(signs(-1)).toBeUndefined();
+  });
+
+  it("is nobody after a revocation: a retired key never returns", () => {
+    const revoked = [dynamic(1, 0, 50), dynamic(2, 10, 60, { revokedAt: 11 })];
+    expect(signerOf(revoked, "dynamic", "RS256", 12)).toBeUndefined();
+  });
+
+  it("keeps kinds and algorithms apart", () => {
+    const mixed = [...keys, dynamic(9, 0, 50, { kid: "d-es", algorithm: "ES256" })];
+    expect(signerOf(mixed, "static", "RS256", 30)?.kid).toBe("s-1");
+    expect(signerOf(mixed, "dynamic", "ES256", 30)?.kid).toBe("d-es");
+    expect(signerOf(mixed, "static", "ES256", 30)).toBeUndefined();
+    expect(signerOf(mixed, "dynamic", "__proto__", 30)).toBeUndefined();
+  });
+
+  it("does not depend on the order of the keys", () => {
+    expect(signerOf([...keys].reverse(), "dynamic", "RS256", 15)?.kid).toBe("d-2");
+  });
+});
+
+describe("publishedKeys", () => {
+  it("shows static before dynamic, the signer of each first, then the newest; and nothing dead", () => {
+    const keys = [
+      dynamic(1, -40, 5),
+      dynamic(2, -10, 50),
+      dynamic(3, 0, 60),
+      dynamic(4, 20, 70),
+      signingKey({ kid: "s-1", sequence: 1, signsFrom: 0 }),
+      signingKey({ kid: "s-2", sequence: 2, signsFrom: 5 }),
+      signingKey({ kid: "s-0", sequence: 3, signsFrom: 0, revokedAt: 1 }),
+    ];
+    const kids = (now: number) => publishedKeys(keys.slice(0, 6), now).map((key) => key.kid);
+    expect(kids(10)).toEqual(["s-2", "s-1", "d-3", "d-4", "d-2"]); // d-1 has left
+    expect(kids(4)).toEqual(["s-1", "s-2", "d-3", "d-4", "d-2", "d-1"]);
+    expect(publishedKeys(keys, 10).map((key) => key.kid)).not.toContain("s-0");
+  });
+
+  it("does not change what it is given", () => {
+    const keys = Object.freeze([dynamic(2, 10, 60), signingKey()]);
+    expect(publishedKeys(keys, 20)[0]).toBe(keys[1]);
+  });
+});
+
+describe("nextChangeOf", () => {
+  it("is the next date at which somebody begins to sign or leaves", () => {
+    const keys = [dynamic(1, 0, 50), dynamic(2, 10, 60), signingKey({ signsFrom: -5 })];
+    expect([-10, -5, 0, 10, 49, 50, 60].map((now) => nextChangeOf(keys, now))).toEqual([-5, 0, 10, 50, 50, 60, Infinity]);
+    expect(nextChangeOf([], 0)).toBe(Infinity);
+  });
+});

@@ -1,0 +1,207 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { ADMIN_KEY, API_KEY, expectText, OTHER_API_KEY, startTestCore, type TestCore } from "../support/core.ts";
+import { recordedLog } from "../support/log.ts";
+import { rawRequest, sendRaw } from "../support/raw-http.ts";
+
+const log = recordedLog();
+let core: TestCore;
+beforeAll(async () => {
+  core = await startTestCore({}, { log });
+});
+
+const versions = (headers: Record<string, string>) => core.call("/apiversion", { apiKey: null, headers });
+const rawVersions = (...lines: string[]) => sendRaw(core.port, rawRequest("GET /apiversion", lines));
+
+describe("the API key", () => {
+  for (const [what, headers] of [
+    ["api-key: K", { "api-key": API_KEY }],
+    ["api-key: the second configured one", { "api-key": OTHER_API_KEY }],
+    ["Authorization: Bearer K", { authorization: `Bearer ${API_KEY}` }],
+    ["Authorization: bearer K", { authorization: `bearer ${API_KEY}` }],
+    ["Authorization: K", { authorization: API_KEY }],
+    ["blanks around it, which HTTP does not count", { "api-key": `  ${API_KEY}\t` }],
+  ] as [string, Record<string, string>][]) {
+    it(`is taken as ${what}`, async () => {
+      expect((await versions(headers)).status).toBe(200);
+    });
+  }
+
+  const wrong: [string, Record<string, string>][] = [
+    ["is missing", {}],
+    ["is empty", { "api-key": "" }],
+    ["is another", { "api-key": "wrong-key-wrong-key-wrong" }],
+    ["has another case", { "api-key": API_KEY.toUpperCase() }],
+    ["is a part of it", { "api-key": API_KEY.slice(0, -1) }],
+    ["is longer", { "api-key": `${API_KEY}1` }],
+    ["is all of them", { "api-key": `${API_KEY},${OTHER_API_KEY}` }],
+    ["is a megaword", { "api-key": "k".repeat(8_000) }],
+    ["comes with two blanks", { authorization: `Bearer  ${API_KEY}` }],
+    ["comes with another scheme", { authorization: `Basic ${API_KEY}` }],
+    ["comes as basic credentials", { authorization: `Basic ${Buffer.from(`:${API_KEY}`).toString("base64")}` }],
+    ["is only a scheme", { authorization: "Bearer" }],
+    ["comes in a cookie (H3)", { cookie: `api-key=${API_KEY}` }],
+    ["comes in another header", { "x-api-key": API_KEY }],
+    ["is the admin key, which cannot mint (S2)", { "api-key": ADMIN_KEY }],
+  ];
+  for (const [what, headers] of wrong) {
+    it(`is refused where it ${what}: 401, with the same words (S1)`, async () => {
+      expectText(await versions(headers), 401, "Invalid API key");
+    });
+  }
+
+  it("in the query or the body counts for nothing (H3)", async () => {
+    const path = `/recipe/jwt?api-key=${API_KEY}&access_token=${API_KEY}`;
+    const answer = await core.post({ "api-key": API_KEY }, { path, apiKey: null });
+    expectText(answer, 401, "Invalid API key");
+  });
+
+  it("in api-key wins over Authorization, right or wrong (H1)", async () => {
+    const good = `Bearer ${API_KEY}`;
+    expect((await versions({ "api-key": API_KEY, authorization: "Bearer wrong" })).status).toBe(200);
+    expectText(await versions({ "api-key": "wrong", authorization: good }), 401, "Invalid API key");
+    expectText(await versions({ "api-key": "", authorization: good }), 401, "Invalid API key");
+  });
+
+  for (const [what, lines] of [
+    ["api-key", [`api-key: ${API_KEY}`, `api-key: ${API_KEY}`]],
+    ["api-key", [`api-key: ${API_KEY}`, "Api-Key: wrong"]],
+    ["api-key", ["api-key: wrong", `API-KEY: ${API_KEY}`]],
+    ["authorization", [`Authorization: Bearer ${API_KEY}`, `Authorization: Bearer ${API_KEY}`]],
+    ["authorization", [`Authorization: Bearer ${API_KEY}`, "authorization: Bearer wrong"]],
+    ["authorization", [`api-key: ${API_KEY}`, "authorization: a", "Authorization: b"]],
+  ] as [string, string[]][]) {
+    it(`is refused where the header is there twice: ${lines.map((line) => line.slice(0, 20)).join(" + ")} (H1)`, async () => {
+      const answer = await rawVersions(...lines);
+      expect([answer.status, answer.body]).toEqual([400, `The header ${what} was sent more than once`]);
+      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    });
+  }
+
+  it("is asked for before anything is said about paths, methods, versions, tenants, apps or bodies (H7)", async () => {
+    const strangers: [string, string, Record<string, string>][] = [
+      ["GET", "/nothing", {}],
+      ["DELETE", "/recipe/jwt", {}],
+      ["POST", "/recipe/jwt", { "cdi-version": "nonsense" }],
+      ["POST", "/t1/recipe/jwt", {}],
+      ["POST", "/appid-ghost/recipe/jwt", {}],
+      ["POST", "/appid-ghost/t1/recipe/jwt", { "cdi-version": "2.7" }],
+      ["GET", "/recipe/multitenancy/app/list/v2", {}],
+    ];
+    for (const [method, path, headers] of strangers) {
+      for (const key of [null, "wrong-key-wrong-key-wrong"]) {
+        const body = method === "POST" ? { body: "not json" } : {};
+        expectText(await core.call(path, { method, apiKey: key, headers, ...body }), 401, "Invalid API key");
+      }
+    }
+  });
+
+  it("is in no line of the log, right or wrong (S6)", () => {
+    const text = log.lines.join("\n");
+    expect(text).toContain("made a key"); // there is a log to look at
+    for (const key of [API_KEY, OTHER_API_KEY, ADMIN_KEY, "wrong-key-wrong-key-wrong"]) expect(text).not.toContain(key);
+  });
+});
+
+describe("the admin key", () => {
+  it("opens the admin API, in either header, and an API key does not (S2)", async () => {
+    const status = (headers: Record<string, string>) => core.call("/admin/v1/status", { apiKey: null, headers });
+    for (const headers of [{ "api-key": ADMIN_KEY }, { authorization: `Bearer ${ADMIN_KEY}` }]) {
+      const answer = await status(headers);
+      expect(answer.status).toBe(200);
+      expect(answer.json).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+/), epoch: expect.any(Number), generation: 1, apps: 1 });
+      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    }
+    for (const headers of [{}, { "api-key": API_KEY }, { "api-key": "wrong" }]) {
+      const answer = await status(headers);
+      expect([answer.status, answer.json]).toEqual([401, { error: { code: "unauthorized", message: expect.any(String) } }]);
+      expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
+    }
+  });
+
+  it("learns about unknown resources, an API key does not", async () => {
+    const unknown = (apiKey: string) => core.call("/admin/v1/nothing", { apiKey });
+    expect((await unknown(ADMIN_KEY)).json).toEqual({ error: { code: "not_found", message: expect.any(String) } });
+    expect((await unknown(ADMIN_KEY)).status).toBe(404);
+    expect((await unknown(API_KEY)).status).toBe(401);
+  });
+
+  it("opens none of the routes of the API key (S2)", async () => {
+    expectText(await core.post({}, { apiKey: ADMIN_KEY }), 401, "Invalid API key");
+    expectText(await core.call("/recipe/jwt/jwks", { apiKey: ADMIN_KEY }), 401, "Invalid API key");
+    expectText(await core.call("/apiversion", { apiKey: ADMIN_KEY }), 401, "Invalid API key");
+  });
+
+  it("manages apps once there is one; the API key does not any more (S2)", async () => {
+    const routes: [string, string][] = [
+      ["PUT", "/recipe/multitenancy/app/v2"],
+      ["GET", "/recipe/multitenancy/app/list/v2"],
+      ["POST", "/recipe/multitenancy/app/remove"],
+    ];
+    for (const [method, path] of routes) {
+      const body = method === "GET" ? {} : { body: { appId: "public" } };
+      const refused = await core.call(path, { method, ...body });
+      expectText(refused, 403, "Managing apps needs an admin key");
+      const allowed = await core.call(path, { method, apiKey: ADMIN_KEY, ...body });
+      expect(allowed.text).not.toContain("admin key");
+    }
+    const list = await core.call("/recipe/multitenancy/app/list/v2", { apiKey: ADMIN_KEY });
+    expect(list.json).toEqual({ status: "OK", apps: [{ appId: "public" }] });
+  });
+});
+
+describe("without an API key", () => {
+  let open: TestCore;
+  beforeAll(async () => {
+    open = await startTestCore({ apiKeys: [], adminKeys: [] });
+  });
+
+  it("loopback callers are served, whatever key they bring", async () => {
+    for (const apiKey of [null, "anything"]) expect((await open.post({}, { apiKey })).status).toBe(200);
+  });
+
+  for (const host of ["127.0.0.1", "127.0.0.1:3567", "127.8.9.1", "localhost", "LOCALHOST:80", "[::1]", "[::1]:3567"]) {
+    it(`a request for ${host} is served`, async () => {
+      const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
+      expect(answer.status).toBe(200);
+    });
+  }
+
+  for (const host of ["evil.test", "evil.test:3567", "127.0.0.1.evil.test", "localhost.evil.test", "10.0.0.1", "[::2]"]) {
+    it(`a request for ${host} is refused: a web page that resolved its own name to this machine (S7)`, async () => {
+      const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
+      expect([answer.status, answer.body]).toEqual([401, "Invalid API key"]);
+      const mint = rawRequest("POST /recipe/jwt", [`Host: ${host}`, "Content-Length: 2"], "{}");
+      expect((await sendRaw(open.port, mint)).status).toBe(401);
+    });
+  }
+
+  it("a request without Host, or with a broken one, is refused", async () => {
+    for (const host of ["", "a b", "evil.test/", "127.0.0.1@evil.test"]) {
+      const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
+      expect([400, 401]).toContain(answer.status);
+    }
+    const none = await sendRaw(open.port, "GET /apiversion HTTP/1.1\r\nConnection: close\r\n\r\n");
+    expect(none.status).toBe(400);
+  });
+
+  it("the admin API stays closed (S7)", async () => {
+    for (const apiKey of [null, "anything-at-all-anything"]) {
+      expect((await open.call("/admin/v1/status", { apiKey })).status).toBe(401);
+    }
+  });
+
+  it("a key protects against any Host: with one configured, the name is the proxy's affair", async () => {
+    const lines = ["Host: core.internal.test", `api-key: ${API_KEY}`];
+    expect((await rawVersions(...lines)).status).toBe(200);
+  });
+});
+
+describe("with an admin key only", () => {
+  it("anonymous loopback callers mint, and do not manage apps (S2, S7)", async () => {
+    const open = await startTestCore({ apiKeys: [] });
+    expect((await open.post({}, { apiKey: null })).status).toBe(200);
+    const list = "/recipe/multitenancy/app/list/v2";
+    expectText(await open.call(list, { apiKey: null }), 403, "Managing apps needs an admin key");
+    expect((await open.call(list, { apiKey: ADMIN_KEY })).status).toBe(200);
+  });
+});

@@ -1,0 +1,28 @@
+import type { SigningKey } from "../../src/domain/signing-key.ts";
+import type { CreateStep } from "../../src/domain/rotation.ts";
+import { NEW_YEAR } from "./clock.ts";
+
+/** A key for pure functions: dates and names are real, the numbers are not. */
+export function signingKey(facts: Partial<SigningKey> = {}): SigningKey {
+  const kid = facts.kid ?? "s-1";
+  return Object.freeze({
+    appId: "public",
+    kid,
+    kind: "static",
+    algorithm: "RS256",
+    sequence: 1,
+    createdAt: NEW_YEAR,
+    signsFrom: NEW_YEAR,
+    signsUntil: null,
+    verifiesUntil: null,
+    revokedAt: null,
+    publicJwk: Object.freeze({ kty: "RSA", kid, alg: "RS256", use: "sig", n: "AQ", e: "AQAB" }),
+    ...facts,
+  });
+}
+
+/** The key that a step of the plan asks for. */
+export function keyOfStep({ type: _, ...facts }: CreateStep, createdAt: number): SigningKey {
+  const kid = `${facts.kind[0]}-${facts.algorithm}-${facts.sequence}`;
+  return signingKey({ ...facts, kid, createdAt });
+}

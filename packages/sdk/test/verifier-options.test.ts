@@ -1,0 +1,167 @@
+import { describe, expect, test } from "vitest";
+import { CountersignError } from "../src/protocol/errors.ts";
+import { resolveVerifierOptions, type VerifierOptions } from "../src/verifier-options.ts";
+import { createVerifier } from "../src/verifier.ts";
+
+const jwksUri = "https://core.test/.well-known/jwks.json";
+const resolve = (options: unknown) => resolveVerifierOptions(options as VerifierOptions);
+
+function errorOf(options: unknown): CountersignError {
+  try {
+    createVerifier(options as VerifierOptions).close();
+  } catch (error) {
+    expect(error).toBeInstanceOf(CountersignError);
+    expect(error).toMatchObject({ code: "invalid_option" });
+    return error as CountersignError;
+  }
+  throw new Error(`accepted: ${JSON.stringify(options)}`);
+}
+
+describe("defaults", () => {
+  test("are those of the contract, frozen", () => {
+    const [trust] = resolve({ jwksUri });
+    expect(trust).toEqual({
+      rules: {
+        issuer: undefined,
+        audience: [],
+        requiredClaims: new Map([["source", "microservice"]]),
+        clockTolerance: 30,
+        maxTokenLifetime: undefined,
+      },
+      algorithms: new Set(["RS256", "ES256", "Ed25519"]),
+      jwksUri,
+      allowHttp: false,
+      listed: false,
+    });
+    expect(Object.isFrozen(trust) && Object.isFrozen(trust!.rules)).toBe(true);
+  });
+
+  test("of several issuers are those of all, and each may set its own", () => {
+    const trusts = resolve({
+      audience: "stock",
+      clockTolerance: 5,
+      jwksUri: [
+        { issuer: "a", jwksUri },
+        { issuer: "b", jwksUri, audience: null, clockTolerance: 0, algorithms: ["EdDSA"], maxTokenLifetime: 60 },
+      ],
+    });
+    expect(
+      trusts.map(({ rules }) => [rules.issuer, rules.audience, rules.clockTolerance, rules.maxTokenLifetime]),
+    ).toEqual([
+      ["a", ["stock"], 5, undefined],
+      ["b", null, 0, 60],
+    ]);
+    expect(trusts[1]!.algorithms).toEqual(new Set(["Ed25519"]));
+  });
+
+  test("what the caller changes later changes nothing", () => {
+    const audience = ["a"];
+    const requiredClaims: Record<string, string> = { role: "a" };
+    const [trust] = resolve({ jwksUri, audience, requiredClaims });
+    audience.push("b");
+    requiredClaims["role"] = "b";
+    expect(trust!.rules.audience).toEqual(["a"]);
+    expect(trust!.rules.requiredClaims.get("role")).toBe("a");
+  });
+});
+
+describe("what cannot work is refused at creation, by name", () => {
+  test.each([
+    [undefined, /^options: expected an object/],
+    [null, /^options/],
+    ["https://core.test", /^options/],
+    [{}, /^jwksUri: expected the URL/],
+    [{ jwksUri, jwksUrl: "x" }, /^jwksUrl: expected no such option/],
+    [{ jwksUri: "core.test/jwks" }, /^jwksUri: expected an absolute URL/],
+    [{ jwksUri: "" }, /^jwksUri/],
+    [{ jwksUri: {} }, /^jwksUri/],
+    [{ jwksUri: "ftp://core.test/jwks" }, /^jwksUri: expected an https URL/],
+    [{ jwksUri: "file:///jwks" }, /^jwksUri/],
+    [{ jwksUri: "https://u:p@core.test" }, /^jwksUri: expected a URL without a user name/],
+    [{ jwksUri: [] }, /^jwksUri: expected at least one/],
+    [{ jwksUri: [{ jwksUri }] }, /^jwksUri\[0\]\.issuer/],
+    [{ jwksUri: [{ issuer: "a" }] }, /^jwksUri\[0\]\.issuer: expected an absolute URL/],
+    [
+      {
+        jwksUri: [
+          { issuer: "a", jwksUri },
+          { issuer: "a", jwksUri },
+        ],
+      },
+      /each issuer once/,
+    ],
+    [{ jwksUri: [{ issuer: "a", jwksUri, onEvent: () => {} }] }, /^jwksUri\[0\]\.onEvent/],
+    [{ jwksUri: [null] }, /^jwksUri\[0\]/],
+    [{ jwksUri: [{ issuer: "a", jwksUri }], issuer: "a" }, /^issuer/],
+    [{ issuer: "" }, /^issuer/],
+    [{ issuer: 1 }, /^issuer/],
+    [{ issuer: "orders" }, /^issuer: expected an absolute URL/],
+    [{ jwksUri, audience: "" }, /^audience/],
+    [{ jwksUri, audience: [] }, /^audience/],
+    [{ jwksUri, audience: [1] }, /^audience/],
+    [{ jwksUri, audience: {} }, /^audience/],
+    [{ jwksUri, algorithms: [] }, /^algorithms/],
+    [{ jwksUri, algorithms: ["HS256"] }, /^algorithms/],
+    [{ jwksUri, algorithms: ["none"] }, /^algorithms/],
+    [{ jwksUri, algorithms: ["rs256"] }, /^algorithms/],
+    [{ jwksUri, algorithms: "RS256" }, /^algorithms/],
+    [{ jwksUri, maxTokenLifetime: 0 }, /^maxTokenLifetime/],
+    [{ jwksUri, maxTokenLifetime: Infinity }, /^maxTokenLifetime/],
+    [{ jwksUri, maxTokenLifetime: "60" }, /^maxTokenLifetime/],
+    [{ jwksUri, allowHttp: "yes" }, /^allowHttp/],
+    [{ jwksUri, onEvent: "log" }, /^onEvent/],
+    [{ jwksUri: "http://core.test/jwks" }, /^jwksUri: expected https/],
+  ])("%j", (options, message) => {
+    expect(errorOf(options).message).toMatch(message);
+  });
+
+  test.each([[NaN], [Infinity], [-Infinity], [-1], [301], ["30"], [null]])(
+    "C5 a clockTolerance of %s",
+    (clockTolerance) => {
+      expect(errorOf({ jwksUri, clockTolerance }).message).toMatch(/^clockTolerance: expected seconds from 0 to 300/);
+    },
+  );
+
+  test.each([
+    ["a pattern", { role: /a/ }],
+    ["a list", { role: ["a"] }],
+    ["a function", { role: () => true }],
+    ["null", { role: null }],
+    ["undefined", { role: undefined }],
+    ["NaN", { role: NaN }],
+    ["an object", { role: {} }],
+    ["a pattern in place of the object", /a/],
+    ["a Map, which would ask for nothing", new Map([["role", "a"]])],
+    ["a list in place of the object", ["a"]],
+    ["null in place of the object", null],
+    ["text in place of the object", "microservice"],
+  ])("C8 requiredClaims with %s", (_name, requiredClaims) => {
+    expect(errorOf({ jwksUri, requiredClaims }).message).toMatch(/^requiredClaims/);
+  });
+});
+
+describe("what is allowed", () => {
+  test.each([
+    [{ jwksUri, clockTolerance: 0 }],
+    [{ jwksUri, clockTolerance: 300 }],
+    [{ jwksUri, audience: null }],
+    [{ jwksUri, requiredClaims: {} }],
+    [{ jwksUri: "http://localhost:3567/jwks" }],
+    [{ jwksUri: "http://127.0.0.1:3567/jwks" }],
+    [{ jwksUri: "http://127.9.9.9/jwks" }],
+    [{ jwksUri: "http://[::1]:3567/jwks" }],
+    [{ jwksUri: "http://core.test/jwks", allowHttp: true }],
+  ])("%j", (options) => {
+    const verifier = createVerifier(options);
+    expect(typeof verifier.verify).toBe("function");
+    verifier.close();
+  });
+
+  test.each([
+    ["http://localhost.evil.test"],
+    ["http://127.0.0.1.evil.test"],
+    ["http://evil.test/localhost"],
+    ["http://0.0.0.0"],
+    ["http://[::]"],
+  ])("K10 %s is not this machine", (url) => expect(errorOf({ jwksUri: url }).message).toMatch(/https/));
+});

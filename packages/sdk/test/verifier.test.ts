@@ -1,0 +1,286 @@
+import { SignJWT } from "jose";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { VerifierEvent } from "../src/events.ts";
+import type { KeySetSource } from "../src/key-set.ts";
+import { buildVerifier, createVerifier, placesOf } from "../src/verifier.ts";
+import { fakeClock } from "./support/clock.ts";
+import { closing, openDoor, openPrimedDoor, type Door } from "./support/door.ts";
+import { listen } from "./support/http.ts";
+import { ecKey, edKey, forge, goodClaims, headerOf, NOW, rsaKey, tokenBy, type TestKey } from "./support/keys.ts";
+import { serveKeys } from "./support/key-server.ts";
+
+const rsa = rsaKey();
+const ec = ecKey();
+const ed = edKey();
+
+describe("a token that passes", () => {
+  test.each([[rsa], [ec], [ed]])(
+    "as jose makes it, checked through createVerifier: $algorithm",
+    async (key: TestKey) => {
+      const keys = await serveKeys(key);
+      const verifier = closing(createVerifier({ jwksUri: keys.jwksUri }));
+      const token = await new SignJWT({ source: "microservice", service: "orders" })
+        .setProtectedHeader({ alg: key.algorithm, kid: key.kid, typ: "JWT" })
+        .setIssuedAt()
+        .setExpirationTime("1h")
+        .sign(key.privateKey);
+      expect(await verifier.verify(token)).toMatchObject({
+        allowed: true,
+        caller: { service: "orders", claims: { source: "microservice" }, header: { alg: key.algorithm, kid: key.kid } },
+      });
+    },
+  );
+
+  test("keys are fetched once for many tokens, also at the same moment", async () => {
+    const door = await openDoor([ed]);
+    await Promise.all(Array.from({ length: 20 }, (_, n) => door.expectAllowed(tokenBy(ed, { n }))));
+    await door.expectAllowed(tokenBy(ed));
+    expect(door.keys.fetches()).toBe(1);
+  });
+
+  test.each([
+    [{ sub: "orders", service: "other" }, "orders"],
+    [{ sub: undefined, service: "other" }, "other"],
+    [{ sub: undefined }, undefined],
+    [{ sub: undefined, service: 7 }, undefined],
+  ])("the service of %j is %s", async (claims, service) => {
+    const door = await openDoor([ed]);
+    expect((await door.expectAllowed(tokenBy(ed, claims))).service).toBe(service);
+  });
+
+  test("V4 the decision is frozen to its leaves", async () => {
+    const door = await openDoor([ed]);
+    const decision = await door.verifier.verify(tokenBy(ed, { roles: [{ name: "reader" }] }));
+    if (!decision.allowed) throw new Error(decision.reason);
+    const { caller } = decision;
+    const roles = caller.claims["roles"] as { name: string }[];
+    for (const change of [
+      () => ((caller as { service: string }).service = "admin"),
+      () => ((caller.claims as Record<string, unknown>)["sub"] = "admin"),
+      () => (roles[0]!.name = "admin"),
+      () => roles.push({ name: "admin" }),
+      () => ((caller.header as { kid: string }).kid = "x"),
+      () => ((decision as { allowed: boolean }).allowed = false),
+    ]) {
+      expect(change).toThrow(TypeError);
+    }
+  });
+});
+
+describe("verifyAuthorization", () => {
+  let door: Door;
+  beforeAll(async () => {
+    door = await openPrimedDoor(ed);
+  });
+
+  test("reads the token out of the header", async () => {
+    expect(await door.verifier.verifyAuthorization([`bearer ${tokenBy(ed)}`])).toMatchObject({ allowed: true });
+  });
+
+  test.each([
+    [[], "token_missing", 401],
+    [["Basic dTpw"], "token_missing", 401],
+    [["Bearer  x"], "authorization_malformed", 400],
+    [["Bearer a, Bearer b"], "authorization_malformed", 400],
+    [["Bearer a", "Bearer b"], "authorization_malformed", 400],
+    [["Bearer x"], "token_malformed", 401],
+  ])("H1 H2 %j is %s", async (fields, reason, status) => {
+    const before = door.events.length;
+    expect(await door.verifier.verifyAuthorization(fields)).toEqual({ allowed: false, reason, status });
+    expect(door.events.slice(before)).toEqual([{ type: "refused", reason }]);
+  });
+});
+
+describe("several issuers", () => {
+  test("K2 each has its own keys and rules: the same kid at two issuers is two keys", async () => {
+    const [a, b] = [edKey("same"), edKey("same")];
+    const [atA, atB] = [await serveKeys(a), await serveKeys(b)];
+    const verifier = closing(
+      createVerifier({
+        clockTolerance: 0,
+        jwksUri: [
+          { issuer: "a", jwksUri: atA.jwksUri },
+          { issuer: "b", jwksUri: atB.jwksUri, requiredClaims: { role: "b" } },
+        ],
+      }),
+    );
+    const fresh = { iat: 0, exp: Math.floor(Date.now() / 1000) + 60 };
+    const reasonOf = async (token: string) => {
+      const decision = await verifier.verify(token);
+      return decision.allowed ? "allowed" : decision.reason;
+    };
+    expect(await reasonOf(tokenBy(a, { ...fresh, iss: "a" }))).toBe("allowed");
+    expect(await reasonOf(tokenBy(b, { ...fresh, iss: "b", role: "b" }))).toBe("allowed");
+    expect(await reasonOf(tokenBy(b, { ...fresh, iss: "b" }))).toBe("claim_mismatch");
+    expect(await reasonOf(tokenBy(a, { ...fresh, iss: "b", role: "b" }))).toBe("signature_invalid");
+    expect(await reasonOf(tokenBy(b, { ...fresh, iss: "a" }))).toBe("signature_invalid");
+  });
+
+  test.each([["c"], ["A"], [undefined], [["a"]], ["a:b"], ["a/"]])(
+    "K6 iss %j is nobody, and no URL is made of it",
+    async (iss) => {
+      const keys = await serveKeys(ed);
+      const verifier = closing(
+        createVerifier({
+          jwksUri: [
+            { issuer: "a", jwksUri: keys.jwksUri },
+            { issuer: "b", jwksUri: keys.jwksUri },
+          ],
+        }),
+      );
+      expect(await verifier.verify(tokenBy(ed, { iss }))).toMatchObject({ reason: "issuer_mismatch", status: 401 });
+      expect(keys.connections()).toBe(0);
+    },
+  );
+});
+
+describe("discovery", () => {
+  async function issuerWith(
+    document: (url: string, jwksUri: string) => object | string,
+    path = "",
+  ): Promise<{ issuer: string; jwksUri: string; verdict(): Promise<string> }> {
+    const keys = await serveKeys(ed);
+    const server = await listen((req, res) => {
+      if (req.url !== `${path}/.well-known/openid-configuration`) return void res.writeHead(404).end();
+      const body = document(server.url + path, keys.jwksUri);
+      res.end(typeof body === "string" ? body : JSON.stringify(body));
+    });
+    const issuer = server.url + path;
+    const verifier = closing(buildVerifier({ issuer }, undefined, fakeClock()));
+    return {
+      issuer,
+      jwksUri: keys.jwksUri,
+      async verdict() {
+        const decision = await verifier.verify(tokenBy(ed, { iss: issuer }));
+        return decision.allowed ? "allowed" : decision.reason;
+      },
+    };
+  }
+
+  test.each([[""], ["/auth"]])("an issuer alone is found through its discovery document: path %j", async (path) => {
+    const found = await issuerWith((issuer, jwks_uri) => ({ issuer, jwks_uri }), path);
+    expect(await found.verdict()).toBe("allowed");
+  });
+
+  test.each<[string, (url: string, jwksUri: string) => object | string]>([
+    ["another issuer", (url, jwks_uri) => ({ issuer: `${url}/`, jwks_uri })],
+    ["no issuer", (_url, jwks_uri) => ({ jwks_uri })],
+    ["no jwks_uri", (issuer) => ({ issuer })],
+    ["a jwks_uri that is no URL", (issuer) => ({ issuer, jwks_uri: "/keys.json" })],
+    ["a file", (issuer) => ({ issuer, jwks_uri: "file:///etc/passwd" })],
+    ["two issuers", (issuer, jwks_uri) => `{"issuer":"x","issuer":"${issuer}","jwks_uri":"${jwks_uri}"}`],
+  ])("K6 a document with %s leads to no keys", async (_name, document) => {
+    expect(await (await issuerWith(document)).verdict()).toBe("keys_unavailable");
+  });
+});
+
+describe("what an instance knows", () => {
+  const knownOf = (key: TestKey): KeySetSource => ({
+    name: "the core",
+    places: async () => ["/jwks"],
+    get: async () => ({ status: 200, headers: new Headers(), text: JSON.stringify({ keys: [key.jwk] }) }),
+  });
+
+  test("fills what the options leave out", async () => {
+    const verifier = closing(buildVerifier({ issuer: "orders" }, knownOf(ed), fakeClock()));
+    expect(await verifier.verify(tokenBy(ed, { iss: "orders" }))).toMatchObject({ allowed: true });
+    expect(await verifier.verify(tokenBy(ed, { iss: "other" }))).toMatchObject({ reason: "issuer_mismatch" });
+  });
+
+  test("K6 is never taken for the keys of a listed issuer, which is found by discovery", async () => {
+    const issuer = await listen((_req, res) => res.end(JSON.stringify({ issuer: issuer.url, jwks_uri: keys.jwksUri })));
+    const keys = await serveKeys(ec);
+    const verifier = closing(buildVerifier({ jwksUri: [{ issuer: issuer.url }] }, knownOf(ed), fakeClock()));
+    expect(await verifier.verify(tokenBy(ec, { iss: issuer.url }))).toMatchObject({ allowed: true });
+    expect(await verifier.verify(tokenBy(ed, { iss: issuer.url }))).toMatchObject({ reason: "key_unknown" });
+  });
+});
+
+describe("the RSA set and the full set", () => {
+  test.each([
+    [
+      "https://a.test/.well-known/jwks.json",
+      ["https://a.test/.well-known/jwks-all.json", "https://a.test/.well-known/jwks.json"],
+    ],
+    [
+      "https://a.test/auth/jwt/jwks.json?x=1",
+      ["https://a.test/auth/jwt/jwks-all.json?x=1", "https://a.test/auth/jwt/jwks.json?x=1"],
+    ],
+    ["https://a.test/keys", ["https://a.test/keys"]],
+    ["https://a.test/myjwks.json", ["https://a.test/myjwks.json"]],
+  ])("of %s", (jwksUri, places) => expect(placesOf(jwksUri)).toEqual(places));
+
+  test.each([[401], [404]])("the full set is read first; %i there means the other", async (status) => {
+    const server = await listen((req, res) => {
+      if (req.url === "/jwks-all.json") return void res.writeHead(status).end();
+      res.end(JSON.stringify({ keys: [rsa.jwk] }));
+    });
+    const verifier = closing(buildVerifier({ jwksUri: `${server.url}/jwks.json` }, undefined, fakeClock()));
+    expect(await verifier.verify(tokenBy(rsa))).toMatchObject({ allowed: true });
+    expect(server.requests.map((req) => req.url)).toEqual(["/jwks-all.json", "/jwks.json"]);
+  });
+
+  test("an Ed25519 token passes where only the full set has its key", async () => {
+    const server = await listen((req, res) =>
+      res.end(JSON.stringify({ keys: req.url === "/jwks-all.json" ? [ed.jwk, rsa.jwk] : [rsa.jwk] })),
+    );
+    const verifier = closing(buildVerifier({ jwksUri: `${server.url}/jwks.json` }, undefined, fakeClock()));
+    expect(await verifier.verify(tokenBy(ed))).toMatchObject({ allowed: true });
+    expect(server.count("/jwks.json")).toBe(0);
+  });
+});
+
+describe("events", () => {
+  test("say what the token says of itself, shortened, and never hold it", async () => {
+    const door = await openPrimedDoor(ed);
+    const token = tokenBy(ed, { exp: NOW - 99, jti: "j".repeat(300), sub: "s".repeat(300) });
+    await door.verifier.verify(token);
+    expect(door.events.at(-1)).toEqual({
+      type: "refused",
+      reason: "token_expired",
+      kid: ed.kid,
+      jti: "j".repeat(256),
+      sub: "s".repeat(256),
+    });
+  });
+
+  test.each<[string, (event: VerifierEvent) => unknown]>([
+    [
+      "throws",
+      () => {
+        throw new Error("x");
+      },
+    ],
+    [
+      "throws what cannot be printed",
+      () => {
+        throw Object.create(null);
+      },
+    ],
+    [
+      "rejects",
+      async () => {
+        throw new Error("x");
+      },
+    ],
+  ])("a listener that %s changes no decision", async (_name, onEvent) => {
+    const warnings: Error[] = [];
+    const remember = (warning: Error) => void warnings.push(warning);
+    process.on("warning", remember);
+    const keys = await serveKeys(ed);
+    const verifier = closing(buildVerifier({ jwksUri: keys.jwksUri, onEvent }, undefined, fakeClock()));
+    expect(await verifier.verify(tokenBy(ed))).toMatchObject({ allowed: true });
+    expect(await verifier.verify("x")).toMatchObject({ reason: "token_malformed" });
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", remember);
+    expect(warnings.map((warning) => (warning as NodeJS.ErrnoException).code)).toContain("COUNTERSIGN_ON_EVENT");
+  });
+
+  test("a good token makes none", async () => {
+    const door = await openPrimedDoor(ed);
+    const before = door.events.length;
+    await door.expectAllowed(forge(ed, headerOf(ed), goodClaims()));
+    expect(door.events).toHaveLength(before);
+    expect(door.events).toEqual([{ type: "keys_refreshed", source: door.keys.jwksUri, keys: 1, skipped: [] }]);
+  });
+});
