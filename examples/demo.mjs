@@ -145,7 +145,7 @@ async function run() {
     const body = await response.text();
     const as = response.status === expected;
     if (!as) different++;
-    const why = response.ok ? body : await reason(refusals);
+    const why = response.ok ? `let in: ${body}` : await reason(refusals);
     const mark = as ? pc.green("✓") : pc.red("✗");
     const status = (as ? pc.bold : pc.red)(String(response.status));
     console.log(

@@ -1,6 +1,5 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64url, decodeUtf8 } from "./base64url.ts";
-import type { Reason } from "./decision.ts";
 import { LIMITS } from "./limits.ts";
 import { parseStrictJson, type JsonObject } from "./strict-json.ts";
 
@@ -21,7 +20,11 @@ export interface DecodedJwt {
   readonly signature: Uint8Array;
 }
 
-export type DecodeResult = { ok: true; jwt: DecodedJwt } | { ok: false; reason: Reason };
+export type DecodeResult = { ok: true; jwt: DecodedJwt } | { ok: false; reason: DecodeRefusal };
+
+/** The reasons of decision.ts that need no key to be found. */
+type DecodeRefusal =
+  "token_malformed" | "token_too_large" | "header_not_allowed" | "algorithm_not_allowed" | "typ_not_allowed";
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
 const TYPES: ReadonlySet<unknown> = new Set([undefined, "JWT", "at+jwt"]);
@@ -74,6 +77,6 @@ function decodeObject(bytes: Uint8Array): JsonObject | undefined {
   return parsed.ok ? parsed.value : undefined;
 }
 
-function refuse(reason: Reason): DecodeResult {
+function refuse(reason: DecodeRefusal): DecodeResult {
   return { ok: false, reason };
 }
