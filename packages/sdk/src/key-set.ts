@@ -1,7 +1,7 @@
 import { maxAgeOf, type BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
-import { parseKeySet } from "./protocol/jwk.ts";
+import { parseKeySet, type KeySetDocument } from "./protocol/jwk.ts";
 import { importKey, type ImportedKey } from "./signature.ts";
 
 /** Where a key set's document comes from. */
@@ -9,12 +9,15 @@ export interface KeySetSource {
   /** For events: the URL, or what else names it. */
   readonly name: string;
   /**
-   * Places of the document, best first. Some cores have only the last: 401 or 404 means "not here".
+   * Places of the document, best first. Some cores have only the last: 401 or 404 means "not here", as does a page
+   * that is no key set.
    * Asked anew at each refresh until one of them has answered.
    */
   places(): Promise<readonly string[]>;
   get(place: string): Promise<BoundedResponse>;
 }
+
+type ReadableKeySet = Extract<KeySetDocument, { ok: true }>;
 
 export type KeyLookup = ImportedKey | "unknown" | "unavailable";
 
@@ -96,9 +99,7 @@ export class KeySet {
 
   async #fetch(): Promise<void> {
     try {
-      const response = await this.#getDocument();
-      const document = parseKeySet(response.text);
-      if (!document.ok) throw new Error(`not a key set: ${document.problem}`);
+      const { document, maxAge } = await this.#getDocument();
       const skipped = [...document.skipped];
       const keys = new Map<string, ImportedKey>();
       for (const key of document.keys) {
@@ -111,7 +112,7 @@ export class KeySet {
       this.#keys = keys;
       this.#fetchedAt = this.#clock.monotonic();
       this.#failures = 0;
-      this.#dueAt = this.#fetchedAt + refreshDelay(maxAgeOf(response.headers));
+      this.#dueAt = this.#fetchedAt + refreshDelay(maxAge);
       this.#emit({ type: "keys_refreshed", source: this.#source.name, keys: keys.size, skipped });
     } catch (error) {
       const now = this.#clock.monotonic();
@@ -126,21 +127,24 @@ export class KeySet {
     }
   }
 
-  async #getDocument(): Promise<BoundedResponse> {
+  /** From the best place that has a key set; once found, that place is asked alone. */
+  async #getDocument(): Promise<{ document: ReadableKeySet; maxAge: number | undefined }> {
     const places = this.#place === undefined ? await this.#source.places() : [this.#place];
-    let status = 404;
+    this.#place = undefined;
+    let problem = "no place to look for the key set";
     for (const place of places) {
       const response = await this.#source.get(place);
-      if (response.status === 200) {
+      const document = parseKeySet(response.text);
+      if (response.status === 200 && document.ok) {
         this.#place = place;
-        return response;
+        return { document, maxAge: maxAgeOf(response.headers) };
       }
-      status = response.status;
-      if (status !== 401 && status !== 404) break;
+      problem = `the key set was answered with status ${response.status}`;
+      // A server in trouble says nothing about where the set is; one that answers something else says it is not here.
+      if (response.status >= 500 || response.status === 429) break;
+      if (!document.ok && response.status === 200) problem = `not a key set: ${document.problem}`;
     }
-    // A place that vanished is looked for again, from the best one on.
-    this.#place = undefined;
-    throw new Error(`the key set was answered with status ${status}`);
+    throw new Error(problem);
   }
 
   #scheduleNext(): void {

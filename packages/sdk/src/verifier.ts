@@ -20,7 +20,7 @@ export interface Verifier {
    * Decides about a request by its Authorization fields, all of them, undivided (`headersDistinct` of
    * node:http): also says 400 for two of them or for bad grammar, and 401 for none. Never rejects.
    */
-  verifyAuthorization(fields: readonly string[]): Promise<Decision>;
+  verifyAuthorization(fields: readonly string[] | undefined): Promise<Decision>;
   /** Stops refreshing keys in the background. */
   close(): void;
 }
@@ -78,8 +78,8 @@ export function buildVerifier(options: VerifierOptions, known: KeySetSource | un
 
   return Object.freeze({
     verify,
-    async verifyAuthorization(fields: readonly string[]): Promise<Decision> {
-      const bearer = readBearerToken(fields);
+    async verifyAuthorization(fields: readonly string[] | undefined): Promise<Decision> {
+      const bearer = readBearerToken(fields ?? []);
       return bearer.ok ? verify(bearer.token) : refuseAndTell(bearer.reason);
     },
     close() {

@@ -117,6 +117,11 @@ async function requestJwt(
   if (typeof payload !== "object" || Array.isArray(payload)) {
     throw new CountersignError("invalid_argument", "createJWT: payload must be an object");
   }
+  try {
+    JSON.stringify(payload);
+  } catch (error) {
+    throw new CountersignError("invalid_argument", "createJWT: payload cannot be written as JSON", { cause: error });
+  }
   const validity = input.validitySeconds ?? config.jwtValiditySeconds ?? LIMITS.validity;
   checkValidity("createJWT: validitySeconds", validity, "invalid_argument");
   const request: CreateJwtRequest = {

@@ -91,6 +91,12 @@ describe("parseStrictJson", () => {
     ['{"a":"\\udc00\\ud800"}'],
   ])("T21 a lone surrogate is refused: %j", (text) => expect(problemOf(text)).toBe("lone-surrogate"));
 
+  test("a number that no reader can hold is refused", () => {
+    expect(problemOf('{"a":1e999}')).toBe("number-range");
+    expect(problemOf('{"a":[-1e999]}')).toBe("number-range");
+    expect(problemOf('{"a":1e308}')).toBeUndefined();
+  });
+
   test("a surrogate pair is text", () => expect(problemOf('{"a":"\\ud83d\\ude00","😀":1}')).toBeUndefined());
 
   test.each([["[]"], ["[{}]"], ["null"], ["true"], ["1"], ['"{}"'], ["1e999"], ["[1,2]"]])(

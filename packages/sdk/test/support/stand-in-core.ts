@@ -29,8 +29,10 @@ export interface StandInOptions {
   basePath?: string;
 }
 
+let sharedKey: TestKey | undefined; // making one takes longer than most tests
+
 export async function startStandInCore({ apiKey, basePath = "" }: StandInOptions = {}): Promise<StandInCore> {
-  const key = rsaKey("s-stand-in");
+  const key = (sharedKey ??= rsaKey("s-stand-in"));
   const server = await listen((req, res) => void answer(req, res));
   const core: StandInCore = Object.assign(server, {
     key,
