@@ -41,6 +41,8 @@ export interface CoreOptions {
 const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;
 const KEY_RULE = "20 or more characters of A-Z a-z 0-9 = _ - were expected";
 
+const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected";
+
 // Every message names what a person can set, and is written for the person who sets it.
 const settings = z.object({
   port: z.coerce
@@ -57,7 +59,7 @@ const settings = z.object({
     .transform(parseMasterKey)
     .refine((key) => key !== undefined, "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters)")
     .optional(),
-  maxRingAge: z.number().positive("maxRingAge: milliseconds above 0 were expected"),
+  maxRingAge: z.number(RING_AGE_RULE).positive(RING_AGE_RULE),
 });
 
 /**
@@ -67,7 +69,7 @@ const settings = z.object({
  */
 export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv): CoreConfig {
   const rotation = Object.freeze({ ...DEFAULT_ROTATION, ...options.rotation });
-  const parsed = settings.safeParse({
+  const given = {
     port: options.port ?? setIn(environment, "COUNTERSIGN_PORT") ?? DEFAULT_CORE_PORT,
     host: options.host ?? setIn(environment, "COUNTERSIGN_HOST") ?? "127.0.0.1",
     dataDir: options.dataDir ?? setIn(environment, "COUNTERSIGN_DATA_DIR") ?? "./.countersign",
@@ -75,23 +77,24 @@ export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessE
     adminKeys: options.adminKeys ?? listIn(environment, "COUNTERSIGN_ADMIN_KEYS"),
     masterKey: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
     maxRingAge: options.maxRingAge ?? 3_600_000,
-  });
+  };
+  const parsed = settings.safeParse(given);
   const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
   mistakes.push(...problemsOfRotationPolicy(rotation).map((problem) => `rotation: ${problem}`));
-  if (parsed.success) mistakes.push(...problemsOfKeys(parsed.data));
+  mistakes.push(...problemsOfKeys(given));
   if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
   return Object.freeze({ ...parsed.data, masterKey: parsed.data.masterKey, rotation });
 }
 
-function problemsOfKeys({
-  host,
-  apiKeys,
-  adminKeys,
-}: {
-  host: string;
-  apiKeys: string[];
-  adminKeys: string[];
-}): string[] {
+/** What is set, before anything about it is known to be right. */
+interface GivenKeys {
+  readonly host: string;
+  readonly apiKeys: readonly string[];
+  readonly adminKeys: readonly string[];
+}
+
+/** Mistakes that lie between settings, each of which may be right alone. */
+function problemsOfKeys({ host, apiKeys, adminKeys }: GivenKeys): string[] {
   const problems: string[] = [];
   if (apiKeys.length === 0 && !isLoopbackHost(host)) {
     problems.push(

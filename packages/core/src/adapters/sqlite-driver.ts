@@ -131,6 +131,13 @@ class SqliteDriver implements Driver {
 
   async destroy(): Promise<void> {
     await this.#queue;
+    try {
+      // SQLite does this when the last connection closes, but one driver keeps its connections open until its
+      // statements are collected.
+      this.#database.exec("pragma wal_checkpoint(truncate)");
+    } catch {
+      // Nothing is lost: the log is part of the database.
+    }
     this.#database.close();
   }
 }

@@ -56,9 +56,6 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       now: async () => now(),
       close: async () => {
         await reader.destroy();
-        // SQLite does this when the last connection closes, but one driver keeps its connections open until its
-        // statements are collected. Whether it succeeds or not, nothing is lost: the log is part of the database.
-        connections[0]!.exec("pragma wal_checkpoint(truncate)");
         await writer.destroy();
       },
     };

@@ -1,4 +1,4 @@
-import { LIMITS, type Algorithm } from "countersign/protocol";
+import { ALGORITHMS, LIMITS, type Algorithm } from "countersign/protocol";
 import { isLive, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
 /** When keys change. All durations in milliseconds. */
@@ -43,6 +43,10 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   for (const [name, value] of Object.entries(durations)) {
     if (!Number.isFinite(value) || value < 0) problems.push(`${name}: expected milliseconds from 0 up, got ${value}`);
   }
+  const known = algorithms.filter((algorithm) => ALGORITHMS.includes(algorithm));
+  if (known.length === 0 || known.length < algorithms.length || new Set(known).size < known.length) {
+    problems.push(`algorithms: expected some of ${ALGORITHMS.join(", ")}, each once`);
+  }
   if (problems.length > 0) return problems;
 
   const seconds = (ms: number) => `${ms / SECOND} s`;
@@ -56,6 +60,13 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   if (period <= 0 || period < lead) {
     problems.push(
       `period ${seconds(period)} is shorter than lead ${seconds(lead)}: a successor could not be ready in time`,
+    );
+  }
+  // The successor is made within the refresh after a key begins to sign: its turn must come before that key ends.
+  if (period >= lead && period + hold < lead + instanceRefresh) {
+    problems.push(
+      `period ${seconds(period)} + hold ${seconds(hold)} is shorter than lead ${seconds(lead)} + instance refresh ` +
+        `${seconds(instanceRefresh)}: a key could end before its successor may sign`,
     );
   }
   // Per algorithm: one static key, the dynamic signer, its successor, and what is still held.

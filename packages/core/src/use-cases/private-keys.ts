@@ -17,21 +17,26 @@ export interface KeyMaterial {
 /**
  * Makes a key on the thread pool, so that the event loop goes on serving.
  *
- * @param now milliseconds since the epoch, for the kid of a dynamic key
+ * @param stamp milliseconds since the epoch, for the kid of a dynamic key
  */
 export async function generateKeyMaterial(
   appId: string,
   kind: KeyKind,
   algorithm: Algorithm,
-  now: number,
+  stamp: number,
   vault: KeyVault,
 ): Promise<KeyMaterial> {
   const { publicKey, privateKey } = await generatePair(algorithm);
-  const kid = kind === "static" ? `s-${randomUUID()}` : `d-${Math.floor(now)}`;
+  const kid = kind === "static" ? `s-${randomUUID()}` : dynamicKid(stamp);
   const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
   const sealedPrivateKey = await vault.seal(pkcs8, { appId, kid });
   pkcs8.fill(0);
   return { kid, publicJwk: publishedJwk(publicKey, kid, algorithm), sealedPrivateKey, masterKeyId: vault.masterKeyId };
+}
+
+/** The form that existing cores give it. */
+export function dynamicKid(stamp: number): string {
+  return `d-${stamp}`;
 }
 
 function generatePair(algorithm: Algorithm): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {

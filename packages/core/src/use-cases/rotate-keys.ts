@@ -3,7 +3,7 @@ import type { KeyVault } from "../ports/key-vault.ts";
 import type { Store, StoreWriter } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
-import { generateKeyMaterial, type KeyMaterial } from "./private-keys.ts";
+import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "./private-keys.ts";
 
 /** Makes and removes keys as the plan says. */
 export interface RotateKeys {
@@ -24,9 +24,12 @@ interface Parts {
 export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts): RotateKeys {
   /** Keys take long to make, so they are made before the lock is taken, for a plan that may be outdated by then. */
   async function makeMaterial(appId: string, steps: readonly CreateStep[]): Promise<Map<string, KeyMaterial[]>> {
+    const taken = new Set(keyRing.keysOf(appId).map((key) => key.kid));
+    let stamp = Math.floor(keyRing.now());
     const made = await Promise.all(
-      steps.map(async ({ kind, algorithm }, i) => {
-        const material = await generateKeyMaterial(appId, kind, algorithm, keyRing.now() + i, vault);
+      steps.map(async ({ kind, algorithm }) => {
+        while (taken.has(dynamicKid(stamp))) stamp++;
+        const material = await generateKeyMaterial(appId, kind, algorithm, stamp++, vault);
         return [`${kind} ${algorithm}`, material] as const;
       }),
     );
@@ -40,7 +43,9 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
    * and the others throw away what they made.
    */
   async function execute(writer: StoreWriter, appId: string, material: Map<string, KeyMaterial[]>): Promise<void> {
-    for (const step of planRotation(await writer.keysOf(appId), policy, writer.now)) {
+    const present = await writer.keysOf(appId);
+    const taken = new Set(present.map((key) => key.kid));
+    for (const step of planRotation(present, policy, writer.now)) {
       if (step.type === "remove") {
         await writer.deleteKey(appId, step.kid);
         log.info({ appId, kid: step.kid }, "removed a key that verifies no token any more");
@@ -48,7 +53,8 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
       }
       const { type: _, ...dates } = step;
       const key = material.get(`${step.kind} ${step.algorithm}`)?.shift();
-      if (key === undefined) continue;
+      // Whoever won the race may have made a key in the same millisecond; the next look makes what is left.
+      if (key === undefined || taken.has(key.kid)) continue;
       await writer.insertKey({ ...dates, ...key, appId, createdAt: writer.now, revokedAt: null });
       log.info(
         { appId, kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() },

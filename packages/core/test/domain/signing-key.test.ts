@@ -3,7 +3,15 @@ import { isLive, nextChangeOf, publishedKeys, signerOf } from "../../src/domain/
 import { signingKey } from "../support/keys.ts";
 
 const dynamic = (sequence: number, signsFrom: number, verifiesUntil: number, rest = {}) =>
-  signingKey({ kid: `d-${sequence}`, kind: "dynamic", sequence, signsFrom, signsUntil: signsFrom + 10, verifiesUntil, ...rest });
+  signingKey({
+    kid: `d-${sequence}`,
+    kind: "dynamic",
+    sequence,
+    signsFrom,
+    signsUntil: signsFrom + 10,
+    verifiesUntil,
+    ...rest,
+  });
 
 describe("isLive", () => {
   it("ends exactly at verifiesUntil, and at a revocation", () => {
@@ -74,7 +82,15 @@ describe("publishedKeys", () => {
 describe("nextChangeOf", () => {
   it("is the next date at which somebody begins to sign or leaves", () => {
     const keys = [dynamic(1, 0, 50), dynamic(2, 10, 60), signingKey({ signsFrom: -5 })];
-    expect([-10, -5, 0, 10, 49, 50, 60].map((now) => nextChangeOf(keys, now))).toEqual([-5, 0, 10, 50, 50, 60, Infinity]);
+    expect([-10, -5, 0, 10, 49, 50, 60].map((now) => nextChangeOf(keys, now))).toEqual([
+      -5,
+      0,
+      10,
+      50,
+      50,
+      60,
+      Infinity,
+    ]);
     expect(nextChangeOf([], 0)).toBe(Infinity);
   });
 });

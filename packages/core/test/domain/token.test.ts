@@ -8,8 +8,10 @@ import { signingKey } from "../support/keys.ts";
 
 const SECOND = 1000;
 const IAT = NEW_YEAR / SECOND;
-const build = (payload: JsonObject, { validity = 60, key = signingKey(), now = NEW_YEAR, issuer = "https://a.test" } = {}) =>
-  buildClaims({ payload, issuer, validity }, key, now, "jti-1");
+const build = (
+  payload: JsonObject,
+  { validity = 60, key = signingKey(), now = NEW_YEAR, issuer = "https://a.test" } = {},
+) => buildClaims({ payload, issuer, validity }, key, now, "jti-1");
 const claimsOf = (built: ReturnType<typeof build>) => {
   if (!built.ok) throw new Error(built.problem);
   return built.claims;
@@ -48,7 +50,10 @@ describe("buildClaims", () => {
   it("refuses depth over 16, forbidden names and what no verifier would take", () => {
     expect(build(JSON.parse(nested(16)) as JsonObject).ok).toBe(true);
     expect(build(JSON.parse(nested(17)) as JsonObject)).toEqual({ ok: false, problem: expect.stringContaining("16") });
-    expect(build(JSON.parse('{"__proto__":1}') as JsonObject)).toEqual({ ok: false, problem: expect.stringContaining("__proto__") });
+    expect(build(JSON.parse('{"__proto__":1}') as JsonObject)).toEqual({
+      ok: false,
+      problem: expect.stringContaining("__proto__"),
+    });
     expect(build({ a: "\ud800" }).ok).toBe(false);
     expect(build({ sub: 1 })).toEqual({ ok: false, problem: expect.stringContaining("'sub'") });
     expect(build({}, { issuer: "a\0b" })).toEqual({ ok: false, problem: expect.stringContaining("'iss'") });

@@ -22,7 +22,10 @@ describe("apps", () => {
   it("are created once, by any spelling, listed, and removed", async () => {
     expect((await create({ appId: "shop" })).json).toEqual({ status: "OK", createdNew: true });
     for (const appId of ["shop", "SHOP", " Shop "]) {
-      expect((await create({ appId, coreConfig: { anything: [1] } })).json).toEqual({ status: "OK", createdNew: false });
+      expect((await create({ appId, coreConfig: { anything: [1] } })).json).toEqual({
+        status: "OK",
+        createdNew: false,
+      });
     }
     expect(await appIds()).toEqual(["public", "shop"]);
     expect((await remove({ appId: "Shop" })).json).toEqual({ status: "OK", didExist: true });
@@ -44,9 +47,22 @@ describe("apps", () => {
     ["appid-", "appId must not start with 'appid-'"],
     ["appid-shop", "appId must not start with 'appid-'"],
     ["APPID-shop", "appId must not start with 'appid-'"],
-    ...["a b", "a_b", "a.b", "a/b", "../a", "ä", "a\0", "a\nb", "a;drop table apps", "%61", "田", "<b>", "'", "a:b"].map(
-      (appId): [string, string] => [appId, "appId can only contain letters, numbers and hyphens"],
-    ),
+    ...[
+      "a b",
+      "a_b",
+      "a.b",
+      "a/b",
+      "../a",
+      "ä",
+      "a\0",
+      "a\nb",
+      "a;drop table apps",
+      "%61",
+      "田",
+      "<b>",
+      "'",
+      "a:b",
+    ].map((appId): [string, string] => [appId, "appId can only contain letters, numbers and hyphens"]),
     ["x".repeat(65), "appId must not be longer than 64 characters"],
   ];
   for (const [appId, message] of bad) {
@@ -91,7 +107,8 @@ describe("two apps", () => {
     }
   });
 
-  const jwksOf = async (prefix: string) => createLocalJWKSet({ keys: await core.keys(prefix) } as unknown as JSONWebKeySet);
+  const jwksOf = async (prefix: string) =>
+    createLocalJWKSet({ keys: await core.keys(prefix) } as unknown as JSONWebKeySet);
   const prefixes = ["", "/appid-one", "/appid-two"];
 
   it("have no key in common, and tokens verify in their own app only (K2, S2)", async () => {
@@ -101,7 +118,10 @@ describe("two apps", () => {
       for (const own of prefixes) {
         const jwt = await core.mint({ useStaticSigningKey }, { path: `${own}/recipe/jwt` });
         for (const prefix of prefixes) {
-          const verified = jwtVerify(jwt, await jwksOf(prefix)).then(() => true, () => false);
+          const verified = jwtVerify(jwt, await jwksOf(prefix)).then(
+            () => true,
+            () => false,
+          );
           expect(await verified).toBe(prefix === own);
         }
       }

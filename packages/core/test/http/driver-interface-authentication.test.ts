@@ -108,12 +108,20 @@ describe("the admin key", () => {
     for (const headers of [{ "api-key": ADMIN_KEY }, { authorization: `Bearer ${ADMIN_KEY}` }]) {
       const answer = await status(headers);
       expect(answer.status).toBe(200);
-      expect(answer.json).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+/), epoch: expect.any(Number), generation: 1, apps: 1 });
+      expect(answer.json).toEqual({
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+        epoch: expect.any(Number),
+        generation: 1,
+        apps: 1,
+      });
       expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
     }
     for (const headers of [{}, { "api-key": API_KEY }, { "api-key": "wrong" }]) {
       const answer = await status(headers);
-      expect([answer.status, answer.json]).toEqual([401, { error: { code: "unauthorized", message: expect.any(String) } }]);
+      expect([answer.status, answer.json]).toEqual([
+        401,
+        { error: { code: "unauthorized", message: expect.any(String) } },
+      ]);
       expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
     }
   });
@@ -166,12 +174,31 @@ describe("without an API key", () => {
     });
   }
 
-  for (const host of ["evil.test", "evil.test:3567", "127.0.0.1.evil.test", "localhost.evil.test", "10.0.0.1", "[::2]"]) {
+  for (const host of [
+    "evil.test",
+    "evil.test:3567",
+    "127.0.0.1.evil.test",
+    "localhost.evil.test",
+    "10.0.0.1",
+    "[::2]",
+  ]) {
     it(`a request for ${host} is refused: a web page that resolved its own name to this machine (S7)`, async () => {
       const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
       expect([answer.status, answer.body]).toEqual([401, "Invalid API key"]);
       const mint = rawRequest("POST /recipe/jwt", [`Host: ${host}`, "Content-Length: 2"], "{}");
       expect((await sendRaw(open.port, mint)).status).toBe(401);
+    });
+  }
+
+  for (const origin of ["https://evil.test", "http://localhost:3000", "null"]) {
+    it(`a request from a page of ${origin} is refused: any page can send to this machine (S7)`, async () => {
+      const lines = ["Host: 127.0.0.1", `Origin: ${origin}`];
+      const read = await sendRaw(open.port, rawRequest("GET /apiversion", lines));
+      expect([read.status, read.body]).toEqual([401, "Invalid API key"]);
+      const app = { method: "PUT", apiKey: null, headers: { origin }, body: { appId: "evil" } };
+      expectText(await open.call("/recipe/multitenancy/app/v2", app), 401, "Invalid API key");
+      expect((await open.call("/.well-known/jwks.json", { apiKey: null, headers: { origin } })).status).toBe(200);
+      expect((await core.call("/apiversion", { headers: { origin } })).status).toBe(200); // with a key, the key decides
     });
   }
 

@@ -53,7 +53,10 @@ describe("what is not JSON", () => {
   }
 
   it("is refused alike on the app routes", async () => {
-    for (const [method, path] of [["PUT", "/recipe/multitenancy/app/v2"], ["POST", "/recipe/multitenancy/app/remove"]]) {
+    for (const [method, path] of [
+      ["PUT", "/recipe/multitenancy/app/v2"],
+      ["POST", "/recipe/multitenancy/app/remove"],
+    ]) {
       const answer = await core.call(path!, { method: method!, apiKey: null, headers: admin, body: "nope" });
       expectText(answer, 400, "Invalid Json Input");
     }
@@ -126,7 +129,8 @@ describe("size (H6)", () => {
 });
 
 describe("depth (H6, T20)", () => {
-  const refusedForDepth = (answer: Answer) => expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("16")]);
+  const refusedForDepth = (answer: Answer) =>
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("16")]);
 
   it("accepts a payload of depth 16, and the token carries it", async () => {
     const answer = await send(bodyWith(nested(16)));

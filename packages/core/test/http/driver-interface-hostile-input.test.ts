@@ -124,7 +124,12 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
       } catch {
         return; // half a character has no place in a URL
       }
-      for (const path of [`/appid-${segment}/recipe/jwt`, `/${segment}/recipe/jwt`, `/recipe/${segment}`, `/${segment}`]) {
+      for (const path of [
+        `/appid-${segment}/recipe/jwt`,
+        `/${segment}/recipe/jwt`,
+        `/recipe/${segment}`,
+        `/${segment}`,
+      ]) {
         expectFixed(await core.call(path, { apiKey: null }));
         expectFixed(await core.post({}, { path }));
       }
@@ -157,7 +162,12 @@ describe("path tricks (H7)", () => {
     ...["/recipe%2fjwt%2fjwks", "/recipe/jwt%2fjwks", "/RECIPE/JWT/JWKS", "/recipe/jwt/jwks/", "/recipe//jwt/jwks"],
     ...["/appid-public//recipe/jwt/jwks", "/appid-ghost/../recipe/jwt/jwks", "/appid-public%2frecipe/jwt/jwks"],
     ...["/appid-/recipe/jwt/jwks", "/appid-public/appid-ghost/recipe/jwt/jwks", "/ghost/recipe/jwt/jwks"],
-    ...["/.well-known%2f../recipe/jwt/jwks", "/admin/v1/../../recipe/jwt/jwks", "/%61dmin/v1/status", "/.Well-Known/jwks.json"],
+    ...[
+      "/.well-known%2f../recipe/jwt/jwks",
+      "/admin/v1/../../recipe/jwt/jwks",
+      "/%61dmin/v1/status",
+      "/.Well-Known/jwks.json",
+    ],
     ...["http://evil.test/recipe/jwt/jwks", "http://evil.test/.well-known/../recipe/jwt/jwks"],
   ];
   for (const target of protectedAlways) {
@@ -176,7 +186,11 @@ describe("path tricks (H7)", () => {
     });
   }
 
-  for (const target of ["/.well-known/..%2frecipe/jwt/jwks", "/.well-known/%252e%252e/recipe/jwt/jwks", "/.well-known/"]) {
+  for (const target of [
+    "/.well-known/..%2frecipe/jwt/jwks",
+    "/.well-known/%252e%252e/recipe/jwt/jwks",
+    "/.well-known/",
+  ]) {
     it(`${target} stays below .well-known, where there is no such thing`, async () => {
       const answer = await sendRaw(core.port, rawRequest(`GET ${target}`));
       expect([answer.status, answer.body]).toEqual([404, "Not found"]);
@@ -192,7 +206,12 @@ describe("path tricks (H7)", () => {
   }
 
   it("the admin API is behind the same door", async () => {
-    for (const target of ["/admin/v1/status", "/x/../admin/v1/status", "/.well-known/../admin/v1/status", "/hello/%2e%2e/admin/v1/status"]) {
+    for (const target of [
+      "/admin/v1/status",
+      "/x/../admin/v1/status",
+      "/.well-known/../admin/v1/status",
+      "/hello/%2e%2e/admin/v1/status",
+    ]) {
       expect((await sendRaw(core.port, rawRequest(`GET ${target}`))).status).toBe(401);
       expect((await sendRaw(core.port, rawRequest(`GET ${target}`, [`api-key: ${API_KEY}`]))).status).toBe(401);
     }

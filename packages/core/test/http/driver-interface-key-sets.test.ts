@@ -18,8 +18,14 @@ describe("the key set", () => {
     it(`is public at ${path}, with exactly these headers (K11)`, async () => {
       const answer = await read(core, path);
       expect(answer.status).toBe(200);
-      const { date, etag, "content-length": _length, connection: _connection, "keep-alive": _keepAlive, ...rest } =
-        Object.fromEntries(answer.headers);
+      const {
+        date,
+        etag,
+        "content-length": _length,
+        connection: _connection,
+        "keep-alive": _keepAlive,
+        ...rest
+      } = Object.fromEntries(answer.headers);
       expect(rest).toEqual({
         "access-control-allow-origin": "*",
         "cache-control": "max-age=60, public, stale-while-revalidate=60, stale-if-error=86400",
@@ -34,7 +40,12 @@ describe("the key set", () => {
 
   it("is the same, byte by byte, whoever asks and whatever for (K11)", async () => {
     const plain = await read(core, RSA);
-    for (const headers of [{ origin: "https://evil.test" }, { accept: "text/html" }, { cookie: "a=b" }, { "cdi-version": "2.7" }]) {
+    for (const headers of [
+      { origin: "https://evil.test" },
+      { accept: "text/html" },
+      { cookie: "a=b" },
+      { "cdi-version": "2.7" },
+    ]) {
       const answer = await read(core, RSA, headers);
       expect([answer.text, answer.headers.get("etag"), answer.headers.get("vary")]).toEqual([
         plain.text,
@@ -72,7 +83,8 @@ describe("the key set", () => {
       expect.stringMatching(/^d-\d{13}$/),
       expect.stringMatching(/^d-\d{13}$/),
     ]);
-    const kidOf = async (useStaticSigningKey: boolean) => partsOf(await core.mint({ useStaticSigningKey })).header["kid"];
+    const kidOf = async (useStaticSigningKey: boolean) =>
+      partsOf(await core.mint({ useStaticSigningKey })).header["kid"];
     expect(await kidOf(true)).toBe(keys[0]!.kid);
     expect(await kidOf(false)).toBe(keys[1]!.kid);
     for (const { kid } of keys) expect(kid).toMatch(/^[A-Za-z0-9_-]{1,64}$/); // K1
@@ -97,7 +109,8 @@ describe("the key set", () => {
   it("is not there for an unknown app, and nothing of it is cached then", async () => {
     const answer = await read(core, `/appid-ghost${RSA}`);
     expect(answer.status).toBe(400);
-    for (const name of ["cache-control", "etag", "access-control-allow-origin"]) expect(answer.headers.get(name)).toBeNull();
+    for (const name of ["cache-control", "etag", "access-control-allow-origin"])
+      expect(answer.headers.get(name)).toBeNull();
   });
 
   it("is the only thing that another origin may read (K11)", async () => {
@@ -106,7 +119,11 @@ describe("the key set", () => {
       await read(core, "/hello", origin),
       await core.call("/apiversion", { headers: origin }),
       await core.post({}, { headers: origin }),
-      await core.call("/recipe/jwt", { method: "OPTIONS", apiKey: null, headers: { ...origin, "access-control-request-method": "POST" } }),
+      await core.call("/recipe/jwt", {
+        method: "OPTIONS",
+        apiKey: null,
+        headers: { ...origin, "access-control-request-method": "POST" },
+      }),
     ];
     for (const answer of answers) expect(answer.headers.get("access-control-allow-origin")).toBeNull();
   });

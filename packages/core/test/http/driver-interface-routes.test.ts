@@ -8,7 +8,14 @@ beforeAll(async () => {
 });
 
 describe("hello", () => {
-  for (const path of ["/hello", "/", "/public/hello", "/appid-public/hello", "/appid-public", "/appid-public/public/"]) {
+  for (const path of [
+    "/hello",
+    "/",
+    "/public/hello",
+    "/appid-public/hello",
+    "/appid-public",
+    "/appid-public/public/",
+  ]) {
     it(`answers any method on ${path} without a key`, async () => {
       for (const method of ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]) {
         expectText(await core.call(path, { method, apiKey: null }), 200, "Hello");
@@ -130,7 +137,11 @@ describe("apps and tenants in the path", () => {
   });
 
   it("names an unknown app to everybody on public routes, and on others only to whoever has a key (H7)", async () => {
-    for (const path of ["/appid-ghost/.well-known/jwks.json", "/appid-ghost/.well-known/jwks-all.json", "/appid-ghost/hello"]) {
+    for (const path of [
+      "/appid-ghost/.well-known/jwks.json",
+      "/appid-ghost/.well-known/jwks-all.json",
+      "/appid-ghost/hello",
+    ]) {
       const answer = await core.call(path, { apiKey: null });
       expect(answer.status).toBe(400);
       expect(answer.text).toMatch(/^AppId or tenantId not found => /);
@@ -160,7 +171,20 @@ describe("cdi-version", () => {
     });
   }
 
-  for (const version of ["", "5", "5.", ".5", "5.4.1", "v5.4", "latest", "5,4", "5.4 5.3", "-5.4", "<b>5.4</b>", "5.4e0"]) {
+  for (const version of [
+    "",
+    "5",
+    "5.",
+    ".5",
+    "5.4.1",
+    "v5.4",
+    "latest",
+    "5,4",
+    "5.4 5.3",
+    "-5.4",
+    "<b>5.4</b>",
+    "5.4e0",
+  ]) {
     it(`refuses ${JSON.stringify(version)}: not a version (H9)`, async () => {
       const answer = await core.call("/apiversion", { headers: { "cdi-version": version } });
       expectText(answer, 400, "cdi-version header is invalid");

@@ -22,7 +22,8 @@ export function signingKey(facts: Partial<SigningKey> = {}): SigningKey {
 }
 
 /** The key that a step of the plan asks for. */
-export function keyOfStep({ type: _, ...facts }: CreateStep, createdAt: number): SigningKey {
+export function keyOfStep(step: CreateStep, createdAt: number): SigningKey {
+  const { type: _, ...facts } = step;
   const kid = `${facts.kind[0]}-${facts.algorithm}-${facts.sequence}`;
   return signingKey({ ...facts, kid, createdAt });
 }

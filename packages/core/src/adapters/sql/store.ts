@@ -113,8 +113,12 @@ class SqlWriter implements StoreWriter {
   }
 
   async deleteKey(appId: string, kid: string): Promise<void> {
-    this.changed = true;
-    await this.#db.deleteFrom("signing_keys").where("app_id", "=", appId).where("kid", "=", kid).execute();
+    const { numDeletedRows } = await this.#db
+      .deleteFrom("signing_keys")
+      .where("app_id", "=", appId)
+      .where("kid", "=", kid)
+      .executeTakeFirst();
+    this.changed ||= numDeletedRows > 0n;
   }
 }
 

@@ -1,0 +1,109 @@
+import { randomBytes } from "node:crypto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createEnvelopeVault, masterKeyIdOf } from "../../src/adapters/envelope-vault.ts";
+
+const masterKey = randomBytes(32);
+const vault = createEnvelopeVault(masterKey);
+const context = { appId: "public", kid: "s-1" };
+const secret = Buffer.from("a private key, 0123456789 0123456789");
+
+/** Where what lies in an envelope. */
+const REGIONS = {
+  version: [0, 1],
+  "nonce of the data key": [1, 13],
+  "tag of the data key": [13, 29],
+  "data key": [29, 61],
+  "nonce of the private key": [61, 73],
+  "tag of the private key": [73, 89],
+  "private key": [89, 89 + secret.length],
+} as const;
+
+describe("the envelope vault (S8)", () => {
+  it("opens what it sealed, and what another one under the same master key sealed", async () => {
+    const sealed = await vault.seal(secret, context);
+    expect(sealed).toHaveLength(89 + secret.length);
+    expect(Buffer.from(await createEnvelopeVault(Buffer.from(masterKey)).open(sealed, context))).toEqual(secret);
+  });
+
+  it("opens any content, none included", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), fc.string(), fc.string(), async (bytes, appId, kid) => {
+        const opened = await vault.open(await vault.seal(bytes, { appId, kid }), { appId, kid });
+        expect(Buffer.from(opened).equals(Buffer.from(bytes))).toBe(true);
+      }),
+    );
+  });
+
+  it("never seals twice alike, and shows nothing of the content", async () => {
+    const sealed = await Promise.all([1, 2, 3].map(async () => Buffer.from(await vault.seal(secret, context))));
+    expect(new Set(sealed.map((one) => one.toString("hex"))).size).toBe(3);
+    expect(new Set(sealed.map((one) => one.subarray(29, 61).toString("hex"))).size).toBe(3); // a data key of its own
+    for (const one of sealed) {
+      expect(one.includes(secret)).toBe(false);
+      expect(one.includes(masterKey)).toBe(false);
+    }
+  });
+
+  for (const [region, [from, to]] of Object.entries(REGIONS)) {
+    it(`does not open an envelope with any bit changed in: ${region}`, async () => {
+      const sealed = await vault.seal(secret, context);
+      for (let i = from; i < to; i++) {
+        for (let bit = 1; bit < 256; bit *= 2) {
+          const changed = Buffer.from(sealed);
+          changed[i]! ^= bit;
+          await expect(vault.open(changed, context)).rejects.toThrow();
+        }
+      }
+    });
+  }
+
+  it("does not open an envelope that was cut or made longer, anywhere", async () => {
+    const sealed = Buffer.from(await vault.seal(secret, context));
+    for (let length = 0; length < sealed.length; length++) {
+      await expect(vault.open(sealed.subarray(0, length), context)).rejects.toThrow();
+    }
+    await expect(vault.open(Buffer.concat([sealed, Buffer.of(0)]), context)).rejects.toThrow();
+  });
+
+  it("does not open an envelope for another app or kid: rows cannot be swapped", async () => {
+    const sealed = await vault.seal(secret, context);
+    for (const [appId, kid] of [
+      ["other", "s-1"],
+      ["public", "s-2"],
+      ["s-1", "public"],
+      ["public\0s-1", ""],
+      ["", "public\0s-1"],
+      ["publi", "cs-1"],
+    ]) {
+      await expect(vault.open(sealed, { appId: appId!, kid: kid! })).rejects.toThrow();
+    }
+  });
+
+  it("does not mix the data key of one envelope with the content of another", async () => {
+    const [a, b] = await Promise.all([vault.seal(secret, context), vault.seal(secret, context)]);
+    const mixed = Buffer.concat([a.subarray(0, 61), b.subarray(61)]);
+    await expect(vault.open(mixed, context)).rejects.toThrow();
+  });
+
+  it("does not open anything under another master key", async () => {
+    const sealed = await vault.seal(secret, context);
+    const near = Buffer.from(masterKey);
+    near[31]! ^= 1;
+    for (const key of [randomBytes(32), near, Buffer.alloc(32)]) {
+      await expect(createEnvelopeVault(key).open(sealed, context)).rejects.toThrow();
+    }
+  });
+
+  it("takes a master key of 32 bytes only", () => {
+    for (const length of [0, 16, 31, 33, 64])
+      expect(() => createEnvelopeVault(randomBytes(length))).toThrow(RangeError);
+  });
+
+  it("names its master key without telling anything about it", () => {
+    expect(vault.masterKeyId).toMatch(/^[0-9a-f]{16}$/);
+    expect(masterKeyIdOf(masterKey)).toBe(vault.masterKeyId);
+    expect(masterKeyIdOf(randomBytes(32))).not.toBe(vault.masterKeyId);
+    expect(masterKey.toString("hex")).not.toContain(vault.masterKeyId);
+  });
+});

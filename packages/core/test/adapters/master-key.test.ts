@@ -1,0 +1,92 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { loadOrCreateMasterKey, parseMasterKey } from "../../src/adapters/master-key.ts";
+import { StartupError } from "../../src/startup-error.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+const FILE = "master.key";
+
+describe("loadOrCreateMasterKey", () => {
+  it("makes a file for its owner only, 32 random bytes, and nothing beside it (S8)", async () => {
+    const dir = await tempDir();
+    const key = await loadOrCreateMasterKey(dir, undefined);
+    expect(key).toHaveLength(32);
+    expect(await readdir(dir)).toEqual([FILE]);
+    expect((await stat(join(dir, FILE))).mode & 0o777).toBe(0o600);
+    expect(await readFile(join(dir, FILE), "utf8")).toBe(`${Buffer.from(key).toString("base64url")}\n`);
+    expect(Buffer.from(key)).not.toEqual(Buffer.from(await loadOrCreateMasterKey(await tempDir(), undefined)));
+  });
+
+  it("reads what is there, with or without an expected id, and leaves it as it is", async () => {
+    const dir = await tempDir();
+    const key = randomBytes(32);
+    await writeFile(join(dir, FILE), `  ${key.toString("base64url")}\n\n`);
+    for (const expected of [undefined, "0123456789abcdef"]) {
+      expect(Buffer.from(await loadOrCreateMasterKey(dir, expected))).toEqual(key);
+    }
+    expect(await readdir(dir)).toEqual([FILE]);
+  });
+
+  it("gives racing creators one and the same key", async () => {
+    const dir = await tempDir();
+    const keys = await Promise.all(Array.from({ length: 16 }, () => loadOrCreateMasterKey(dir, undefined)));
+    expect(new Set(keys.map((key) => Buffer.from(key).toString("hex"))).size).toBe(1);
+    expect(await readdir(dir)).toEqual([FILE]);
+  });
+
+  it("refuses to replace a missing file that stored keys need, and makes none", async () => {
+    const dir = await tempDir();
+    const refusal = loadOrCreateMasterKey(dir, "0123456789abcdef");
+    await expect(refusal).rejects.toThrow(StartupError);
+    await expect(refusal).rejects.toThrow(/0123456789abcdef.*missing.*put that file back.*COUNTERSIGN_MASTER_KEY/);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  for (const [what, text] of [
+    ["empty", ""],
+    ["cut short", randomBytes(20).toString("base64url")],
+    ["no base64url", "!".repeat(43)],
+    ["padded", randomBytes(32).toString("base64")],
+  ] as const) {
+    it(`refuses a file that is ${what}, keeps it, and prints nothing of it (S6)`, async () => {
+      const dir = await tempDir();
+      await writeFile(join(dir, FILE), text);
+      const error = await loadOrCreateMasterKey(dir, undefined).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(StartupError);
+      expect((error as Error).message).toMatch(/is not a master key/);
+      if (text !== "") expect((error as Error).message).not.toContain(text);
+      expect(await readFile(join(dir, FILE), "utf8")).toBe(text);
+    });
+  }
+
+  it("says what is wrong with a path that cannot be read or written", async () => {
+    const dir = await tempDir();
+    await mkdir(join(dir, FILE));
+    await expect(loadOrCreateMasterKey(dir, undefined)).rejects.toThrow(/cannot read the master key/);
+    await expect(loadOrCreateMasterKey(join(dir, "missing"), undefined)).rejects.toThrow(
+      /cannot write the master key .*no such file or directory/,
+    );
+  });
+});
+
+describe("parseMasterKey", () => {
+  it("takes 32 bytes of canonical base64url, with blanks around them, and nothing else", () => {
+    const key = randomBytes(32);
+    const text = key.toString("base64url");
+    expect(Buffer.from(parseMasterKey(` ${text}\n`)!)).toEqual(key);
+    const last = text.at(-1)!;
+    const twin = String.fromCharCode(last.charCodeAt(0) + 1); // another spelling of the same bytes
+    for (const wrong of [
+      "",
+      text.slice(1),
+      `${text}A`,
+      `${text}=`,
+      text.slice(0, -1) + twin,
+      `${text.slice(0, 20)} ${text.slice(20)}`,
+    ]) {
+      expect(parseMasterKey(wrong)).toBeUndefined();
+    }
+  });
+});

@@ -1,0 +1,217 @@
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { describe, expect, it } from "vitest";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import type { Store } from "../../src/ports/store.ts";
+import { StartupError } from "../../src/startup-error.ts";
+import { describeStore } from "../ports/store-contract.ts";
+import { openDatabase } from "../support/sqlite.ts";
+import { storedKey } from "../support/stored-key.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+const FILE = "countersign.db";
+
+describeStore("SQLite", async () => {
+  const dataDir = join(await tempDir(), "data");
+  return { open: (clock) => openSqliteStore({ dataDir, now: clock.now }) };
+});
+
+const digestOf = async (path: string) =>
+  createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
+const newKey = (store: Store) =>
+  store.write(async (writer) => {
+    await writer.insertApp("public");
+    await writer.insertKey(storedKey());
+  });
+
+/** A directory with one app and one key in it, and nobody who has it open. */
+async function usedDirectory(): Promise<string> {
+  const dataDir = await tempDir();
+  const store = await openSqliteStore({ dataDir });
+  await newKey(store);
+  await store.close();
+  return dataDir;
+}
+
+/** The refusal, having checked that it left the file as it was, byte by byte, and made no other that matters. */
+async function refusalOf(dataDir: string): Promise<string> {
+  const path = join(dataDir, FILE);
+  const look = async () => {
+    // Reading needs the two files of SQLite's log; nothing may be in them.
+    const logged = await stat(`${path}-wal`).then(
+      ({ size }) => size,
+      () => 0,
+    );
+    const others = (await readdir(dataDir)).filter((name) => ![`${FILE}-wal`, `${FILE}-shm`].includes(name));
+    return [await digestOf(path), (await stat(path)).mtimeMs, others, logged];
+  };
+  const before = await look();
+  const error = await openSqliteStore({ dataDir }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(StartupError);
+  expect(await look()).toEqual(before);
+  return (error as Error).message;
+}
+
+describe("the directory", () => {
+  it("is made where it is missing, for its owner only, and its one file holds everything once it is closed", async () => {
+    const dataDir = join(await tempDir(), "a", "b");
+    const store = await openSqliteStore({ dataDir });
+    await newKey(store);
+    expect((await stat(dataDir)).mode & 0o077).toBe(0);
+    await store.close();
+    const copied = await tempDir();
+    await copyFile(join(dataDir, FILE), join(copied, FILE)); // without the log beside it
+    const copy = await openSqliteStore({ dataDir: copied });
+    expect((await copy.readSnapshot()).keys).toHaveLength(1);
+    await copy.close();
+  });
+
+  it("is closed after what is being written, and closing twice does no harm", async () => {
+    const dataDir = await tempDir();
+    const store = await openSqliteStore({ dataDir });
+    const writing = store.write(async (writer) => {
+      await writer.insertApp("public");
+      await new Promise((resolve) => setImmediate(resolve));
+      await writer.insertApp("last");
+    });
+    await store.readState(); // the transaction has begun
+    await Promise.all([writing, store.close()]);
+    await store.close();
+    const again = await openSqliteStore({ dataDir });
+    expect((await again.readSnapshot()).appIds).toEqual(["last", "public"]);
+    await again.close();
+  });
+
+  it("that cannot be made is refused, with what to do", async () => {
+    const file = join(await tempDir(), "file");
+    await writeFile(file, "");
+    const opening = openSqliteStore({ dataDir: join(file, "data") });
+    await expect(opening).rejects.toThrow(StartupError);
+    await expect(opening).rejects.toThrow(/cannot create the data directory .*a file is in the way.*--data-dir/);
+  });
+
+  it("with another directory where the file should be is refused", async () => {
+    const dataDir = await tempDir();
+    await mkdir(join(dataDir, FILE));
+    await expect(openSqliteStore({ dataDir })).rejects.toThrow(StartupError);
+  });
+
+  it("is shared by stores that race to open it when it is new", async () => {
+    const dataDir = join(await tempDir(), "new");
+    const stores = await Promise.all(Array.from({ length: 4 }, () => openSqliteStore({ dataDir })));
+    await newKey(stores[0]!);
+    for (const store of stores) {
+      const { appIds, keys, epoch } = await store.readSnapshot();
+      expect([appIds, keys.length, epoch]).toEqual([["public"], 1, 2]);
+    }
+    for (const store of stores) await store.close();
+  });
+
+  it("with an empty file, left by whoever died first, is used", async () => {
+    const dataDir = await tempDir();
+    await writeFile(join(dataDir, FILE), "");
+    const store = await openSqliteStore({ dataDir });
+    await newKey(store);
+    await store.close();
+  });
+});
+
+describe("a file that is not to be touched", () => {
+  it("was written by a newer version: refused, byte-identical (R14)", async () => {
+    const dataDir = await usedDirectory();
+    const database = await openDatabase(join(dataDir, FILE));
+    database.exec("insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01')");
+    database.exec("pragma wal_checkpoint(truncate)");
+    database.close();
+    expect(await refusalOf(dataDir)).toMatch(/schema '9999_future'.*newer countersign-core/);
+  });
+
+  for (const [what, content] of [
+    ["text", "this is not a database ".repeat(500)],
+    ["zeros", Buffer.alloc(8192)],
+    ["two bytes", "xy"], // one byte is SQLite's own way of saying that a file is empty
+    ["half a header", "SQLite format 3\0"],
+  ] as const) {
+    it(`is ${what}: refused (R3)`, async () => {
+      const dataDir = await tempDir();
+      await writeFile(join(dataDir, FILE), content);
+      expect(await refusalOf(dataDir)).toMatch(/is damaged .*restore it from a backup/);
+    });
+  }
+
+  it("has a page overwritten: refused, and no new keys are made in it (R3)", async () => {
+    const dataDir = await usedDirectory();
+    const path = join(dataDir, FILE);
+    const { size } = await stat(path);
+    const file = await open(path, "r+");
+    for (let page = 1; page < size / 4096; page++) await file.write(Buffer.alloc(600, 0xa5), 0, 600, page * 4096);
+    await file.close();
+    expect(await refusalOf(dataDir)).toMatch(/is damaged/);
+  });
+
+  it("was cut in half: refused (R3)", async () => {
+    const dataDir = await usedDirectory();
+    const path = join(dataDir, FILE);
+    const content = await readFile(path);
+    await writeFile(path, content.subarray(0, Math.floor(content.length / 8192) * 4096));
+    expect(await refusalOf(dataDir)).toMatch(/is damaged/);
+  });
+});
+
+describe("a write lock that somebody else holds (R3)", () => {
+  it("for a second is waited out, without stalling the event loop", async () => {
+    const dataDir = await usedDirectory();
+    const store = await openSqliteStore({ dataDir });
+    const foreign = await openDatabase(join(dataDir, FILE));
+    foreign.exec("begin immediate");
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const began = performance.now();
+    setTimeout(() => foreign.exec("commit"), 1_000);
+    await store.write((writer) => writer.insertApp("late"));
+    const waited = performance.now() - began;
+    delay.disable();
+    foreign.close();
+    expect(waited).toBeGreaterThan(950);
+    expect(waited).toBeLessThan(2_500);
+    expect(delay.max / 1e6).toBeLessThan(300); // a busy timeout would have held it for the whole second
+    expect((await store.readSnapshot()).appIds).toEqual(["public", "late"]);
+    await store.close();
+  });
+
+  it("does not keep readers waiting", async () => {
+    const dataDir = await usedDirectory();
+    const store = await openSqliteStore({ dataDir });
+    const foreign = await openDatabase(join(dataDir, FILE));
+    foreign.exec("begin immediate");
+    let written = false;
+    const writing = store.write((writer) => writer.insertApp("late")).then(() => (written = true));
+    const { appIds } = await store.readSnapshot();
+    expect([appIds, written]).toEqual([["public"], false]);
+    foreign.exec("commit");
+    foreign.close();
+    await writing;
+    expect((await store.readSnapshot()).appIds).toEqual(["public", "late"]);
+    await store.close();
+  });
+
+  it("does not keep a store from opening, for it has nothing to write", async () => {
+    const dataDir = await usedDirectory();
+    const first = await openSqliteStore({ dataDir });
+    const foreign = await openDatabase(join(dataDir, FILE));
+    foreign.exec("begin immediate");
+    const second = await openSqliteStore({ dataDir });
+    expect((await second.readSnapshot()).appIds).toEqual(["public"]);
+    foreign.exec("commit");
+    foreign.close();
+    await second.close();
+    await first.close();
+  });
+});

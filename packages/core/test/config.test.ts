@@ -1,0 +1,207 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { isLoopbackHost, resolveConfig, type CoreOptions } from "../src/config.ts";
+import { DEFAULT_ROTATION } from "../src/domain/rotation.ts";
+import { StartupError } from "../src/startup-error.ts";
+import { ADMIN_KEY, API_KEY } from "./support/core.ts";
+
+/** The lines of the refusal; none: it is accepted. */
+function mistakes(options: CoreOptions, environment: NodeJS.ProcessEnv = {}): string[] {
+  try {
+    resolveConfig(options, environment);
+  } catch (error) {
+    expect(error).toBeInstanceOf(StartupError);
+    return (error as Error).message.split("\n");
+  }
+  return [];
+}
+
+describe("resolveConfig", () => {
+  it("needs nothing, and is frozen", () => {
+    const config = resolveConfig({}, {});
+    expect(config).toEqual({
+      port: 3567,
+      host: "127.0.0.1",
+      dataDir: "./.countersign",
+      apiKeys: [],
+      adminKeys: [],
+      masterKey: undefined,
+      rotation: DEFAULT_ROTATION,
+      maxRingAge: 3_600_000,
+    });
+    expect([config, config.rotation].every(Object.isFrozen)).toBe(true);
+  });
+
+  it("reads the environment, and options win over it", () => {
+    const masterKey = randomBytes(32);
+    const environment = {
+      COUNTERSIGN_PORT: " 8080 ",
+      COUNTERSIGN_HOST: "::1",
+      COUNTERSIGN_DATA_DIR: "/data",
+      COUNTERSIGN_API_KEYS: `${API_KEY}, ${API_KEY}2,`,
+      COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY,
+      COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url"),
+    };
+    const config = resolveConfig({}, environment);
+    expect(config).toMatchObject({
+      port: 8080,
+      host: "::1",
+      dataDir: "/data",
+      apiKeys: [API_KEY, `${API_KEY}2`],
+      adminKeys: [ADMIN_KEY],
+    });
+    expect(Buffer.from(config.masterKey!)).toEqual(masterKey);
+    const options = { port: 0, host: "localhost", dataDir: "x", apiKeys: [], adminKeys: [] };
+    expect(resolveConfig(options, environment)).toMatchObject(options);
+  });
+
+  it("takes a variable that is set to nothing as not set", () => {
+    const empty = {
+      COUNTERSIGN_PORT: "",
+      COUNTERSIGN_HOST: " ",
+      COUNTERSIGN_API_KEYS: " , ",
+      COUNTERSIGN_MASTER_KEY: "",
+    };
+    expect(resolveConfig({}, empty)).toMatchObject({
+      port: 3567,
+      host: "127.0.0.1",
+      apiKeys: [],
+      masterKey: undefined,
+    });
+  });
+
+  it("lists every mistake at once, those that lie between settings too", () => {
+    const lines = mistakes(
+      {
+        port: "80a",
+        host: "0.0.0.0",
+        dataDir: "",
+        adminKeys: ["short"],
+        maxRingAge: -1,
+        rotation: { lead: 1_000, period: 500, hold: 0 },
+      },
+      { COUNTERSIGN_MASTER_KEY: "nope" },
+    );
+    // The order of the settings, then what lies between them.
+    expect(lines.map((line) => line.split(":")[0])).toEqual([
+      "port",
+      "data-dir",
+      "admin-key",
+      "COUNTERSIGN_MASTER_KEY",
+      "maxRingAge",
+      "rotation",
+      "rotation",
+      "host",
+    ]);
+  });
+
+  for (const port of ["-1", "65536", "1.5", "abc", "", "0x50", "99999999", "8 0", 70_000, 1.5, NaN]) {
+    it(`refuses port ${JSON.stringify(port)}`, () => {
+      expect(mistakes({ port })).toEqual(["port: a number from 0 to 65535 was expected"]);
+    });
+  }
+
+  it("takes ports as numbers and texts", () => {
+    expect([0, "0", 65_535, "3567"].map((port) => resolveConfig({ port }, {}).port)).toEqual([0, 0, 65_535, 3567]);
+  });
+
+  for (const maxRingAge of [0, -1, NaN]) {
+    it(`refuses maxRingAge ${maxRingAge}`, () => {
+      expect(mistakes({ maxRingAge })).toEqual(["maxRingAge: milliseconds above 0 were expected"]);
+    });
+  }
+
+  const badKeys = [
+    "",
+    "short",
+    "x".repeat(19),
+    "with blank with blank",
+    "kéy-kéy-kéy-kéy-kéy-kéy",
+    "a".repeat(30) + "\n",
+    "a".repeat(20) + "+/",
+  ];
+  for (const key of badKeys) {
+    it(`refuses ${JSON.stringify(key)} as a key, and does not print it (S1, S6)`, () => {
+      for (const [options, name] of [
+        [{ apiKeys: [key] }, "api-key"],
+        [{ adminKeys: [key] }, "admin-key"],
+      ] as const) {
+        const lines = mistakes(options);
+        expect(lines).toEqual([`${name}: 20 or more characters of A-Z a-z 0-9 = _ - were expected`]);
+      }
+    });
+  }
+
+  it("never prints the value of a key, however many mistakes there are (S6)", () => {
+    const secret = "canary canary canary canary";
+    const good = "canary-canary-canary-canary";
+    const text = mistakes(
+      { host: "0.0.0.0", port: "x", apiKeys: [secret, good], adminKeys: [secret, good] },
+      { COUNTERSIGN_MASTER_KEY: secret, COUNTERSIGN_API_KEYS: secret },
+    ).join("\n");
+    expect(text).toContain("api-key");
+    expect(text).toContain("COUNTERSIGN_MASTER_KEY");
+    expect(text).not.toContain("canary");
+  });
+
+  it("refuses a key that is both an API key and an admin key (S2)", () => {
+    expect(mistakes({ apiKeys: [API_KEY], adminKeys: [ADMIN_KEY, API_KEY] })).toEqual([
+      expect.stringMatching(/^admin-key: .*every service could administer/),
+    ]);
+  });
+
+  for (const text of [
+    "AAAA",
+    "x".repeat(43) + "=",
+    randomBytes(31).toString("base64url"),
+    randomBytes(33).toString("base64url"),
+    "A".repeat(42) + "B",
+  ]) {
+    it(`refuses a master key that is not 32 bytes of base64url (${text.length} characters)`, () => {
+      expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: text })).toEqual([
+        "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters)",
+      ]);
+    });
+  }
+});
+
+describe("listening (S7)", () => {
+  for (const host of [
+    "0.0.0.0",
+    "::",
+    "192.168.1.1",
+    "example.test",
+    "127.0.0.1.example.test",
+    "::ffff:10.0.0.1",
+    "0",
+  ]) {
+    it(`on ${host} without an API key is refused, with what to do`, () => {
+      expect(mistakes({ host })).toEqual([
+        expect.stringMatching(/^host: .*--api-key .*COUNTERSIGN_API_KEYS.*127\.0\.0\.1/),
+      ]);
+      expect(mistakes({ host, adminKeys: [ADMIN_KEY] })).toHaveLength(1); // an admin key closes another door
+      expect(mistakes({ host, apiKeys: [API_KEY] })).toEqual([]);
+    });
+  }
+
+  for (const host of ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST"]) {
+    it(`on ${host} needs none`, () => {
+      expect(mistakes({ host })).toEqual([]);
+    });
+  }
+
+  it("knows loopback from what only looks like it", () => {
+    const not = [
+      "127.0.0.1.evil.test",
+      "127.evil.test",
+      "localhost.evil.test",
+      "127.0.0.256",
+      "",
+      "::2",
+      "1",
+      "0x7f.1",
+      "127.1",
+    ];
+    expect(not.filter(isLoopbackHost)).toEqual([]);
+  });
+});

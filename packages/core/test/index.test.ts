@@ -1,0 +1,162 @@
+import { randomBytes } from "node:crypto";
+import { readdir, rename } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { embedCore, startCore, StartupError } from "../src/index.ts";
+import { ADMIN_KEY, expectText, partsOf, startTestCore } from "./support/core.ts";
+import { recordedLog } from "./support/log.ts";
+import { openDatabase } from "./support/sqlite.ts";
+import { tempDir } from "./support/temp-dir.ts";
+
+const masterKey = () => ({ COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") });
+
+describe("startCore", () => {
+  it("listens where it says, and not any more once it is closed", async () => {
+    const core = await startCore({ port: 0, dataDir: await tempDir() }, { environment: {} });
+    expect(core.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    expect(await (await fetch(`${core.url}/hello`)).text()).toBe("Hello");
+    await core.close();
+    await expect(fetch(`${core.url}/hello`)).rejects.toThrow();
+  });
+
+  it("lets requests in flight finish when it is closed (R18)", async () => {
+    const core = await startTestCore();
+    const answers = Promise.all(Array.from({ length: 40 }, () => core.post()));
+    await core.call("/hello"); // the others have been sent by now
+    await core.close();
+    expect((await answers).map((answer) => answer.status)).toEqual(Array(40).fill(200));
+  });
+
+  it("has the same keys when it is started again, and two cores on one directory have them too", async () => {
+    const dataDir = await tempDir();
+    const first = await startTestCore({ dataDir });
+    const kid = partsOf(await first.mint()).header["kid"];
+    const second = await startTestCore({ dataDir });
+    expect(await second.keys()).toEqual(await first.keys());
+    await first.close();
+    await second.close();
+    const third = await startTestCore({ dataDir });
+    expect(partsOf(await third.mint()).header["kid"]).toBe(kid);
+  });
+
+  it("refuses a port in use, saying what to do, and leaves the directory usable", async () => {
+    const dataDir = await tempDir();
+    const blocker = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => blocker.once("listening", resolve));
+    const { port } = blocker.address() as AddressInfo;
+    const starting = startCore({ port, dataDir }, { environment: {} });
+    await expect(starting).rejects.toThrow(StartupError);
+    await expect(starting).rejects.toThrow(/is in use.*--port/);
+    await new Promise((resolve) => blocker.close(resolve));
+    await (await startCore({ port, dataDir }, { environment: {} })).close();
+  });
+
+  it("does not start without a key where others could reach it, and has written nothing then (S7)", async () => {
+    const dataDir = join(await tempDir(), "data");
+    await expect(startCore({ host: "0.0.0.0", port: 0, dataDir }, { environment: {} })).rejects.toThrow(StartupError);
+    await expect(readdir(dataDir)).rejects.toThrow(/ENOENT/);
+  });
+
+  it("listens on other addresses with a key (S7)", async () => {
+    const core = await startTestCore({ host: "0.0.0.0" });
+    expect((await core.post()).status).toBe(200);
+    expectText(await core.post({}, { apiKey: null }), 401, "Invalid API key");
+  });
+});
+
+describe("the master key (S8)", () => {
+  it("from the environment is used, and no file is made", async () => {
+    const dataDir = await tempDir();
+    const environment = masterKey();
+    await (await embedCore({ dataDir }, { environment })).close();
+    expect((await readdir(dataDir)).filter((name) => name.endsWith(".key"))).toEqual([]);
+    await (await embedCore({ dataDir }, { environment })).close();
+  });
+
+  it("that is another one is refused: no key is opened wrongly, and none is made", async () => {
+    const dataDir = await tempDir();
+    const environment = masterKey();
+    const core = await embedCore({ dataDir }, { environment });
+    const keysOf = async (one: typeof core) =>
+      (await one.fetch(new Request("http://core/.well-known/jwks.json"))).text();
+    const keys = await keysOf(core);
+    await core.close();
+    const other = masterKey();
+    const error = await embedCore({ dataDir }, { environment: other }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(StartupError);
+    expect((error as Error).message).toMatch(
+      /keys sealed under master key [0-9a-f]{16}, and the configured one is [0-9a-f]{16}/,
+    );
+    for (const { COUNTERSIGN_MASTER_KEY: secret } of [environment, other])
+      expect((error as Error).message).not.toContain(secret);
+    const again = await embedCore({ dataDir }, { environment });
+    expect(JSON.parse(await keysOf(again)).keys[0]).toEqual(JSON.parse(keys).keys[0]);
+    await again.close();
+  });
+
+  it("whose file is gone is not replaced", async () => {
+    const dataDir = await tempDir();
+    await (await embedCore({ dataDir }, { environment: {} })).close();
+    await rename(join(dataDir, "master.key"), join(dataDir, "moved"));
+    await expect(embedCore({ dataDir }, { environment: {} })).rejects.toThrow(/master\.key is missing/);
+    expect(await readdir(dataDir)).not.toContain("master.key");
+    await rename(join(dataDir, "moved"), join(dataDir, "master.key"));
+    await (await embedCore({ dataDir }, { environment: {} })).close();
+  });
+});
+
+describe("embedCore", () => {
+  it("answers without a socket and without a key, whatever the host of the request, and ignores a listening core's settings", async () => {
+    const environment = {
+      COUNTERSIGN_API_KEYS: "api-key-of-somebody-else",
+      COUNTERSIGN_PORT: "nonsense",
+      COUNTERSIGN_HOST: "0.0.0.0",
+    };
+    const core = await embedCore({ dataDir: await tempDir() }, { environment });
+    const body = JSON.stringify({ payload: {}, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60 });
+    const answer = await core.fetch(new Request("http://anything.test/recipe/jwt", { method: "POST", body }));
+    expect(await answer.json()).toEqual({ status: "OK", jwt: expect.stringMatching(/^eyJ/) });
+    const admin = await core.fetch(new Request("http://anything.test/admin/v1/status"));
+    expect(admin.status).toBe(401);
+    await core.close();
+  });
+});
+
+describe("with a damaged store (R2, R3)", () => {
+  it("hello and writing fail without an exception's text, minting and the key sets go on (H9)", async () => {
+    const log = recordedLog();
+    const core = await startTestCore({}, { log });
+    const before = await core.keys();
+    const database = await openDatabase(join(core.dataDir, "countersign.db"));
+    database.exec("alter table core_state rename to core_state_away");
+    expectText(await core.call("/hello", { apiKey: null }), 500, "Internal Error");
+    const create = { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } };
+    expectText(await core.call("/recipe/multitenancy/app/v2", create), 500, "Internal Error");
+    expect((await core.post()).status).toBe(200);
+    expect(await core.keys()).toEqual(before);
+    expect(log.lines.join("\n")).toContain("core_state"); // told to whoever runs it, and to nobody else
+    database.exec("alter table core_state_away rename to core_state");
+    database.close();
+    expectText(await core.call("/hello", { apiKey: null }), 200, "Hello");
+  });
+
+  it("writing answers 503 when the lock is not had in 5 s, and everything else goes on meanwhile", async () => {
+    const core = await startTestCore();
+    const database = await openDatabase(join(core.dataDir, "countersign.db"));
+    database.exec("begin immediate");
+    const create = { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } };
+    const began = performance.now();
+    const creating = core.call("/recipe/multitenancy/app/v2", create);
+    expectText(await core.call("/hello", { apiKey: null }), 200, "Hello");
+    expect((await core.post()).status).toBe(200);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expectText(await creating, 503, "Service Unavailable");
+    const waited = performance.now() - began;
+    expect([waited > 4_900, waited < 8_000]).toEqual([true, true]);
+    database.exec("rollback");
+    database.close();
+    expect((await core.call("/recipe/multitenancy/app/v2", create)).json).toEqual({ status: "OK", createdNew: true });
+  });
+});

@@ -1,0 +1,59 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/rotation.ts";
+import type { KeyVault } from "../../src/ports/key-vault.ts";
+import type { Store } from "../../src/ports/store.ts";
+import { createIssueToken, type IssueToken } from "../../src/use-cases/issue-token.ts";
+import { KeyRing } from "../../src/use-cases/key-ring.ts";
+import { createRotateKeys, type RotateKeys } from "../../src/use-cases/rotate-keys.ts";
+import { StoreClock } from "../../src/use-cases/store-clock.ts";
+import { fakeClock, type FakeClock } from "./clock.ts";
+import { recordedLog, type RecordedLog } from "./log.ts";
+import { tempDir } from "./temp-dir.ts";
+
+/** What a core is made of, without HTTP and without anything that happens by itself. */
+export interface Instance {
+  readonly dataDir: string;
+  readonly clock: FakeClock;
+  readonly store: Store;
+  readonly vault: KeyVault;
+  readonly keyRing: KeyRing;
+  readonly rotateKeys: RotateKeys;
+  readonly issueToken: IssueToken;
+  readonly log: RecordedLog;
+}
+
+interface InstanceOptions {
+  readonly dataDir?: string;
+  readonly clock?: FakeClock;
+  readonly rotation?: Partial<RotationPolicy>;
+  readonly vault?: KeyVault;
+  /** Stands between the instance and the real store. */
+  readonly storeOf?: (real: Store) => Store;
+}
+
+const open = new Set<Store>();
+afterAll(async () => {
+  for (const store of open) await store.close();
+  open.clear();
+});
+
+const masterKey = randomBytes(32);
+
+/** Opens one instance on a data directory; several may share it. ES256 unless told otherwise: its keys are made at once. */
+export async function openInstance(options: InstanceOptions = {}): Promise<Instance> {
+  const { clock = fakeClock(), vault = createEnvelopeVault(masterKey), storeOf = (real) => real } = options;
+  const dataDir = options.dataDir ?? join(await tempDir(), "data");
+  const policy = { ...DEFAULT_ROTATION, algorithms: ["ES256"] as const, ...options.rotation };
+  const real = await openSqliteStore({ dataDir, now: clock.now });
+  open.add(real);
+  const store = storeOf(real);
+  const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic));
+  const log = recordedLog();
+  const rotateKeys = createRotateKeys({ store, vault, keyRing, policy, log });
+  await keyRing.refresh();
+  return { dataDir, clock, store, vault, keyRing, rotateKeys, issueToken: createIssueToken(keyRing, 3_600_000), log };
+}

@@ -1,0 +1,153 @@
+import { randomBytes } from "node:crypto";
+import { beforeEach, describe, expect, it } from "vitest";
+import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { openInstance, type Instance } from "../support/instance.ts";
+
+const DAY = 86_400_000;
+
+/** A store that can be away: every method rejects then, as the real one does when the disk is. */
+function interruptible(): { storeOf: (real: Store) => Store; away: boolean; reads: string[] } {
+  const self = {
+    away: false,
+    reads: [] as string[],
+    storeOf: (real: Store): Store => ({
+      readState: () => pass("state", real.readState),
+      readSnapshot: () => pass("snapshot", real.readSnapshot),
+      write: (work) => (self.away ? Promise.reject(new StoreUnavailable("away")) : real.write(work)),
+      close: () => real.close(),
+    }),
+  };
+  function pass<T>(name: string, read: () => Promise<T>): Promise<T> {
+    self.reads.push(name);
+    return self.away ? Promise.reject(new StoreUnavailable("away")) : read();
+  }
+  return self;
+}
+
+describe("the key ring", () => {
+  const line = interruptible();
+  let instance: Instance;
+  beforeEach(async () => {
+    line.away = false;
+    instance = await openInstance({ storeOf: line.storeOf });
+    await instance.rotateKeys.provisionApp("public");
+    await instance.rotateKeys.rotateAll();
+    line.reads.length = 0;
+  });
+
+  it("reads everything only when the epoch has changed", async () => {
+    const { keyRing, store } = instance;
+    await keyRing.refresh();
+    expect(line.reads).toEqual(["state"]);
+    await store.write((writer) => writer.insertApp("other"));
+    await keyRing.refresh();
+    expect(line.reads).toEqual(["state", "state", "snapshot"]);
+    expect(keyRing.hasApp("other")).toBe(true);
+  });
+
+  it("reads nothing to find a signer, a key set or a private key", async () => {
+    const { keyRing } = instance;
+    const key = keyRing.signer("public", "static", "ES256")!;
+    await keyRing.privateKeyOf(key);
+    keyRing.publishedSets("public");
+    expect(line.reads).toEqual([]);
+  });
+
+  it("sees in a refresh what was written before it was asked for, however many are asked for at once", async () => {
+    const { keyRing, store } = instance;
+    const early = keyRing.refresh();
+    await store.write((writer) => writer.insertApp("written"));
+    const late = keyRing.refresh();
+    await Promise.all([early, late, keyRing.refresh()]);
+    expect(keyRing.hasApp("written")).toBe(true);
+  });
+
+  it("keeps what it has while the store is away, and tells how old that is (R4)", async () => {
+    const { keyRing, clock } = instance;
+    const before = keyRing.publishedSets("public");
+    line.away = true;
+    clock.advance(60_000);
+    await expect(keyRing.refresh()).rejects.toThrow(StoreUnavailable);
+    expect(keyRing.publishedSets("public")).toBe(before);
+    expect(keyRing.age()).toBe(60_000);
+    expect(keyRing.now()).toBe(clock.now());
+    line.away = false;
+    await keyRing.refresh();
+    expect(keyRing.age()).toBe(0);
+  });
+
+  it("goes by the store's clock, and by no other (R8)", async () => {
+    const { keyRing, clock } = instance;
+    clock.setWall(NEW_YEAR + 12_345);
+    expect(keyRing.now()).toBe(NEW_YEAR);
+    await keyRing.refresh();
+    expect(keyRing.now()).toBe(NEW_YEAR + 12_345);
+    clock.advance(1_000);
+    expect(keyRing.now()).toBe(NEW_YEAR + 13_345);
+  });
+
+  it("changes the signer and the sets at the very millisecond, with the store away (R4)", async () => {
+    const { keyRing, clock } = instance;
+    line.away = true;
+    const first = keyRing.signer("public", "dynamic", "ES256")!;
+    const before = keyRing.publishedSets("public")!;
+    clock.advance(7 * DAY - 1);
+    expect(keyRing.signer("public", "dynamic", "ES256")).toBe(first);
+    expect(keyRing.publishedSets("public")).toBe(before);
+    clock.advance(1);
+    const second = keyRing.signer("public", "dynamic", "ES256")!;
+    expect([first.sequence, second.sequence]).toEqual([1, 2]);
+    const after = keyRing.publishedSets("public")!;
+    expect(after.all.etag).not.toBe(before.all.etag);
+    expect(after.all.keys.map((key) => key.kid).slice(1)).toEqual([second.kid, first.kid]);
+    clock.advance(30 * DAY - 1);
+    expect(keyRing.publishedSets("public")!.all.keys).toHaveLength(3);
+    clock.advance(1);
+    expect(keyRing.publishedSets("public")!.all.keys.map((key) => key.kid)).not.toContain(first.kid);
+  });
+
+  it("answers an unknown app with nothing", () => {
+    for (const appId of ["ghost", "", "__proto__", "constructor"]) {
+      expect([
+        instance.keyRing.publishedSets(appId),
+        instance.keyRing.signer(appId, "static", "ES256"),
+        instance.keyRing.hasApp(appId),
+        instance.keyRing.keysOf(appId),
+      ]).toEqual([undefined, undefined, false, []]);
+    }
+  });
+
+  it("keeps RSA and other keys apart in its two sets", async () => {
+    const both = await openInstance({ rotation: { algorithms: ["RS256", "Ed25519"] } });
+    await both.rotateKeys.provisionApp("public");
+    const { rsa, all } = both.keyRing.publishedSets("public")!;
+    expect(rsa.keys.map((key) => key.kty)).toEqual(["RSA", "RSA"]);
+    expect(all.keys.map((key) => key.kty).sort()).toEqual(["OKP", "OKP", "RSA", "RSA"]);
+    expect(JSON.parse(all.body)).toEqual({ keys: all.keys });
+  });
+
+  it("opens a private key once, and tries again after it failed (S8)", async () => {
+    const { dataDir, clock } = instance;
+    const wrong = createEnvelopeVault(randomBytes(32));
+    const stranger = await openInstance({ dataDir, clock, vault: wrong });
+    const key = stranger.keyRing.signer("public", "static", "ES256")!;
+    await expect(stranger.keyRing.privateKeyOf(key)).rejects.toThrow();
+    const again = stranger.keyRing.privateKeyOf(key);
+    await expect(again).rejects.toThrow();
+    const mine = instance.keyRing.signer("public", "static", "ES256")!;
+    const opened = instance.keyRing.privateKeyOf(mine);
+    expect(instance.keyRing.privateKeyOf(mine)).toBe(opened);
+    expect((await opened).type).toBe("private");
+  });
+
+  it("forgets an app that was removed, by whomever (K5)", async () => {
+    const { dataDir, clock, keyRing } = instance;
+    const other = await openInstance({ dataDir, clock });
+    await other.store.write((writer) => writer.deleteApp("public"));
+    expect(keyRing.hasApp("public")).toBe(true);
+    await keyRing.refresh();
+    expect([keyRing.hasApp("public"), keyRing.publishedSets("public")]).toEqual([false, undefined]);
+  });
+});

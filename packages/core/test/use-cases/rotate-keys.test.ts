@@ -1,0 +1,177 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createPublicKey, verify } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { fakeClock, NEW_YEAR } from "../support/clock.ts";
+import { openInstance, type Instance } from "../support/instance.ts";
+import { openPrivateKey, signBytes } from "../../src/use-cases/private-keys.ts";
+
+const DAY = 86_400_000;
+const sequences = (instance: Instance, appId = "public") =>
+  instance.keyRing.keysOf(appId).map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
+
+describe("provisionApp", () => {
+  it("makes the app and what it cannot sign without; the rest comes after", async () => {
+    const instance = await openInstance();
+    expect(await instance.rotateKeys.provisionApp("public")).toBe(true);
+    expect(sequences(instance)).toEqual(["static ES256 1", "dynamic ES256 1"]);
+    await instance.rotateKeys.rotateAll();
+    expect(sequences(instance).sort()).toEqual(["dynamic ES256 1", "dynamic ES256 2", "static ES256 1"]);
+  });
+
+  it("does nothing where everything is there", async () => {
+    const instance = await openInstance();
+    await instance.rotateKeys.provisionApp("public");
+    await instance.rotateKeys.rotateAll();
+    const epoch = instance.keyRing.epoch;
+    expect(await instance.rotateKeys.provisionApp("public")).toBe(false);
+    await instance.rotateKeys.rotateAll();
+    expect((await instance.store.readState()).epoch).toBe(epoch);
+  });
+
+  it("by sixteen instances at once makes one app with one set of keys (R7)", async () => {
+    const clock = fakeClock();
+    const first = await openInstance({ clock });
+    const others = await Promise.all(Array.from({ length: 15 }, () => openInstance({ clock, dataDir: first.dataDir })));
+    const all = [first, ...others];
+    const created = await Promise.all(all.map((one) => one.rotateKeys.provisionApp("public")));
+    expect(created.filter(Boolean)).toHaveLength(1);
+    for (const one of all) {
+      await one.keyRing.refresh();
+      expect(sequences(one)).toEqual(["static ES256 1", "dynamic ES256 1"]);
+      expect(one.keyRing.publishedSets("public")!.all.etag).toBe(first.keyRing.publishedSets("public")!.all.etag);
+    }
+  });
+
+  it("seals what it stores: no part of a private key is in the file (S8)", async () => {
+    const instance = await openInstance({ rotation: { algorithms: ["RS256"] } });
+    await instance.rotateKeys.provisionApp("public");
+    const { keys } = await instance.store.readSnapshot();
+    await instance.store.close();
+    const file = await readFile(join(instance.dataDir, "countersign.db"));
+    expect(file.includes(keys[0]!.kid)).toBe(true); // what is public is there
+    for (const key of keys) {
+      const privateKey = await openPrivateKey(key, instance.vault);
+      const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
+      const { d, p, q } = privateKey.export({ format: "jwk" });
+      for (const secret of [pkcs8, pkcs8.toString("base64url"), pkcs8.toString("hex"), d!, p!, q!]) {
+        expect(file.includes(secret as string)).toBe(false);
+      }
+      for (const number of [d!, p!, q!]) expect(file.includes(Buffer.from(number, "base64url"))).toBe(false);
+    }
+    expect(instance.log.lines.join("\n")).toContain(keys[0]!.kid);
+  });
+
+  it("makes pairs: what the private key signs, the published one verifies", async () => {
+    const instance = await openInstance({ rotation: { algorithms: ["RS256", "ES256", "Ed25519"] } });
+    await instance.rotateKeys.provisionApp("public");
+    const data = Buffer.from("signed");
+    for (const key of instance.keyRing.keysOf("public")) {
+      const signature = await signBytes(key.algorithm, await openPrivateKey(key, instance.vault), data);
+      const publicKey = createPublicKey({ key: key.publicJwk as never, format: "jwk" });
+      const digest = key.algorithm === "Ed25519" ? null : "sha256";
+      expect(verify(digest, data, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature)).toBe(true);
+      expect(key.publicJwk).toMatchObject({ kid: key.kid, alg: key.algorithm, use: "sig" });
+      if (key.algorithm === "RS256")
+        expect(publicKey.asymmetricKeyDetails).toEqual({ modulusLength: 2048, publicExponent: 65_537n });
+    }
+  });
+});
+
+describe("rotateAll", () => {
+  it("over a year makes each key in its turn, and removes each when its time is over", async () => {
+    const instance = await openInstance();
+    const { clock, rotateKeys, keyRing } = instance;
+    await rotateKeys.provisionApp("public");
+    const dates = new Map<string, string>();
+    for (let day = 0; day < 365; day++) {
+      await keyRing.refresh();
+      await rotateKeys.rotateAll();
+      for (const key of keyRing.keysOf("public")) {
+        const own = JSON.stringify([key.signsFrom, key.signsUntil, key.verifiesUntil, key.publicJwk]);
+        expect(dates.get(key.kid) ?? own).toBe(own);
+        dates.set(key.kid, own);
+        expect(key.verifiesUntil === null || key.verifiesUntil > clock.now()).toBe(true);
+      }
+      expect(keyRing.signer("public", "dynamic", "ES256")?.signsFrom).toBe(NEW_YEAR + Math.floor(day / 7) * 7 * DAY);
+      expect(keyRing.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(8);
+      clock.advance(DAY);
+    }
+    const made = [...dates.keys()];
+    expect(made.filter((kid) => kid.startsWith("s-"))).toHaveLength(1);
+    expect(made.filter((kid) => kid.startsWith("d-"))).toHaveLength(54); // 53 that signed, and the next one
+    expect(instance.log.lines.filter((line) => line.includes("removed a key")).length).toBe(54 - 7);
+  });
+
+  it("by eight instances at once makes exactly one successor each time (R7)", async () => {
+    const clock = fakeClock();
+    const first = await openInstance({ clock });
+    await first.rotateKeys.provisionApp("public");
+    const all = [first];
+    while (all.length < 8) all.push(await openInstance({ clock, dataDir: first.dataDir }));
+    for (let round = 1; round <= 10; round++) {
+      await Promise.all(all.map((one) => one.keyRing.refresh()));
+      await Promise.all(all.map((one) => one.rotateKeys.rotateAll()));
+      const keys = (await first.store.readSnapshot()).keys.filter((key) => key.kind === "dynamic");
+      const last = keys.map((key) => key.sequence).sort((a, b) => b - a);
+      expect(last[0]).toBe(round + 1);
+      expect(new Set(last).size).toBe(last.length);
+      clock.advance(7 * DAY);
+    }
+  });
+
+  it("after a long absence gives whoever has no living key a new one at once", async () => {
+    const instance = await openInstance();
+    await instance.rotateKeys.provisionApp("public");
+    await instance.rotateKeys.rotateAll();
+    instance.clock.advance(400 * DAY);
+    const late = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
+    await late.rotateKeys.rotateAll();
+    expect(sequences(late).sort()).toEqual(["dynamic ES256 3", "dynamic ES256 4", "static ES256 1"]);
+    expect(late.keyRing.signer("public", "dynamic", "ES256")).toMatchObject({
+      sequence: 3,
+      signsFrom: instance.clock.now(),
+    });
+  });
+
+  it("keeps the dates of what exists when the policy is another one", async () => {
+    const before = await openInstance();
+    await before.rotateKeys.provisionApp("public");
+    await before.rotateKeys.rotateAll();
+    const old = before.keyRing.keysOf("public").map((key) => JSON.stringify({ ...key, sealedPrivateKey: "" }));
+    const rotation = { lead: 1_000_000, period: DAY, hold: DAY };
+    const after = await openInstance({ dataDir: before.dataDir, clock: before.clock, rotation });
+    before.clock.advance(8 * DAY);
+    await after.keyRing.refresh();
+    await after.rotateKeys.rotateAll();
+    const keys = after.keyRing.keysOf("public");
+    const now = keys.map((key) => JSON.stringify({ ...key, sealedPrivateKey: "" }));
+    expect(now).toEqual(expect.arrayContaining(old));
+    const third = keys.find((key) => key.kind === "dynamic" && key.sequence === 3)!;
+    expect(third).toMatchObject({
+      signsFrom: NEW_YEAR + 14 * DAY,
+      signsUntil: NEW_YEAR + 15 * DAY,
+      verifiesUntil: NEW_YEAR + 16 * DAY,
+    });
+  });
+
+  it("does not bring back an app that somebody else has removed meanwhile", async () => {
+    const instance = await openInstance();
+    await instance.rotateKeys.provisionApp("gone");
+    const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
+    await other.store.write((writer) => writer.deleteApp("gone"));
+    await instance.rotateKeys.rotateAll(); // its ring still has the app, whose successor is due
+    expect((await instance.store.readSnapshot()).appIds).toEqual([]);
+    expect((await instance.store.readSnapshot()).keys).toEqual([]);
+  });
+
+  it("looks after every app", async () => {
+    const instance = await openInstance();
+    for (const appId of ["public", "one", "two"]) {
+      await instance.rotateKeys.provisionApp(appId);
+      instance.clock.advance(10);
+    }
+    await instance.rotateKeys.rotateAll();
+    for (const appId of ["public", "one", "two"]) expect(sequences(instance, appId)).toHaveLength(3);
+  });
+});
