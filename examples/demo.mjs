@@ -49,8 +49,9 @@ async function leave(code) {
   if (dataDir !== "") await rm(dataDir, { recursive: true, force: true });
   exit(code);
 }
-process.on("SIGINT", () => void leave(0));
-process.on("SIGTERM", () => void leave(0));
+// Ended before its tries were done, the demo has not shown that they go as they should.
+process.on("SIGINT", () => void leave(once ? 130 : 0));
+process.on("SIGTERM", () => void leave(once ? 143 : 0));
 
 console.log(`\n${pc.bold("Countersign")}  who may call inventory?\n`);
 try {
@@ -67,14 +68,15 @@ try {
 async function run() {
   dataDir = await mkdtemp(join(tmpdir(), "countersign-demo-"));
   const apiKey = randomBytes(24).toString("base64url");
-  const env = { ...process.env, CORE_API_KEY: apiKey };
+  // What the shell may have set for a core of its own is not for the demo's.
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_")));
 
   const coreUrl = await shown("core, making its keys", async () =>
     listening(
       "core",
       ["packages/core/bin/countersign.js", "start", "--port", await freePort(3567), "--data-dir", dataDir],
       {
-        ...process.env,
+        ...own,
         COUNTERSIGN_API_KEYS: apiKey,
       },
     ),
@@ -85,13 +87,14 @@ async function run() {
     listening(
       "inventory",
       ["examples/inventory/dist/main.mjs"],
-      { ...process.env, CORE_URI: coreUrl, CLOCK_TOLERANCE: "0", PORT: await freePort(4002) },
+      { ...own, CORE_URI: coreUrl, CLOCK_TOLERANCE: "0", PORT: await freePort(4002) },
       (line) => refusals.push(line),
     ),
   );
   const ordersUrl = await shown("orders (M1), getting its JWT", async () =>
     listening("orders", ["examples/orders/dist/main.mjs"], {
-      ...env,
+      ...own,
+      CORE_API_KEY: apiKey,
       CORE_URI: coreUrl,
       INVENTORY_URL: inventoryUrl,
       PORT: await freePort(4001),

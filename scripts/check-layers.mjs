@@ -16,7 +16,7 @@ const LAYERS = {
     ["protocol", /^protocol\//],
     [
       "crypto and transport",
-      /^(signature|bounded-fetch|clock|events|app-info|embedded-core|core-client|verifier-options|key-set)\.ts$/,
+      /^(signature|bounded-fetch|clock|events|app-info|embedded-core|kept-documents|core-client|verifier-options|key-set)\.ts$/,
     ],
     ["recipe and verifier", /^(recipe\/jwt-implementation|verifier|front)\.ts$/],
     ["instance", /^(countersign|default-instance)\.ts$/],

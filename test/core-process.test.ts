@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { DatabaseSync } from "@photostructure/sqlite";
 import { createCountersign, createVerifier } from "countersign";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "./support/processes.ts";
@@ -206,6 +207,20 @@ describe("start matrix", () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^countersign: the database \S+ is damaged \(.*\): restore it from a backup.*\n$/);
     expect(await digestOf(path)).toBe(before);
+  });
+
+  test("R3 a database that another process has locked is waited for, then said to be locked, never to be damaged", async () => {
+    const dataDir = await temporaryDirectory();
+    await (await startCoreProcess(dataDir)).kill("SIGTERM");
+    const other = new DatabaseSync(join(dataDir, "countersign.db"));
+    other.exec("pragma locking_mode = exclusive; begin exclusive; update core_state set epoch = epoch");
+    const began = performance.now();
+    const { code, stderr } = await runCore(["start", "--port", "0", "--data-dir", dataDir]);
+    other.exec("rollback");
+    other.close();
+    expect(performance.now() - began).toBeGreaterThan(5_000);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^countersign: cannot use the database \S+: the database was locked for 5 s; check .*\n$/);
   });
 
   test("another master key: refuses, names both, changes nothing", async () => {

@@ -35,7 +35,7 @@ test.each(["README.md", "packages/sdk/README.md", "packages/core/README.md"])(
       module: ts.ModuleKind.NodeNext,
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
       strict: true,
-    exactOptionalPropertyTypes: true,
+      exactOptionalPropertyTypes: true,
       noEmit: true,
       skipLibCheck: true,
       types: ["node"],

@@ -11,7 +11,7 @@ import { listen } from "./http/listen.ts";
 import { createHttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
-import { StartupError } from "./startup-error.ts";
+import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
@@ -118,12 +118,12 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
     await keyRing.refresh();
     const rotateKeys = createRotateKeys({ store, vault, keyRing, policy: config.rotation, log });
     await rotateKeys.provisionApp(DEFAULT_APP);
-    const upkeep = keepUpToDate(keyRing, rotateKeys, log);
+    const upkeep = keepUpToDate(keyRing, rotateKeys, config.rotation.instanceRefresh, log);
     const services: Services = {
       config,
       store,
       keyRing,
-      authenticate: createAuthenticate(config.apiKeys, config.adminKeys, true),
+      authenticate: createAuthenticate(config.apiKeys, config.adminKeys),
       issueToken: createIssueToken(keyRing, config.maxRingAge),
       manageApps: createManageApps(store, keyRing, rotateKeys),
       log,
@@ -138,8 +138,9 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
       },
     };
   } catch (error) {
-    await store.close();
-    throw error;
+    await store.close().catch(() => {}); // what came first is what matters
+    if (error instanceof StartupError) throw error;
+    throw new StartupError(`the core could not start: ${reasonOf(error)}`, { cause: error });
   }
 }
 

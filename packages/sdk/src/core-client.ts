@@ -1,8 +1,9 @@
 // The only file that talks to a core.
-import { boundedFetch, maxAgeOf, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
+import { boundedFetch, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
 import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts";
 import { systemClock } from "./clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
+import { KeptDocuments } from "./kept-documents.ts";
 import { compareVersions, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { LIMITS } from "./protocol/limits.ts";
@@ -39,7 +40,11 @@ export interface CoreClient {
   call(method: "GET" | "POST", path: string, body: object | undefined, userContext: UserContext): Promise<JsonObject>;
   /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
   getDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
-  /** The same, asked for once per max-age, and served for a day more while the core cannot answer. */
+  /**
+   * The same, asked for once per max-age, and served for a day more while the core cannot answer.
+   *
+   * @throws CountersignError `core_unreachable`, or `core_refused` where the core is in trouble
+   */
   getKeptDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
   /** Closes an embedded core; a remote one is none of ours to close. */
   close(): Promise<void>;
@@ -48,17 +53,20 @@ export interface CoreClient {
 export type UserContext = Record<string, unknown>;
 
 const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
-/** Seconds. What the core's own Cache-Control lets anyone do; the first where it names none. */
-const DOCUMENT_AGE = { fresh: 60, ifError: 86_400 };
 /** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times. */
 const TOO_MANY_RETRIES = 5;
 const retryDelay = (attempt: number) => 10 + 250 * attempt;
 
 export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo): CoreClient {
   const { apiKey, networkInterceptor } = config;
+  if (apiKey !== undefined && !(typeof apiKey === "string" && /^[\x21-\x7e]+$/.test(apiKey))) {
+    // Said here, without the key: a header that cannot be sent would carry it into an error message.
+    throw new CountersignError("invalid_option", "apiKey: visible ASCII characters without blanks were expected");
+  }
   const { hosts, send, close } = connect(config.connectionURI);
   let nextHost = 0;
   let version: Promise<string> | undefined;
+  let negotiated: string | undefined;
 
   /** One exchange with the first host that answers, beginning with the next in turn. */
   async function exchange(
@@ -78,8 +86,9 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
       if (extra.params !== undefined) request.params = extra.params;
       if (extra.body !== undefined) request.body = extra.body;
       if (networkInterceptor !== undefined) request = networkInterceptor(request, userContext);
+      const outgoing = writeRequest(request); // what is wrong with it is no host's fault
       try {
-        return await sendPatiently(send, request);
+        return await sendPatiently(send, outgoing);
       } catch (error) {
         if (error instanceof CountersignError) throw error; // no other host would change it
         lastError = error;
@@ -114,28 +123,15 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
         "The core and this SDK have no version of the driver interface in common",
       );
     }
+    negotiated = newest;
     return newest;
   }
 
-  const getDocument: CoreClient["getDocument"] = (path, userContext) => exchange("GET", path, {}, userContext);
-  const kept = new Map<string, { response: BoundedResponse; at: number }>();
-
-  async function getKeptDocument(path: string, userContext: UserContext): Promise<BoundedResponse> {
-    const last = kept.get(path);
-    const age = last === undefined ? Infinity : (systemClock.monotonic() - last.at) / 1000;
-    if (last !== undefined && age < (maxAgeOf(last.response.headers) ?? DOCUMENT_AGE.fresh)) return last.response;
-    const fallBack = age < DOCUMENT_AGE.ifError ? last?.response : undefined;
-    try {
-      const response = await getDocument(path, userContext);
-      if (response.status === 200 && config.disableCoreCallCache !== true) {
-        kept.set(path, { response, at: systemClock.monotonic() });
-      }
-      return response.status >= 500 ? (fallBack ?? response) : response;
-    } catch (error) {
-      if (fallBack !== undefined) return fallBack;
-      throw error;
-    }
-  }
+  const getDocument: CoreClient["getDocument"] = (path, userContext) => {
+    const headers: Record<string, string> = negotiated === undefined ? {} : { "cdi-version": negotiated };
+    return exchange("GET", path, { headers }, userContext);
+  };
+  const kept = new KeptDocuments(systemClock);
 
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
@@ -144,7 +140,14 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
       return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext));
     },
     getDocument,
-    getKeptDocument,
+    getKeptDocument: (path, userContext) => {
+      const ask = async () => {
+        const response = await getDocument(path, userContext);
+        if (response.status >= 500 || response.status === 429) throw refusedByCore("GET", path, response);
+        return response;
+      };
+      return config.disableCoreCallCache === true ? ask() : kept.get(path, ask);
+    },
     close,
   };
 }
@@ -187,15 +190,32 @@ export function warnOfPlainHttp(address: string): void {
   );
 }
 
-async function sendPatiently(send: Fetch, request: CoreRequest): Promise<BoundedResponse> {
-  const url = new URL(request.url);
-  for (const [name, value] of Object.entries(request.params ?? {})) {
-    if (value !== undefined) url.searchParams.set(name, String(value));
+interface OutgoingRequest {
+  readonly url: string;
+  readonly init: RequestInit;
+}
+
+function writeRequest({ url: address, params = {}, method, headers, body }: CoreRequest): OutgoingRequest {
+  try {
+    const url = new URL(address);
+    for (const [name, value] of Object.entries(params)) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const init: RequestInit = { method, headers: new Headers(headers) };
+    if (body !== undefined) init.body = JSON.stringify(body);
+    return { url: url.href, init };
+  } catch {
+    // Without its words: they quote the header that cannot be sent.
+    throw new CountersignError(
+      "invalid_argument",
+      `The request ${method} to the core cannot be written: its URL, headers or body are wrong`,
+    );
   }
-  const init: RequestInit = { method: request.method, headers: request.headers };
-  if (request.body !== undefined) init.body = JSON.stringify(request.body);
+}
+
+async function sendPatiently(send: Fetch, { url, init }: OutgoingRequest): Promise<BoundedResponse> {
   for (let attempt = 0; ; attempt++) {
-    const response = await boundedFetch(send, url.href, init, BOUNDS);
+    const response = await boundedFetch(send, url, init, BOUNDS);
     if (response.status !== 429 || attempt === TOO_MANY_RETRIES) return response;
     await new Promise((resolve) => setTimeout(resolve, retryDelay(attempt)));
   }

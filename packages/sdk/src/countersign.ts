@@ -7,9 +7,9 @@ import {
   type CoreConfig,
   type UserContext,
 } from "./core-client.ts";
-import type { VerifierEvent } from "./events.ts";
+import { emitTo, type OnVerifierEvent, type VerifierEvent } from "./events.ts";
 import { createFront, type Front } from "./front.ts";
-import type { KeySetSource } from "./key-set.ts";
+import { KeySet, type KeySetSource } from "./key-set.ts";
 import { PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import {
@@ -83,6 +83,13 @@ export function createCountersign(config: CountersignConfig): Countersign {
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
   const verifiers = new Set<Verifier>();
+  const listeners = new Set<OnVerifierEvent>();
+  let keySet: KeySet | undefined;
+  // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
+  const knownKeySet = () =>
+    (keySet ??= new KeySet(sourceOfKnown(appInfo, core), systemClock, (event) => {
+      for (const listener of listeners) listener(event);
+    }));
 
   return Object.freeze<Countersign>({
     appInfo,
@@ -94,19 +101,29 @@ export function createCountersign(config: CountersignConfig): Countersign {
     createVerifier(options = {}) {
       const reporting =
         config.debug === true && options.onEvent === undefined ? { ...options, onEvent: printEvent } : options;
-      const verifier = buildVerifier(reporting, knownKeySet(appInfo, core), systemClock);
+      const built = buildVerifier(reporting, knownKeySet(), systemClock);
+      const listener = emitTo(reporting.onEvent);
+      listeners.add(listener);
+      const verifier: Verifier = Object.freeze({
+        ...built,
+        close() {
+          built.close();
+          listeners.delete(listener);
+          verifiers.delete(verifier);
+        },
+      });
       verifiers.add(verifier);
       return verifier;
     },
     async close() {
       for (const verifier of verifiers) verifier.close();
-      verifiers.clear();
+      keySet?.close();
       await core?.close();
     },
   });
 }
 
-function knownKeySet(appInfo: NormalisedAppInfo, core: CoreClient | undefined): KeySetSource {
+function sourceOfKnown(appInfo: NormalisedAppInfo, core: CoreClient | undefined): KeySetSource {
   if (core !== undefined) {
     return {
       name: core.name,

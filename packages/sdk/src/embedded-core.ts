@@ -46,10 +46,18 @@ export function connectEmbeddedCore(connectionURI: string): {
 
 /** `file:./relative`, `file:/absolute` and `file:///absolute`. */
 function directoryOf(connectionURI: string): string {
-  const path = connectionURI.startsWith("file://") ? fileURLToPath(connectionURI) : connectionURI.slice("file:".length);
-  if (path === "")
-    throw new CountersignError("invalid_option", "connectionURI: file: needs a directory, such as file:./countersign");
-  return path;
+  try {
+    const path = connectionURI.startsWith("file://")
+      ? fileURLToPath(connectionURI)
+      : connectionURI.slice("file:".length);
+    if (path !== "") return path;
+  } catch {
+    // A file URL names no relative path.
+  }
+  throw new CountersignError(
+    "invalid_option",
+    "connectionURI: file: needs a directory, such as file:./countersign or file:///var/lib/countersign",
+  );
 }
 
 async function startCore(dataDir: string): Promise<EmbeddedCore> {

@@ -1,7 +1,13 @@
 import type { NormalisedAppInfo } from "./app-info.ts";
+import { maxAgeOf } from "./bounded-fetch.ts";
 import type { CoreClient } from "./core-client.ts";
 import { PATHS } from "./protocol/api.ts";
-import type { FrontRequest, JwtRecipeInstance } from "./recipe/jwt-implementation.ts";
+import {
+  cacheControlFor,
+  DEFAULT_MAX_AGE,
+  type FrontRequest,
+  type JwtRecipeInstance,
+} from "./recipe/jwt-implementation.ts";
 
 /** A request in the words all frameworks share. */
 export interface FrontCall {
@@ -49,6 +55,15 @@ export function createFront(
     return answer(200, { keys: result.keys }, headers.set("access-control-allow-origin", "*"));
   }
 
+  /** The full set, unless the service has its own idea of its keys: then `jwks.json` is the only one. */
+  async function serveAllJwks(): Promise<FrontAnswer | undefined> {
+    if (recipe.overridesKeys) return undefined;
+    const served = await forward(PATHS.jwksAll);
+    if (served?.status !== 200) return served;
+    const maxAge = maxAgeOf(new Headers([...served.headers])) ?? DEFAULT_MAX_AGE;
+    return { ...served, headers: new Map([...served.headers, ["cache-control", cacheControlFor(maxAge)]]) };
+  }
+
   /** A document of the core as it is, with the headers that say how long it may be kept. */
   async function forward(path: string): Promise<FrontAnswer | undefined> {
     if (core === undefined) return undefined;
@@ -58,14 +73,13 @@ export function createFront(
       const value = response.headers.get(name);
       if (value !== null) headers.set(name, value);
     }
-    // That a core has no such document is for the caller to know; its other failures are the core's own affair.
-    const status = response.status === 200 ? 200 : response.status >= 500 ? 503 : 404;
-    return status === 200 ? { status, headers, body: response.text } : answer(status, {}, new Map());
+    // Why a core does not give a document is between the core and this service.
+    return response.status === 200 ? { status: 200, headers, body: response.text } : answer(404, {}, new Map());
   }
 
   const routes = new Map<string, (call: FrontCall) => Promise<FrontAnswer | undefined>>([
     [`${base}/jwt/jwks.json`, serveJwks],
-    [`${base}/jwt/jwks-all.json`, () => forward(PATHS.jwksAll)],
+    [`${base}/jwt/jwks-all.json`, serveAllJwks],
     [`${base}/jwt/revocations`, () => forward(PATHS.revocations)],
     [
       `${base}/.well-known/openid-configuration`,

@@ -135,7 +135,8 @@ export class KeySet {
     for (const place of places) {
       const response = await this.#source.get(place);
       const document = parseKeySet(response.text);
-      if (response.status === 200 && document.ok) {
+      const isHere = document.ok && (document.keys.length > 0 || place === places.at(-1));
+      if (response.status === 200 && isHere) {
         this.#place = place;
         return { document, maxAge: maxAgeOf(response.headers) };
       }

@@ -20,7 +20,7 @@ export interface Verifier {
    * Decides about a request by its Authorization fields, all of them, undivided (`headersDistinct` of
    * node:http): also says 400 for two of them or for bad grammar, and 401 for none. Never rejects.
    */
-  verifyAuthorization(fields: readonly string[] | undefined): Promise<Decision>;
+  verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision>;
   /** Stops refreshing keys in the background. */
   close(): void;
 }
@@ -38,14 +38,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return buildVerifier(options, undefined, systemClock);
 }
 
-/** @param known the key set to use where the options name none: what an instance knows from `init` */
-export function buildVerifier(options: VerifierOptions, known: KeySetSource | undefined, clock: Clock): Verifier {
+/** @param known the key set to use where the options name none: an instance's own, which outlives the verifier */
+export function buildVerifier(options: VerifierOptions, known: KeySet | undefined, clock: Clock): Verifier {
   const trusts = resolveVerifierOptions(options);
   const emit = emitTo(options.onEvent);
-  const trusted = trusts.map((trust) => ({
-    ...trust,
-    keySet: new KeySet(sourceOf(trust, known), clock, emit),
-  }));
+  const trusted = trusts.map((trust) => {
+    const source = sourceOf(trust, known !== undefined);
+    return { ...trust, keySet: source === undefined ? known! : new KeySet(source, clock, emit) };
+  });
   const only = trusted.length === 1 ? trusted[0] : undefined;
   const byIssuer = new Map<unknown, (typeof trusted)[number]>(trusted.map((trust) => [trust.rules.issuer, trust]));
 
@@ -78,12 +78,12 @@ export function buildVerifier(options: VerifierOptions, known: KeySetSource | un
 
   return Object.freeze({
     verify,
-    async verifyAuthorization(fields: readonly string[] | undefined): Promise<Decision> {
-      const bearer = readBearerToken(fields ?? []);
+    async verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision> {
+      const bearer = readBearerToken(fields);
       return bearer.ok ? verify(bearer.token) : refuseAndTell(bearer.reason);
     },
     close() {
-      for (const { keySet } of trusted) keySet.close();
+      for (const { keySet } of trusted) if (keySet !== known) keySet.close();
     },
   });
 }
@@ -105,21 +105,20 @@ function refusedEvent(reason: Reason, jwt: DecodedJwt | undefined): VerifierEven
 
 const FETCH_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
 
-function sourceOf({ jwksUri, allowHttp, rules, listed }: Trust, known: KeySetSource | undefined): KeySetSource {
+/** Undefined: what the instance knows. */
+function sourceOf({ jwksUri, allowHttp, rules, listed }: Trust, hasKnown: boolean): KeySetSource | undefined {
   if (jwksUri !== undefined) return keySetAt(jwksUri, async () => placesOf(jwksUri));
   const { issuer } = rules;
   // What the instance knows are the keys of its own core, and none of a listed issuer's.
-  if (issuer !== undefined && (listed || known === undefined)) {
+  if (issuer !== undefined && (listed || !hasKnown)) {
     checkKeyUrl(issuer, allowHttp, "issuer");
     return keySetAt(issuer, async () => placesOf(await discoverKeySet(issuer, allowHttp)));
   }
-  if (known === undefined) {
-    throw new CountersignError(
-      "invalid_option",
-      "jwksUri: expected the URL of a key set, or an issuer to find it through",
-    );
-  }
-  return known;
+  if (hasKnown) return undefined;
+  throw new CountersignError(
+    "invalid_option",
+    "jwksUri: expected the URL of a key set, or an issuer to find it through",
+  );
 }
 
 /** A key set over HTTP. */

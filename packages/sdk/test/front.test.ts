@@ -1,7 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { createCountersign, type Countersign } from "../src/countersign.ts";
 import type { FrontAnswer } from "../src/front.ts";
-import jwt, { type APIOptions, type JwtRecipeConfig, type RecipeApis } from "../src/recipe/jwt.ts";
+import jwt, {
+  type APIOptions,
+  type JwtRecipeConfig,
+  type RecipeApis,
+  type RecipeFunctions,
+} from "../src/recipe/jwt.ts";
 import { deadAddress } from "./support/http.ts";
 import { appInfo, closingInstance, instanceAt } from "./support/instances.ts";
 import { edKey } from "./support/keys.ts";
@@ -154,17 +159,43 @@ describe("the other documents", () => {
   test("jwks-all.json is the full set of the core, 404 where it has none", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=60, public";
-    const instance = instanceAt(core.url);
-    const missing = await get(instance, "/auth/jwt/jwks-all.json");
+    const missing = await get(instanceAt(core.url), "/auth/jwt/jwks-all.json");
     expect([missing!.status, missing!.body]).toEqual([404, "{}"]);
     core.fullSet = [core.key.jwk, edKey().jwk];
-    const answer = await get(instance, "/auth/jwt/jwks-all.json");
+    const answer = await get(instanceAt(core.url), "/auth/jwt/jwks-all.json");
     expect(answer).toMatchObject({ status: 200, body: JSON.stringify({ keys: core.fullSet }) });
     expect(headersOf(answer)).toEqual({
       "access-control-allow-origin": "*",
       "content-type": "application/json; charset=utf-8",
-      "cache-control": "max-age=60, public",
+      "cache-control": "max-age=60, must-revalidate",
     });
+  });
+
+  test("a service that overrides its keys serves no full set beside them", async () => {
+    const core = await startStandInCore();
+    core.fullSet = [core.key.jwk, edKey().jwk];
+    for (const override of [
+      { functions: (original: RecipeFunctions) => ({ ...original, getJWKS: async () => ({ keys: [] }) }) },
+      { apis: () => ({ getJWKSGET: undefined }) },
+    ]) {
+      const instance = createCountersign({
+        appInfo: { appName: "orders", apiDomain: "localhost:4001" },
+        core: { connectionURI: core.url },
+        recipeList: [jwt.init({ override })],
+      });
+      expect(await get(instance, "/auth/jwt/jwks-all.json")).toBeUndefined();
+    }
+  });
+
+  test("strangers' requests become one request to the core, also for what it does not have", async () => {
+    const core = await startStandInCore();
+    const instance = instanceAt(core.url);
+    for (const path of ["/auth/jwt/jwks.json", "/auth/jwt/revocations", "/auth/jwt/jwks-all.json"]) {
+      const before = core.requests.length;
+      await Promise.all(Array.from({ length: 50 }, () => get(instance, path)));
+      await get(instance, path);
+      expect(core.requests.length - before).toBe(1);
+    }
   });
 
   test("revocations is the core's feed, as it is", async () => {
@@ -181,11 +212,13 @@ describe("the other documents", () => {
     });
   });
 
-  test("a failure of the core is 503 and shows nothing of it", async () => {
+  test("a failure of the core is an error for the error handler", async () => {
     const core = await startStandInCore();
     core.intercept = (_req, res) => (res.writeHead(500, { "x-secret": "1" }).end("stack trace"), true);
-    const answer = await get(instanceAt(core.url), "/auth/jwt/revocations");
-    expect([answer!.status, answer!.body, answer!.headers.size]).toEqual([503, "{}", 1]);
+    await expect(get(instanceAt(core.url), "/auth/jwt/revocations")).rejects.toMatchObject({
+      code: "core_refused",
+      status: 500,
+    });
   });
 
   test("the discovery document names issuer and jwks_uri", async () => {

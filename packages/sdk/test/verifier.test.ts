@@ -1,7 +1,7 @@
 import { SignJWT } from "jose";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, onTestFinished } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
-import type { KeySetSource } from "../src/key-set.ts";
+import { KeySet, type KeySetSource } from "../src/key-set.ts";
 import { buildVerifier, createVerifier, placesOf } from "../src/verifier.ts";
 import { fakeClock } from "./support/clock.ts";
 import { closing, openDoor, openPrimedDoor, type Door } from "./support/door.ts";
@@ -175,11 +175,16 @@ describe("discovery", () => {
 });
 
 describe("what an instance knows", () => {
-  const knownOf = (key: TestKey): KeySetSource => ({
-    name: "the core",
-    places: async () => ["/jwks"],
-    get: async () => ({ status: 200, headers: new Headers(), text: JSON.stringify({ keys: [key.jwk] }) }),
-  });
+  const knownOf = (key: TestKey) => {
+    const source: KeySetSource = {
+      name: "the core",
+      places: async () => ["/jwks"],
+      get: async () => ({ status: 200, headers: new Headers(), text: JSON.stringify({ keys: [key.jwk] }) }),
+    };
+    const keySet = new KeySet(source, fakeClock(), () => {});
+    onTestFinished(() => keySet.close());
+    return keySet;
+  };
 
   test("fills what the options leave out", async () => {
     const verifier = closing(buildVerifier({ issuer: "orders" }, knownOf(ed), fakeClock()));

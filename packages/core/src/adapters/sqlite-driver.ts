@@ -25,6 +25,7 @@ interface SqliteStatement {
   columns(): unknown[];
 }
 
+const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 /** The sum of what one statement waits for a lock. Milliseconds. */
@@ -43,12 +44,7 @@ export async function patiently<T>(step: () => T): Promise<T> {
     try {
       return step();
     } catch (error) {
-      const code = primaryCodeOf(error);
-      const locked = code === SQLITE_BUSY || code === SQLITE_LOCKED;
-      if (!locked)
-        throw UNAVAILABLE.has(code)
-          ? new StoreUnavailable(`the database: ${messageOf(error)}`, { cause: error })
-          : error;
+      if (!isBusy(error)) throw asUnavailable(error);
       if (performance.now() >= deadline) {
         throw new StoreUnavailable(`the database was locked for ${LOCK_PATIENCE / 1000} s`, { cause: error });
       }
@@ -59,6 +55,21 @@ export async function patiently<T>(step: () => T): Promise<T> {
 
 /** READONLY, IOERR, FULL, CANTOPEN: the disk's affair, and it may pass. */
 const UNAVAILABLE: ReadonlySet<number | undefined> = new Set([8, 10, 13, 14]);
+
+function asUnavailable(error: unknown): unknown {
+  if (!UNAVAILABLE.has(primaryCodeOf(error))) return error;
+  return new StoreUnavailable(`the database: ${messageOf(error)}`, { cause: error });
+}
+
+/** Another connection has the lock. */
+export function isBusy(error: unknown): boolean {
+  return [SQLITE_BUSY, SQLITE_LOCKED].includes(primaryCodeOf(error) ?? 0);
+}
+
+/** CORRUPT, NOTADB: the file itself is wrong. */
+export function isDamage(error: unknown): boolean {
+  return [11, 26].includes(primaryCodeOf(error) ?? 0);
+}
 
 function primaryCodeOf(error: unknown): number | undefined {
   const code = (error as { errcode?: unknown }).errcode;
@@ -126,7 +137,12 @@ class SqliteDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw("rollback"));
+    try {
+      await connection.executeQuery(CompiledQuery.raw("rollback"));
+    } catch (error) {
+      // A full disk has rolled back already; what matters is why, and that is on its way to the caller.
+      if (primaryCodeOf(error) !== SQLITE_ERROR) throw error;
+    }
   }
 
   async destroy(): Promise<void> {

@@ -6,7 +6,7 @@ import { reasonOf, StartupError } from "../startup-error.ts";
 import type { Store } from "../ports/store.ts";
 import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
 import type { Schema } from "./sql/schema.ts";
-import { createSqliteDialect, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
+import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
 
 const FILE_NAME = "countersign.db";
 /** Older ones can corrupt a database in WAL mode when two processes write and checkpoint at once. */
@@ -60,15 +60,23 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       },
     };
     await migrate(engine);
+    checkWritable(connections[0]!);
     return createSqlStore(engine);
   } catch (error) {
     for (const connection of connections) connection.close();
     if (error instanceof StartupError) throw error;
-    throw new StartupError(`cannot use the database ${path}: ${reasonOf(error)}; ${ADVICE}`, { cause: error });
+    throw unusable(path, error);
   }
 }
 
-const ADVICE = "check the directory's owner and free space, or choose another one with --data-dir";
+/** For what is wrong around the file: nobody must throw keys away because of a lock or a missing permission. */
+function unusable(path: string, error: unknown): StartupError {
+  return new StartupError(
+    `cannot use the database ${path}: ${reasonOf(error)}; check the directory's owner, its free space and what else ` +
+      "uses it, or choose another one with --data-dir",
+    { cause: error },
+  );
+}
 
 /** Reads the file through before anything is written to it: a damaged one stays as it is, for whoever repairs it. */
 async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path: string): Promise<void> {
@@ -82,6 +90,7 @@ async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path:
       database.close();
     }
   } catch (error) {
+    if (!isDamage(error)) throw unusable(path, error);
     finding = reasonOf(error);
   }
   if (finding !== "ok") {
@@ -89,6 +98,21 @@ async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path:
       `the database ${path} is damaged (${String(finding).replace(/\s+/g, " ")}): restore it from a backup, or move it away to start with new keys, ` +
         "which ends every token issued so far",
     );
+  }
+}
+
+/** Found out now, and not by the first rotation in a week. */
+function checkWritable(writer: SqliteDatabase): void {
+  try {
+    writer.exec("begin immediate");
+  } catch (error) {
+    if (isBusy(error)) return; // somebody is writing at this moment
+    throw error;
+  }
+  try {
+    writer.exec("update core_state set epoch = epoch");
+  } finally {
+    writer.exec("rollback");
   }
 }
 

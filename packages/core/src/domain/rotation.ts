@@ -50,7 +50,7 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   if (problems.length > 0) return problems;
 
   const seconds = (ms: number) => `${ms / SECOND} s`;
-  const needed = 2 * jwksMaxAge + instanceRefresh + 2 * clockSkew;
+  const needed = neededLead(policy);
   if (lead < needed) {
     problems.push(
       `lead ${seconds(lead)} is shorter than 2 x JWKS max-age ${seconds(jwksMaxAge)} + instance refresh ` +
@@ -78,6 +78,16 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
     );
   }
   return problems;
+}
+
+/** Whether caches may hand out a set for another max-age while they fetch: twice as old, it must still know every signer. */
+export function allowsStaleWhileRevalidate(policy: RotationPolicy): boolean {
+  return policy.lead >= neededLead({ ...policy, jwksMaxAge: 2 * policy.jwksMaxAge });
+}
+
+/** How long until every verifier that follows the cache header knows a new key: the core and a front each cache. */
+function neededLead({ jwksMaxAge, instanceRefresh, clockSkew }: RotationPolicy): number {
+  return 2 * jwksMaxAge + instanceRefresh + 2 * clockSkew;
 }
 
 /** A key to make, with the dates it will have. */
@@ -134,9 +144,15 @@ function planDynamic(
   };
 
   // With nothing to sign with, the first key signs at once; every other key is published before its turn.
-  const signsUntil = signerOf(keys, "dynamic", algorithm, now)?.signsUntil ?? create(now);
+  const signer = signerOf(keys, "dynamic", algorithm, now);
+  const signsUntil = signer?.signsUntil ?? create(now);
   const prepared = keys.some(
-    (key) => key.kind === "dynamic" && key.algorithm === algorithm && key.signsFrom > now && isLive(key, now),
+    (key) =>
+      key.kind === "dynamic" &&
+      key.algorithm === algorithm &&
+      key !== signer &&
+      key.signsFrom > now &&
+      isLive(key, now),
   );
   if (!prepared) create(Math.max(signsUntil, now + lead));
   return steps;

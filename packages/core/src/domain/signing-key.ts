@@ -30,9 +30,9 @@ export function isLive(key: SigningKey, now: number): boolean {
 }
 
 /**
- * The one key of a kind and algorithm that signs: the newest whose turn has come. A key whose successor
- * is late goes on signing, as verifiers could not know another one yet; one that was revoked leaves
- * nobody, since a retired key never returns.
+ * The one key of a kind and algorithm that signs: the newest whose turn has come. A key whose successor is late goes
+ * on signing, as verifiers could not know another one yet. Where that key was revoked, its prepared successor takes
+ * over at once, and never a retired one; where a clock was set back before every turn, the first key does.
  */
 export function signerOf<K extends SigningKey>(
   keys: readonly K[],
@@ -41,11 +41,16 @@ export function signerOf<K extends SigningKey>(
   now: number,
 ): K | undefined {
   let newest: K | undefined;
+  let next: K | undefined;
   for (const key of keys) {
-    if (key.kind !== kind || key.algorithm !== algorithm || key.signsFrom > now) continue;
-    if (newest === undefined || key.sequence > newest.sequence) newest = key;
+    if (key.kind !== kind || key.algorithm !== algorithm) continue;
+    if (key.signsFrom <= now) {
+      if (newest === undefined || key.sequence > newest.sequence) newest = key;
+    } else if (isLive(key, now) && (next === undefined || key.sequence < next.sequence)) {
+      next = key;
+    }
   }
-  return newest !== undefined && isLive(newest, now) ? newest : undefined;
+  return newest !== undefined && isLive(newest, now) ? newest : next;
 }
 
 /**

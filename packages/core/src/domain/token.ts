@@ -30,7 +30,11 @@ export function buildClaims(grant: Grant, key: SigningKey, now: number, jti: str
   const exp = Math.min(asked, latestExpiry(key));
   const claims = { iss: grant.issuer, jti, ...grant.payload, iat, exp };
   const mistyped = mistypedClaim(claims);
-  if (mistyped !== undefined) return refuse(`payload: claim '${mistyped}' has the wrong type`);
+  if (mistyped === "iss" && !Object.hasOwn(grant.payload, "iss")) return refuse("jwksDomain cannot be an issuer");
+  if (mistyped !== undefined) return refuse(`payload: claim '${mistyped}' is not what RFC 7519 section 4.1 allows`);
+  if (holdsUnsafeInteger(claims)) {
+    return refuse("payload: a whole number beyond 2^53 would lose digits, send it as a string");
+  }
   switch (problemOfJson(claims, LIMITS.jsonDepth)) {
     case undefined:
       return { ok: true, claims, clamped: exp < asked };
@@ -41,6 +45,12 @@ export function buildClaims(grant: Grant, key: SigningKey, now: number, jti: str
     default:
       return refuse("payload cannot be written as a token that every verifier reads alike");
   }
+}
+
+/** Whether a number was read that is only near the one that was sent, and so may be another user's (RFC 7493 section 2.2). */
+function holdsUnsafeInteger(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.values(value).some(holdsUnsafeInteger);
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
 }
 
 /** Seconds since the epoch: the last `exp` a key's tokens may have. */

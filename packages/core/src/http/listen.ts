@@ -26,7 +26,9 @@ type FetchHandler = (request: Request, env: object) => Response | Promise<Respon
 export async function listen(fetch: FetchHandler, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({
     fetch,
-    serverOptions: { headersTimeout: 5_000, requestTimeout: 15_000 }, // against senders that take for ever
+    overrideGlobalObjects: false, // they belong to whoever runs us
+    // Against senders that take for ever; looked at each second, where Node's own habit is half a minute.
+    serverOptions: { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));

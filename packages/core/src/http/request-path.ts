@@ -30,7 +30,8 @@ export function splitPath(pathname: string, isRoute: (path: string) => boolean):
   const route = tenant?.[2] ?? "/";
   // `/something` alone is an unknown path, not somebody's root.
   if (tenantId === undefined || !isRoute(route) || (route === "/" && tenantId !== DEFAULT_TENANT)) {
-    return { appId, tenantId: DEFAULT_TENANT, route: rest };
+    // Whole, so that nothing outside the driver interface answers below an app.
+    return { appId, tenantId: DEFAULT_TENANT, route: pathname };
   }
   return { appId, tenantId, route };
 }

@@ -1,10 +1,9 @@
 import { Hono, type Context, type Next } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
 import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
-import { refuseAdmin, refuseText } from "./errors.ts";
+import { refuseAdmin, refuseText, refuseTooLarge } from "./errors.ts";
 import { DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
@@ -36,15 +35,21 @@ export function createHttpInterface(services: Services): Hono<Env> {
   });
   app.use(refuseDoubledHeaders);
   app.use(async (c, next) => {
-    c.set("principal", principalOf(c, services));
-    if (c.get("principal") === undefined && !isPublic(c.get("path"))) {
-      return isAdmin(c.get("path"))
-        ? refuseAdmin(c, 401, "unauthorized", "Invalid admin key")
-        : refuseText(c, 401, "Invalid API key");
-    }
-    return next();
+    const principal = principalOf(c, services);
+    const webPage = principal === "anonymous" && isFromWebPage(c);
+    c.set("principal", webPage ? undefined : principal);
+    if (c.get("principal") !== undefined || isPublic(c.get("path"))) return next();
+    if (isAdmin(c.get("path"))) return refuseAdmin(c, 401, "unauthorized", "Invalid admin key");
+    return refuseText(
+      c,
+      401,
+      webPage ? "Without an API key, only programs of this machine are answered" : "Invalid API key",
+    );
   });
-  app.use(bodyLimit({ maxSize: LIMITS.requestBodyBytes, onError: (c) => refuseText(c, 413, TOO_LARGE) }));
+  app.use(async (c, next) => {
+    const length = Number(c.req.header("content-length") ?? 0);
+    return length > LIMITS.requestBodyBytes ? refuseTooLarge(c) : next();
+  });
   app.route(ADMIN_BASE, adminRoutes(services));
 
   const requireApp = async (c: Context<Env>, next: Next) => {
@@ -79,8 +84,6 @@ export function createHttpInterface(services: Services): Hono<Env> {
   return app;
 }
 
-const TOO_LARGE = `The request body is larger than ${LIMITS.requestBodyBytes} bytes`;
-
 function isPublic({ route }: RequestPath): boolean {
   return route === PATHS.hello || route === "/" || route.startsWith("/.well-known/");
 }
@@ -92,7 +95,7 @@ function isAdmin({ route }: RequestPath): boolean {
 /** Node keeps the first Authorization header and joins the others: two readers, two meanings. */
 async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Response | void> {
   const distinct = c.env?.incoming?.headersDistinct;
-  for (const name of ["api-key", "authorization"]) {
+  for (const name of ["api-key", "authorization", "host"]) {
     if ((distinct?.[name]?.length ?? 0) > 1) return refuseText(c, 400, `The header ${name} was sent more than once`);
   }
   return next();
@@ -100,8 +103,7 @@ async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Respon
 
 function principalOf(c: Context<Env>, { authenticate }: Services) {
   const presented = c.req.header("api-key") ?? bearerKeyOf(c.req.header("authorization"));
-  const principal = authenticate(presented);
-  return principal === "anonymous" && isFromWebPage(c) ? undefined : principal;
+  return authenticate(presented);
 }
 
 /**

@@ -9,19 +9,14 @@ export type Authenticate = (presented: string | undefined) => Principal | undefi
 /**
  * Keys are kept as digests. Comparing digests takes the same time wherever they differ, and every
  * configured key is compared.
- *
- * @param openWithoutKey whether a request may do without a key while no API key is configured
+ * While no API key is configured, a request may do without one: the core is then reached from this machine only.
  */
-export function createAuthenticate(
-  apiKeys: readonly string[],
-  adminKeys: readonly string[],
-  openWithoutKey: boolean,
-): Authenticate {
+export function createAuthenticate(apiKeys: readonly string[], adminKeys: readonly string[]): Authenticate {
   const known = [
     ...adminKeys.map((key) => ({ digest: digestOf(key), principal: "admin-key" as const })),
     ...apiKeys.map((key) => ({ digest: digestOf(key), principal: "api-key" as const })),
   ];
-  const fallback = openWithoutKey && apiKeys.length === 0 ? "anonymous" : undefined;
+  const fallback = apiKeys.length === 0 ? "anonymous" : undefined;
   return (presented) => {
     if (presented === undefined) return fallback;
     const digest = digestOf(presented);

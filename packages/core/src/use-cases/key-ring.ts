@@ -121,9 +121,11 @@ export class KeyRing {
   async #refresh(): Promise<void> {
     const askedAt = this.#clock.monotonic();
     const state = await this.#store.readState();
+    if (state.epoch !== this.#epoch || state.generation !== this.#generation) {
+      this.#replace(await this.#store.readSnapshot());
+    }
+    // Last: what is in memory is as fresh as the last refresh that got all the way.
     this.#clock.set(state.now, askedAt);
-    if (state.epoch === this.#epoch && state.generation === this.#generation) return;
-    this.#replace(await this.#store.readSnapshot());
   }
 
   #replace({ epoch, generation, appIds, keys }: StoreSnapshot): void {

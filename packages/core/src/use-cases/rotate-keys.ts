@@ -63,20 +63,25 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
     }
   }
 
+  async function rotate(appId: string): Promise<void> {
+    const plan = planRotation(keyRing.keysOf(appId), policy, keyRing.now());
+    if (plan.length === 0) return;
+    const creations = plan.filter((step) => step.type === "create");
+    const material = await makeMaterial(appId, creations);
+    await store.write(async (writer) => {
+      if (await writer.hasApp(appId)) await execute(writer, appId, material);
+    });
+    await keyRing.refresh();
+  }
+
   return Object.freeze<RotateKeys>({
     async rotateAll() {
+      const failures: unknown[] = [];
       for (const appId of keyRing.appIds()) {
-        const plan = planRotation(keyRing.keysOf(appId), policy, keyRing.now());
-        if (plan.length === 0) continue;
-        const material = await makeMaterial(
-          appId,
-          plan.filter((step) => step.type === "create"),
-        );
-        await store.write(async (writer) => {
-          if (await writer.hasApp(appId)) await execute(writer, appId, material);
-        });
-        await keyRing.refresh();
+        // One app's trouble is not the others'.
+        await rotate(appId).catch((error: unknown) => failures.push(error));
       }
+      if (failures.length > 0) throw failures[0];
     },
 
     async provisionApp(appId) {

@@ -2,14 +2,21 @@ import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
-/** Milliseconds between looks at the store: how soon an instance sees what another one did. */
+/** Milliseconds between looks at the store at most: how soon an instance sees what another one did. */
 const LOOK_EVERY = 1_000;
 
 /**
  * What an instance does by itself: looks at the store, and makes the keys that are due. The event loop
  * may end while it waits.
+ *
+ * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
-export function keepUpToDate(keyRing: KeyRing, rotateKeys: RotateKeys, log: Log): { stop(): Promise<void> } {
+export function keepUpToDate(
+  keyRing: KeyRing,
+  rotateKeys: RotateKeys,
+  instanceRefresh: number,
+  log: Log,
+): { stop(): Promise<void> } {
   let stopped = false;
   let failing = false;
   let timer: NodeJS.Timeout | undefined;
@@ -27,9 +34,12 @@ export function keepUpToDate(keyRing: KeyRing, rotateKeys: RotateKeys, log: Log)
       failing = true;
     }
     if (stopped) return;
-    timer = setTimeout(() => {
-      running = look();
-    }, LOOK_EVERY);
+    timer = setTimeout(
+      () => {
+        running = look();
+      },
+      Math.min(LOOK_EVERY, instanceRefresh / 2),
+    );
     timer.unref();
   }
 

@@ -55,8 +55,12 @@ describe("buildClaims", () => {
       problem: expect.stringContaining("__proto__"),
     });
     expect(build({ a: "\ud800" }).ok).toBe(false);
+    for (const payload of ['{"userId":9007199254740993}', '{"a":[{"b":-1e20}]}']) {
+      expect(build(JSON.parse(payload) as JsonObject)).toEqual({ ok: false, problem: expect.stringContaining("2^53") });
+    }
+    expect(build({ a: Number.MAX_SAFE_INTEGER, b: 0.1, c: 1.5e-7 }).ok).toBe(true);
     expect(build({ sub: 1 })).toEqual({ ok: false, problem: expect.stringContaining("'sub'") });
-    expect(build({}, { issuer: "a\0b" })).toEqual({ ok: false, problem: expect.stringContaining("'iss'") });
+    expect(build({}, { issuer: "a\0b" })).toEqual({ ok: false, problem: expect.stringContaining("jwksDomain") });
   });
 
   it("for any payload: claims that our verifier takes, or a refusal; exp never after the key (R16)", () => {

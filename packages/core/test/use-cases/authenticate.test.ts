@@ -4,7 +4,7 @@ import { createAuthenticate } from "../../src/use-cases/authenticate.ts";
 import { ADMIN_KEY, API_KEY, OTHER_API_KEY } from "../support/core.ts";
 
 describe("authenticate", () => {
-  const both = createAuthenticate([API_KEY, OTHER_API_KEY], [ADMIN_KEY], true);
+  const both = createAuthenticate([API_KEY, OTHER_API_KEY], [ADMIN_KEY]);
 
   it("knows each key by its kind (S1, S2)", () => {
     expect([API_KEY, OTHER_API_KEY, ADMIN_KEY].map(both)).toEqual(["api-key", "api-key", "admin-key"]);
@@ -30,12 +30,8 @@ describe("authenticate", () => {
     );
   });
 
-  it("lets everybody in as nobody only while no API key is configured, and only where that is allowed (S7)", () => {
-    const open = createAuthenticate([], [ADMIN_KEY], true);
+  it("lets everybody in as nobody only while no API key is configured (S7)", () => {
+    const open = createAuthenticate([], [ADMIN_KEY]);
     expect([undefined, "anything", ADMIN_KEY].map(open)).toEqual(["anonymous", "anonymous", "admin-key"]);
-    const closed = createAuthenticate([], [ADMIN_KEY], false);
-    expect([undefined, "anything", ADMIN_KEY].map(closed)).toEqual([undefined, undefined, "admin-key"]);
-    const nothing = createAuthenticate([], [], false);
-    expect([undefined, "", "anything"].map(nothing)).toEqual([undefined, undefined, undefined]);
   });
 });

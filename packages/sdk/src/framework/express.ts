@@ -47,7 +47,7 @@ export function middleware(options: { countersign?: Countersign } = {}): Express
 export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard(req.headersDistinct["authorization"] ?? [])
+    guard(authorizationOf(req))
       .then((outcome) => {
         if (outcome.allowed) {
           req.caller = outcome.caller;
@@ -64,7 +64,8 @@ export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddlewar
 export function errorHandler(): ExpressErrorHandler {
   return (error, _req, res, next) => {
     if (!(error instanceof Error) || error.name !== CountersignError.name || res.headersSent) return next(error);
-    const unreachable = (error as CountersignError).code === "core_unreachable";
+    const { code, status = 0 } = error as CountersignError;
+    const unreachable = code === "core_unreachable" || (code === "core_refused" && status >= 500);
     const message = unreachable ? "Service Unavailable" : "Internal Server Error";
     send(
       res,
@@ -73,6 +74,12 @@ export function errorHandler(): ExpressErrorHandler {
       JSON.stringify({ message }),
     );
   };
+}
+
+/** All of them: two are refused. The objects of node:http2 have no undivided headers, but keep a doubled one apart too. */
+function authorizationOf(req: ExpressRequest): readonly string[] {
+  const distinct = (req as Partial<IncomingMessage>).headersDistinct;
+  return distinct === undefined ? [req.headers.authorization ?? []].flat() : (distinct["authorization"] ?? []);
 }
 
 async function serveFront(

@@ -13,10 +13,11 @@ export type BearerToken =
  * @param fields every Authorization field of the request, undivided: two are refused, because
  *   servers disagree about which one counts
  */
-export function readBearerToken(fields: readonly string[]): BearerToken {
-  const field = fields[0];
-  if (field === undefined) return { ok: false, reason: "token_missing" };
-  if (fields.length > 1) return { ok: false, reason: "authorization_malformed" };
+export function readBearerToken(fields: string | readonly string[] | undefined): BearerToken {
+  const all: readonly unknown[] = Array.isArray(fields) ? fields : [fields];
+  const [field] = all;
+  if (field === undefined || field === null) return { ok: false, reason: "token_missing" };
+  if (all.length > 1 || typeof field !== "string") return { ok: false, reason: "authorization_malformed" };
   const token = BEARER.exec(field)?.[1];
   if (token !== undefined) return { ok: true, token };
   return { ok: false, reason: BEARER_SCHEME.test(field) ? "authorization_malformed" : "token_missing" };

@@ -60,6 +60,8 @@ const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
+const REALM = 'Bearer realm="microservices"';
+
 /** What a reason means in words, for logs and people. */
 export function meaningOf(reason: Reason): string {
   return REASONS[reason].meaning;
@@ -76,5 +78,6 @@ export function refuse(reason: Reason): Refusal {
 export function challengeFor(reason: Reason): string | undefined {
   const facts: ReasonFacts = REASONS[reason];
   if (facts.status === 503) return undefined;
-  return facts.error === undefined ? "Bearer" : `Bearer error="${facts.error}"`;
+  // A challenge has one parameter at least (RFC 6750 section 3).
+  return facts.error === undefined ? REALM : `${REALM}, error="${facts.error}"`;
 }

@@ -82,6 +82,8 @@ export interface JwtRecipeInstance {
   readonly config: Readonly<JwtRecipeConfig>;
   readonly functions: RecipeFunctions;
   readonly apis: RecipeApis;
+  /** Whether the service publishes other keys than its core does. */
+  readonly overridesKeys: boolean;
 }
 
 /** Builds the recipe of one instance. `core` is undefined where no connectionURI was given. */
@@ -97,7 +99,8 @@ export function createRecipe(
   const functions = config.override?.functions?.(original) ?? original;
   const originalApis: RecipeApis = { getJWKSGET };
   const apis = config.override?.apis?.(originalApis) ?? originalApis;
-  return Object.freeze({ config, functions, apis });
+  const overridesKeys = functions.getJWKS !== original.getJWKS || apis.getJWKSGET !== getJWKSGET;
+  return Object.freeze({ config, functions, apis, overridesKeys });
 }
 
 function connected(core: CoreClient | undefined): CoreClient {
@@ -161,7 +164,7 @@ export function checkValidity(name: string, validity: unknown, code: "invalid_op
   throw new CountersignError(code, `${name}: whole seconds from 1 to ${LIMITS.validity} (100 years) were expected`);
 }
 
-const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
+export const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
 
 async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWKSResult> {
   const response = await core.getKeptDocument(PATHS.jwks, userContext);
@@ -173,11 +176,16 @@ async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWK
   return { keys: keys as JsonWebKey[], validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
 }
 
+/** The front interface's own form of it. */
+export function cacheControlFor(maxAge: number): string {
+  return `max-age=${maxAge}, must-revalidate`;
+}
+
 /** The original `getJWKSGET`: what `getJWKS` says, and a Cache-Control that follows it. */
 const getJWKSGET: NonNullable<RecipeApis["getJWKSGET"]> = async ({ options, userContext }) => {
   const { keys, validityInSeconds } = await options.recipeImplementation.getJWKS({ userContext });
   if (validityInSeconds !== undefined) {
-    options.res.setHeader("Cache-Control", `max-age=${validityInSeconds}, must-revalidate`);
+    options.res.setHeader("Cache-Control", cacheControlFor(validityInSeconds));
   }
   return { keys };
 };

@@ -55,14 +55,24 @@ describe("verifyMicroservice", () => {
   });
 
   test.each([
-    ["no token", undefined, 401, "Bearer"],
-    ["another scheme", "Basic dTpw", 401, "Bearer"],
-    ["bad grammar", "Bearer a b", 400, 'Bearer error="invalid_request"'],
-    ["two tokens in one header", "Bearer a, Bearer b", 400, 'Bearer error="invalid_request"'],
-    ["no JWT", "Bearer abc", 401, 'Bearer error="invalid_token"'],
-    ["an expired token", `Bearer ${fresh({ exp: 1 })}`, 401, 'Bearer error="invalid_token"'],
-    ["a forged token", `Bearer ${tokenBy(edKey(), { exp: now() + 60 })}`, 401, 'Bearer error="invalid_token"'],
-    ["an end user's token", `Bearer ${fresh({ source: "user" })}`, 403, 'Bearer error="insufficient_scope"'],
+    ["no token", undefined, 401, 'Bearer realm="microservices"'],
+    ["another scheme", "Basic dTpw", 401, 'Bearer realm="microservices"'],
+    ["bad grammar", "Bearer a b", 400, 'Bearer realm="microservices", error="invalid_request"'],
+    ["two tokens in one header", "Bearer a, Bearer b", 400, 'Bearer realm="microservices", error="invalid_request"'],
+    ["no JWT", "Bearer abc", 401, 'Bearer realm="microservices", error="invalid_token"'],
+    ["an expired token", `Bearer ${fresh({ exp: 1 })}`, 401, 'Bearer realm="microservices", error="invalid_token"'],
+    [
+      "a forged token",
+      `Bearer ${tokenBy(edKey(), { exp: now() + 60 })}`,
+      401,
+      'Bearer realm="microservices", error="invalid_token"',
+    ],
+    [
+      "an end user's token",
+      `Bearer ${fresh({ source: "user" })}`,
+      403,
+      'Bearer realm="microservices", error="insufficient_scope"',
+    ],
   ])(
     "refuses %s by RFC 6750, and tells no more than the class of error",
     async (_name, authorization, status, challenge) => {
@@ -101,7 +111,10 @@ describe("verifyMicroservice", () => {
       [good, "Authorization:"],
     ]) {
       const answer = await send(...fields);
-      expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([400, 'Bearer error="invalid_request"']);
+      expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([
+        400,
+        'Bearer realm="microservices", error="invalid_request"',
+      ]);
       expect(answer.body).toContain("Bad Request");
     }
     expect(callee.handled()).toBe(1);
@@ -136,7 +149,7 @@ describe("verifyMicroservice", () => {
     const callee = await guarded();
     const token = fresh();
     const answer = await fetch(`${callee.url}/stock?access_token=${token}`, { headers: { cookie: `token=${token}` } });
-    expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
+    expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="microservices"']);
   });
 
   test("an option that cannot work is found out when the route is made", () => {

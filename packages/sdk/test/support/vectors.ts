@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 const beside = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
 const folder = process.env["COUNTERSIGN_VECTORS"] ?? beside;
 
-export function hasVectors(): boolean {
+function hasVectors(): boolean {
   return existsSync(path.join(folder, "README.md"));
 }
 

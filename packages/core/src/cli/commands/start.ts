@@ -34,7 +34,9 @@ keys are sealed; without it a file made beside the database is used.
 
 Examples:
   countersign start
-  countersign start --port 8080 --data-dir /var/lib/countersign --api-key "$CORE_API_KEY"`,
+  COUNTERSIGN_API_KEYS="$CORE_API_KEY" countersign start --port 8080 --data-dir /var/lib/countersign
+
+A key in a flag is seen by everybody who lists this machine's processes; in the environment it is not.`,
     )
     .action(start);
 }

@@ -11,7 +11,7 @@ import {
 import { DEFAULT_APP } from "../../domain/app.ts";
 import { algorithmRequested } from "../../use-cases/issue-token.ts";
 import type { Env, Services } from "../environment.ts";
-import { answerJson, refuseText } from "../errors.ts";
+import { answerJson, refuseText, refuseTooLarge } from "../errors.ts";
 
 /** One row of the driver interface. */
 export interface Route {
@@ -137,18 +137,32 @@ function isObject(value: unknown): value is JsonObject {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The body as a JSON object, or the answer that refuses it. Its size was bounded on the way in. */
+/** The body as a JSON object, or the answer that refuses it. */
 async function readBody(c: Context): Promise<JsonObject | Response> {
+  const bytes = await readBytes(c.req.raw, LIMITS.requestBodyBytes);
+  if (bytes === undefined) return refuseTooLarge(c);
   let text: string;
   try {
-    text = utf8.decode(await c.req.arrayBuffer());
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    return refuseText(c, 400, "Invalid Json Input");
+    text = utf8.decode(bytes);
+  } catch {
+    return refuseText(c, 400, REFUSALS.syntax);
   }
   const parsed = parseStrictJson(text, BODY_DEPTH);
   if (parsed.ok) return parsed.value;
   return refuseText(c, 400, REFUSALS[parsed.problem]);
+}
+
+/** The whole body, or undefined as soon as it is known to be too large. */
+async function readBytes({ body }: Request, most: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // Leaving the loop cancels the rest.
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** What is no JSON object gets the words of the wire contract; what only our verifier refuses is named. */

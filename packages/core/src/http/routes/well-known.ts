@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { PATHS } from "countersign/protocol";
 import type { Env, Services } from "../environment.ts";
+import { allowsStaleWhileRevalidate } from "../../domain/rotation.ts";
 import type { PublishedSets } from "../../use-cases/key-ring.ts";
 
 /** The documents everybody may read. */
@@ -12,7 +13,8 @@ export interface PublicRoute {
 export function wellKnownRoutes({ keyRing, config }: Services): readonly PublicRoute[] {
   // `max-age` stands first: one existing client reads it only there.
   const maxAge = Math.floor(config.rotation.jwksMaxAge / 1000);
-  const cacheControl = `max-age=${maxAge}, public, stale-while-revalidate=${maxAge}, stale-if-error=86400`;
+  const revalidate = allowsStaleWhileRevalidate(config.rotation) ? `stale-while-revalidate=${maxAge}, ` : "";
+  const cacheControl = `max-age=${maxAge}, public, ${revalidate}stale-if-error=86400`;
 
   const serve = (which: keyof PublishedSets) => (c: Context<Env>) => {
     const { body, etag } = keyRing.publishedSets(c.get("path").appId)![which];
