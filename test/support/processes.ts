@@ -8,10 +8,10 @@ import { onTestFinished } from "vitest";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const COUNTERSIGN_BIN = join(ROOT, "packages", "core", "bin", "countersign.js");
 
-/** Without what the machine's own environment may set for a core. */
+/** Without what the machine's own environment may set for a core, and without colours, which some CI asks for. */
 function cleanEnvironment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_"));
-  return { ...Object.fromEntries(own), ...extra };
+  const own = Object.entries(process.env).filter(([name]) => !/^COUNTERSIGN_|^FORCE_COLOR$/.test(name));
+  return { ...Object.fromEntries(own), NO_COLOR: "1", ...extra };
 }
 
 export interface Exit {
