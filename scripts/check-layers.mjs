@@ -30,7 +30,7 @@ const LAYERS = {
     ["adapters", /^(adapters\/|startup-error\.ts$)/],
     ["config", /^config\.ts$/],
     ["http", /^http\//],
-    ["composition root", /^index\.ts$/],
+    ["composition root", /^(index|maintenance)\.ts$/],
     ["cli", /^cli\//],
   ],
 };

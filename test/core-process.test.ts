@@ -154,6 +154,16 @@ describe("start matrix", () => {
       ["start", "--port", "0", "--data-dir", "/dev/null/countersign"],
       /cannot create the data directory.*--data-dir/,
     ],
+    [
+      "S6 a database that is no PostgreSQL",
+      ["start", "--database", "mysql://core:short-secret@db/keys"],
+      /^countersign: database: postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME was expected/m,
+    ],
+    [
+      "S8 PostgreSQL without a master key",
+      ["start", "--database", "postgres://core:short-secret@127.0.0.1:1/keys"],
+      /^countersign: database: .*COUNTERSIGN_MASTER_KEY/m,
+    ],
     ["an unknown option", ["start", "--prot", "1"], /unknown option '--prot'[\s\S]*--port/],
     ["an unknown command", ["strat"], /unknown command 'strat'[\s\S]*start/],
   ])("%s: what is wrong and what to do, exit code 1, no stack trace", async (_, flags, words) => {
@@ -162,6 +172,18 @@ describe("start matrix", () => {
     expect(stderr).not.toMatch(/\n\s+at |short-secret/);
     expect(stdout).toBe("");
     expect(code).toBe(1);
+  });
+
+  test("S6 a database that nobody answers for: one line with its place and without its password", async () => {
+    const { code, stdout, stderr } = await runCore(["start", "--port", "0"], {
+      COUNTERSIGN_DATABASE: "postgres://core:short-secret@127.0.0.1:1/keys",
+      COUNTERSIGN_MASTER_KEY: Buffer.alloc(32, 7).toString("base64url"),
+    });
+    expect(stderr).toBe(
+      "countersign: cannot use the database 127.0.0.1:1/keys: connection refused; " +
+        "check --database (or COUNTERSIGN_DATABASE), and that the server runs\n",
+    );
+    expect([code, stdout]).toEqual([1, ""]);
   });
 
   test("several mistakes are said at once", async () => {

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { DEFAULT_CORE_PORT } from "countersign/protocol";
 import { z } from "zod";
-import { parseMasterKey } from "./adapters/master-key.ts";
+import { parseMasterKeys } from "./adapters/master-key.ts";
 import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "./domain/rotation.ts";
 import { StartupError } from "./startup-error.ts";
 
@@ -11,10 +11,14 @@ export interface CoreConfig {
   readonly port: number;
   readonly host: string;
   readonly dataDir: string;
+  /** `postgres://...`; undefined: the embedded store in `dataDir`. */
+  readonly database: string | undefined;
+  /** Connections to PostgreSQL at most. */
+  readonly poolSize: number;
   readonly apiKeys: readonly string[];
   readonly adminKeys: readonly string[];
-  /** 32 bytes; undefined: the file beside the database. */
-  readonly masterKey: Uint8Array | undefined;
+  /** 32 bytes each: the first one seals, any of them opens; undefined: the file beside the embedded database. */
+  readonly masterKeys: readonly Uint8Array[] | undefined;
   readonly rotation: RotationPolicy;
   /** Milliseconds that issuing goes on from memory while the store is away. */
   readonly maxRingAge: number;
@@ -28,11 +32,18 @@ export interface CoreOptions {
   host?: string | undefined;
   /** Directory of the embedded store, made where it is missing. Default `./.countersign`. `COUNTERSIGN_DATA_DIR` */
   dataDir?: string | undefined;
+  /**
+   * PostgreSQL for many instances: `postgres://user:password@host:port/name`; needs `COUNTERSIGN_MASTER_KEY`.
+   * Default: the embedded store. `COUNTERSIGN_DATABASE`
+   */
+  database?: string | undefined;
+  /** Connections to PostgreSQL at most, beside one that listens. Default 8. `COUNTERSIGN_POOL_SIZE` */
+  poolSize?: number | string | undefined;
   /** Keys of the driver interface: 20 or more characters of `A-Z a-z 0-9 = _ -`. `COUNTERSIGN_API_KEYS`, comma separated */
   apiKeys?: readonly string[] | undefined;
   /** Keys of administration, of the same kind. `COUNTERSIGN_ADMIN_KEYS`, comma separated */
   adminKeys?: readonly string[] | undefined;
-  /** When keys change; see RotationPolicy. Milliseconds. */
+  /** When keys change; see RotationPolicy. Milliseconds. `COUNTERSIGN_ROTATION`: the durations as JSON, in seconds */
   rotation?: Partial<RotationPolicy> | undefined;
   /** Milliseconds that issuing goes on while the store is away. Default one hour. */
   maxRingAge?: number | undefined;
@@ -41,6 +52,13 @@ export interface CoreOptions {
 const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;
 const KEY_RULE = "20 or more characters of A-Z a-z 0-9 = _ - were expected";
 
+const DATABASE_RULE =
+  "database: postgres://USER:PASSWORD@HOST:PORT/NAME was expected, with %XX for special characters in its parts";
+const POOL_SIZE_RULE = "poolSize (COUNTERSIGN_POOL_SIZE): a number from 2 to 1000 was expected";
+
+const MASTER_KEY_RULE =
+  "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters), or several with commas between them, " +
+  "the current one first";
 const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected";
 
 // Every message names what a person can set, and is written for the person who sets it.
@@ -52,12 +70,18 @@ const settings = z.object({
     .refine((port) => port <= 65_535, "port: a number from 0 to 65535 was expected"),
   host: z.string().min(1, "host: an address to listen on was expected"),
   dataDir: z.string().min(1, "data-dir: a directory was expected"),
+  database: z.string().refine(isPostgresUrl, DATABASE_RULE).optional(),
+  poolSize: z.coerce
+    .string()
+    .regex(/^\d{1,4}$/, POOL_SIZE_RULE)
+    .transform(Number)
+    .refine((size) => size >= 2 && size <= 1000, POOL_SIZE_RULE),
   apiKeys: z.array(z.string().regex(KEY_PATTERN, `api-key: ${KEY_RULE}`)),
   adminKeys: z.array(z.string().regex(KEY_PATTERN, `admin-key: ${KEY_RULE}`)),
-  masterKey: z
+  masterKeys: z
     .string()
-    .transform(parseMasterKey)
-    .refine((key) => key !== undefined, "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters)")
+    .transform((text) => parseMasterKeys(text, ","))
+    .refine((keys) => keys !== undefined, MASTER_KEY_RULE)
     .optional(),
   maxRingAge: z.number(RING_AGE_RULE).positive(RING_AGE_RULE),
 });
@@ -68,22 +92,73 @@ const settings = z.object({
  * @throws StartupError that lists every mistake at once; never the value of a key
  */
 export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv): CoreConfig {
-  const rotation = Object.freeze({ ...DEFAULT_ROTATION, ...options.rotation });
+  const fromEnvironment = durationsIn(setIn(environment, "COUNTERSIGN_ROTATION"));
+  const rotation = Object.freeze({ ...DEFAULT_ROTATION, ...fromEnvironment.durations, ...options.rotation });
   const given = {
     port: options.port ?? setIn(environment, "COUNTERSIGN_PORT") ?? DEFAULT_CORE_PORT,
     host: options.host ?? setIn(environment, "COUNTERSIGN_HOST") ?? "127.0.0.1",
     dataDir: options.dataDir ?? setIn(environment, "COUNTERSIGN_DATA_DIR") ?? "./.countersign",
+    database: options.database ?? setIn(environment, "COUNTERSIGN_DATABASE"),
+    poolSize: options.poolSize ?? setIn(environment, "COUNTERSIGN_POOL_SIZE") ?? 8,
     apiKeys: options.apiKeys ?? listIn(environment, "COUNTERSIGN_API_KEYS"),
     adminKeys: options.adminKeys ?? listIn(environment, "COUNTERSIGN_ADMIN_KEYS"),
-    masterKey: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
+    masterKeys: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
     maxRingAge: options.maxRingAge ?? 3_600_000,
   };
   const parsed = settings.safeParse(given);
   const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
+  mistakes.push(...fromEnvironment.problems);
   mistakes.push(...problemsOfRotationPolicy(rotation).map((problem) => `rotation: ${problem}`));
   mistakes.push(...problemsOfKeys(given));
+  if (given.database !== undefined && given.masterKeys === undefined) {
+    mistakes.push(
+      "database: PostgreSQL is shared, and so is the master key: set COUNTERSIGN_MASTER_KEY to the same 32 bytes " +
+        "(base64url) for every instance",
+    );
+  }
   if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
-  return Object.freeze({ ...parsed.data, masterKey: parsed.data.masterKey, rotation });
+  const { database, masterKeys } = parsed.data;
+  return Object.freeze({ ...parsed.data, database, masterKeys, rotation });
+}
+
+const seconds = z.number().nonnegative();
+const durations = z
+  .strictObject({
+    ...{ lead: seconds, period: seconds, hold: seconds },
+    ...{ jwksMaxAge: seconds, instanceRefresh: seconds, clockSkew: seconds },
+  })
+  .partial();
+const DURATIONS_RULE =
+  'COUNTERSIGN_ROTATION: JSON such as {"lead":600,"period":604800} was expected, with seconds for any of ' +
+  Object.keys(durations.shape).join(", ");
+
+/** The durations of a rotation policy, in milliseconds. */
+function durationsIn(text: string | undefined): { durations: Partial<RotationPolicy>; problems: string[] } {
+  if (text === undefined) return { durations: {}, problems: [] };
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch {
+    return { durations: {}, problems: [DURATIONS_RULE] };
+  }
+  const parsed = durations.safeParse(given);
+  if (!parsed.success) {
+    const details = parsed.error.issues.map(({ path, message }) => [...path, message].join(": "));
+    return { durations: {}, problems: [`${DURATIONS_RULE}; ${details.join("; ")}`] };
+  }
+  const inMilliseconds = Object.entries(parsed.data).map(([name, value]) => [name, value! * 1000]);
+  return { durations: Object.fromEntries(inMilliseconds) as Partial<RotationPolicy>, problems: [] };
+}
+
+/** A URL that the driver will be able to read. */
+function isPostgresUrl(text: string): boolean {
+  try {
+    const { protocol, hostname, username, password, pathname } = new URL(text);
+    for (const part of [username, password, pathname]) decodeURIComponent(part);
+    return ["postgres:", "postgresql:"].includes(protocol) && hostname !== "";
+  } catch {
+    return false;
+  }
 }
 
 /** What is set, before anything about it is known to be right. */

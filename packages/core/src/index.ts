@@ -1,22 +1,26 @@
 // The composition root: the one place that knows every part.
 import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
-import { createEnvelopeVault } from "./adapters/envelope-vault.ts";
-import { loadOrCreateMasterKey } from "./adapters/master-key.ts";
-import { openSqliteStore } from "./adapters/sqlite.ts";
+import { openStore } from "./adapters/open-store.ts";
+import { openVault } from "./adapters/open-vault.ts";
 import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
+import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
 import { listen } from "./http/listen.ts";
 import { createHttpInterface } from "./http/server.ts";
-import type { KeyVault } from "./ports/key-vault.ts";
-import type { Store } from "./ports/store.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
+import { createTakeBackup } from "./use-cases/backup.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
+import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createPublishFeed } from "./use-cases/publish-feed.ts";
+import { createResealKeys } from "./use-cases/reseal-keys.ts";
+import { createNoticeRestore } from "./use-cases/restore.ts";
+import { createRevoke } from "./use-cases/revoke.ts";
 import { createRotateKeys } from "./use-cases/rotate-keys.ts";
 import { StoreClock } from "./use-cases/store-clock.ts";
 import { keepUpToDate } from "./use-cases/upkeep.ts";
@@ -28,7 +32,7 @@ export { StartupError } from "./startup-error.ts";
 
 /** Time as the core sees it; tests bring their own. */
 export interface CoreClock {
-  /** The clock of an embedded store, milliseconds since the epoch. */
+  /** The clock of an embedded store, milliseconds since the epoch; PostgreSQL has its own. */
   now(): number;
   /** Milliseconds since some start, never going back. */
   monotonic(): number;
@@ -86,17 +90,17 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
 
 /**
  * Runs a core inside this process on an embedded store. Several processes may share the directory. Whoever holds the
- * returned object may ask for any token, so it takes no keys.
+ * returned object may ask for any token, so it takes no API keys.
  *
  * @throws StartupError, whose message says what is wrong and what to do
  */
 export async function embedCore(
-  options: Pick<CoreOptions, "dataDir" | "rotation" | "maxRingAge"> = {},
+  options: Pick<CoreOptions, "dataDir" | "adminKeys" | "rotation" | "maxRingAge"> = {},
   surroundings: Surroundings = {},
 ): Promise<EmbeddedCore> {
   const environment = surroundings.environment ?? process.env;
-  const { COUNTERSIGN_MASTER_KEY } = environment; // the other variables are a listening core's
-  const config = resolveConfig({ ...options, apiKeys: [], adminKeys: [] }, { COUNTERSIGN_MASTER_KEY });
+  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION } = environment; // the other variables are a listening core's
+  const config = resolveConfig({ ...options, apiKeys: [] }, { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION });
   const core = await openCore(config, surroundings);
   return Object.freeze({
     // There is no network to guard against in here: the request's host is whatever the caller wrote.
@@ -111,14 +115,16 @@ interface OpenCore {
 }
 
 async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK }: Surroundings): Promise<OpenCore> {
-  const store = await openSqliteStore({ dataDir: config.dataDir, now: clock.now });
+  const store = await openStore({ ...config, now: clock.now });
   try {
     const vault = await openVault(store, config);
-    const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic));
+    const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), config.rotation);
     await keyRing.refresh();
-    const rotateKeys = createRotateKeys({ store, vault, keyRing, policy: config.rotation, log });
+    checkStoredKeys(keyRing);
+    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     await rotateKeys.provisionApp(DEFAULT_APP);
-    const upkeep = keepUpToDate(keyRing, rotateKeys, config.rotation.instanceRefresh, log);
+    const noticeRestore = createNoticeRestore({ store, keyRing, rotateKeys, log });
+    const upkeep = keepUpToDate(store, keyRing, rotateKeys, config.rotation.instanceRefresh, log, noticeRestore);
     const services: Services = {
       config,
       store,
@@ -126,6 +132,11 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
       authenticate: createAuthenticate(config.apiKeys, config.adminKeys),
       issueToken: createIssueToken(keyRing, config.maxRingAge),
       manageApps: createManageApps(store, keyRing, rotateKeys),
+      manageKeys: createManageKeys(keyRing, rotateKeys, vault),
+      revoke: createRevoke(store, keyRing),
+      resealKeys: createResealKeys(store, vault),
+      takeBackup: createTakeBackup(store),
+      publishFeed: createPublishFeed(keyRing),
       log,
       version: VERSION,
     };
@@ -144,19 +155,13 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
   }
 }
 
-/** The vault that every stored key opens with, or a refusal before anything is written. */
-async function openVault(store: Store, config: CoreConfig): Promise<KeyVault> {
-  const { keys } = await store.readSnapshot();
-  const expectedId = keys[0]?.masterKeyId;
-  const vault = createEnvelopeVault(config.masterKey ?? (await loadOrCreateMasterKey(config.dataDir, expectedId)));
-  const foreign = keys.find((key) => key.masterKeyId !== vault.masterKeyId);
-  if (foreign !== undefined) {
-    throw new StartupError(
-      `the database holds keys sealed under master key ${foreign.masterKeyId}, and the configured one is ` +
-        `${vault.masterKeyId}: set COUNTERSIGN_MASTER_KEY to the former, or put its file back`,
-    );
-  }
-  return vault;
+/** A policy that is possible by itself may not be with the keys that are there. */
+function checkStoredKeys(keyRing: KeyRing): void {
+  const problems = keyRing.appIds().flatMap((appId) => {
+    const found = problemsOfStoredKeys(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
+    return found.map((problem) => `rotation: app ${appId}: ${problem}`);
+  });
+  if (problems.length > 0) throw new StartupError(problems.join("\n"));
 }
 
 const SILENT: Log = { info() {}, warn() {}, error() {} };

@@ -23,9 +23,11 @@ describe("resolveConfig", () => {
       port: 3567,
       host: "127.0.0.1",
       dataDir: "./.countersign",
+      database: undefined,
+      poolSize: 8,
       apiKeys: [],
       adminKeys: [],
-      masterKey: undefined,
+      masterKeys: undefined,
       rotation: DEFAULT_ROTATION,
       maxRingAge: 3_600_000,
     });
@@ -50,9 +52,44 @@ describe("resolveConfig", () => {
       apiKeys: [API_KEY, `${API_KEY}2`],
       adminKeys: [ADMIN_KEY],
     });
-    expect(Buffer.from(config.masterKey!)).toEqual(masterKey);
+    expect(config.masterKeys!.map((key) => Buffer.from(key))).toEqual([masterKey]);
     const options = { port: 0, host: "localhost", dataDir: "x", apiKeys: [], adminKeys: [] };
     expect(resolveConfig(options, environment)).toMatchObject(options);
+  });
+
+  it("reads several master keys, the current one first", () => {
+    const keys = [randomBytes(32), randomBytes(32)];
+    const text = keys.map((key) => key.toString("base64url")).join(" , ");
+    expect(resolveConfig({}, { COUNTERSIGN_MASTER_KEY: text }).masterKeys!.map((key) => Buffer.from(key))).toEqual(
+      keys,
+    );
+    expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: `${text},nope` })).toEqual([
+      expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes .*the current one first/),
+    ]);
+  });
+
+  it("reads rotation in seconds, all or some of it, and options win over it", () => {
+    const seconds = { lead: 3, period: 4, hold: 20, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
+    const environment = { COUNTERSIGN_ROTATION: JSON.stringify(seconds) };
+    const inMilliseconds = { lead: 3e3, period: 4e3, hold: 20e3, jwksMaxAge: 1e3, instanceRefresh: 500, clockSkew: 0 };
+    expect(resolveConfig({}, environment).rotation).toEqual({ ...DEFAULT_ROTATION, ...inMilliseconds });
+    expect(resolveConfig({ rotation: { hold: 9_000 } }, environment).rotation.hold).toBe(9_000);
+    expect(resolveConfig({}, { COUNTERSIGN_ROTATION: '{"lead":900}' }).rotation).toEqual({
+      ...DEFAULT_ROTATION,
+      lead: 900_000,
+    });
+  });
+
+  it.each([
+    ["no JSON", "lead=3", /^COUNTERSIGN_ROTATION: JSON such as/],
+    ["no object", "[3]", /^COUNTERSIGN_ROTATION: JSON such as/],
+    ["an unknown name", '{"leed":3}', /^COUNTERSIGN_ROTATION: .*leed/],
+    ["algorithms, which are no duration", '{"algorithms":["ES256"]}', /^COUNTERSIGN_ROTATION: .*algorithms/],
+    ["a text", '{"lead":"3"}', /^COUNTERSIGN_ROTATION: .*lead/],
+    ["less than nothing", '{"lead":-3}', /^COUNTERSIGN_ROTATION: .*lead/],
+    ["an impossible policy", '{"lead":3}', /^rotation: lead 3 s is shorter than/],
+  ])("refuses a COUNTERSIGN_ROTATION that is %s", (_, text, words) => {
+    expect(mistakes({}, { COUNTERSIGN_ROTATION: text })).toEqual([expect.stringMatching(words)]);
   });
 
   it("takes a variable that is set to nothing as not set", () => {
@@ -66,7 +103,7 @@ describe("resolveConfig", () => {
       port: 3567,
       host: "127.0.0.1",
       apiKeys: [],
-      masterKey: undefined,
+      masterKeys: undefined,
     });
   });
 
@@ -91,6 +128,7 @@ describe("resolveConfig", () => {
       "maxRingAge",
       "rotation",
       "rotation",
+      "rotation",
       "host",
     ]);
   });
@@ -98,6 +136,54 @@ describe("resolveConfig", () => {
   for (const port of ["-1", "65536", "1.5", "abc", "", "0x50", "99999999", "8 0", 70_000, 1.5, NaN]) {
     it(`refuses port ${JSON.stringify(port)}`, () => {
       expect(mistakes({ port })).toEqual(["port: a number from 0 to 65535 was expected"]);
+    });
+  }
+
+  it("takes PostgreSQL with a master key, from the environment or an option, and a pool of 8 or as many as told", () => {
+    const environment = {
+      COUNTERSIGN_DATABASE: "postgres://core:p%40ss@db.internal:5433/keys?sslmode=verify-full",
+      COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url"),
+      COUNTERSIGN_POOL_SIZE: "20",
+    };
+    expect(resolveConfig({}, environment)).toMatchObject({ database: environment.COUNTERSIGN_DATABASE, poolSize: 20 });
+    const options = { database: "postgresql://db/keys", poolSize: 2 };
+    expect(resolveConfig(options, environment)).toMatchObject(options);
+    expect(resolveConfig({}, { ...environment, COUNTERSIGN_DATABASE: " " }).database).toBeUndefined();
+  });
+
+  it("refuses PostgreSQL without a configured master key, beside whatever else is wrong (S8)", () => {
+    const database = "postgres://core@db/keys";
+    expect(mistakes({ database, port: "x" })).toEqual([
+      "port: a number from 0 to 65535 was expected",
+      expect.stringMatching(/^database: .*COUNTERSIGN_MASTER_KEY/),
+    ]);
+    const masterKey = { COUNTERSIGN_MASTER_KEY: "nope" };
+    expect(mistakes({ database }, masterKey)).toEqual([expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes/)]);
+  });
+
+  for (const database of [
+    "db.internal",
+    "mysql://core:hunter2@db/keys",
+    "postgres://core:hunter2@",
+    "postgres:///keys",
+    "postgres://core:hunter2/x@db/keys",
+    "postgres://core:hunter2%zz@db/keys",
+    "postgres://core:hunter2@db:99999/keys",
+    "",
+  ]) {
+    it(`refuses ${JSON.stringify(database)} as a database, and does not print it (S6)`, () => {
+      const masterKey = randomBytes(32).toString("base64url");
+      const lines = mistakes({ database }, { COUNTERSIGN_MASTER_KEY: masterKey });
+      expect(lines).toEqual([
+        expect.stringMatching(/^database: postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME was expected/),
+      ]);
+      expect(lines.join()).not.toContain("hunter2");
+    });
+  }
+
+  for (const poolSize of [0, 1, 1001, "many", "", -5, 2.5]) {
+    it(`refuses a pool of ${JSON.stringify(poolSize)}`, () => {
+      expect(mistakes({ poolSize })).toEqual([expect.stringMatching(/^poolSize .*from 2 to 1000/)]);
     });
   }
 
@@ -159,7 +245,7 @@ describe("resolveConfig", () => {
   ]) {
     it(`refuses a master key that is not 32 bytes of base64url (${text.length} characters)`, () => {
       expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: text })).toEqual([
-        "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters)",
+        expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected \(43 characters\)/),
       ]);
     });
   }

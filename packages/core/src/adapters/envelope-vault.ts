@@ -9,33 +9,81 @@ const TAG_BYTES = 16;
 const BOX_OVERHEAD = NONCE_BYTES + TAG_BYTES;
 
 /**
- * Envelopes of AES-256-GCM: a data key of its own for each row, sealed under the master key. Both are
+ * Envelopes of AES-256-GCM: a data key of its own for each row, sealed under a master key. Both are
  * bound to app and kid, so that rows cannot be swapped by whoever can write to the database.
  *
  * Layout: version (1 byte) | sealed data key (60 bytes) | sealed private key, each box being nonce | tag | ciphertext.
+ *
+ * @param masterKeys the first one seals, any of them opens
+ * @param readAgain the master keys as they are now, where they can change while a core runs
  */
-export function createEnvelopeVault(masterKey: Uint8Array): KeyVault {
-  if (masterKey.length !== KEY_BYTES) throw new RangeError(`a master key has ${KEY_BYTES} bytes`);
+export function createEnvelopeVault(
+  masterKeys: Uint8Array | readonly Uint8Array[],
+  readAgain?: () => Promise<readonly Uint8Array[]>,
+): KeyVault {
+  const given = masterKeys instanceof Uint8Array ? [masterKeys] : masterKeys;
+  let current = masterKeyIdOf(given[0]!);
+  // One that has gone from its file stays here: what it opens may be on its way to the store at this moment.
+  const ring = new Map(given.map((key) => [masterKeyIdOf(key), key]));
+
+  async function reload(): Promise<void> {
+    if (readAgain === undefined) return;
+    const keys = await readAgain();
+    for (const key of keys) ring.set(masterKeyIdOf(key), key);
+    current = masterKeyIdOf(keys[0]!);
+  }
+
   return Object.freeze<KeyVault>({
-    masterKeyId: masterKeyIdOf(masterKey),
+    get masterKeyId() {
+      return current;
+    },
+    has: (masterKeyId) => ring.has(masterKeyId),
+    reload,
     async seal(plaintext, context) {
+      const masterKeyId = current;
       const dataKey = randomBytes(KEY_BYTES);
       const data = associatedData(context);
-      return Buffer.concat([Buffer.of(VERSION), sealBox(masterKey, dataKey, data), sealBox(dataKey, plaintext, data)]);
+      const wrapped = sealBox(ring.get(masterKeyId)!, dataKey, data);
+      return {
+        sealedPrivateKey: Buffer.concat([Buffer.of(VERSION), wrapped, sealBox(dataKey, plaintext, data)]),
+        masterKeyId,
+      };
     },
     async open(sealed, context) {
       const wrapped = 1 + KEY_BYTES + BOX_OVERHEAD;
       if (sealed[0] !== VERSION || sealed.length < wrapped + BOX_OVERHEAD)
         throw new Error("not an envelope of this vault");
       const data = associatedData(context);
-      const dataKey = openBox(masterKey, sealed.subarray(1, wrapped), data);
+      const dataKey = openUnderAny(await candidates(context.masterKeyId), sealed.subarray(1, wrapped), data);
       return openBox(dataKey, sealed.subarray(wrapped), data);
     },
   });
+
+  /** The one that is named; without a name, all. */
+  async function candidates(masterKeyId: string | undefined): Promise<readonly Uint8Array[]> {
+    if (masterKeyId === undefined) return [...ring.values()];
+    if (!ring.has(masterKeyId)) await reload();
+    const named = ring.get(masterKeyId);
+    if (named === undefined) throw new Error(`needs master key ${masterKeyId}, which is not configured`);
+    return [named];
+  }
+}
+
+function openUnderAny(masterKeys: readonly Uint8Array[], box: Uint8Array, data: Uint8Array): Buffer {
+  let problem: unknown;
+  for (const masterKey of masterKeys) {
+    try {
+      return openBox(masterKey, box, data);
+    } catch (error) {
+      problem = error; // GCM decides
+    }
+  }
+  throw problem;
 }
 
 /** A name for a master key that tells nothing about it. */
 export function masterKeyIdOf(masterKey: Uint8Array): string {
+  if (masterKey.length !== KEY_BYTES) throw new RangeError(`a master key has ${KEY_BYTES} bytes`);
   return createHash("sha256").update("countersign master key id\0").update(masterKey).digest("hex").slice(0, 16);
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { link, open, readFile, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { decodeBase64url } from "countersign/protocol";
 import { reasonOf, StartupError } from "../startup-error.ts";
 
@@ -13,15 +13,29 @@ export function parseMasterKey(text: string): Uint8Array | undefined {
   return bytes?.length === KEY_BYTES ? bytes : undefined;
 }
 
+/** Several master keys, the current one first. @returns undefined where one of them is none, or there is none */
+export function parseMasterKeys(text: string, separator: "," | "\n"): readonly Uint8Array[] | undefined {
+  const parts = text.split(separator).filter((part) => part.trim() !== "");
+  const keys = parts.map(parseMasterKey);
+  return keys.length > 0 && !keys.includes(undefined) ? (keys as Uint8Array[]) : undefined;
+}
+
+export function masterKeyPath(dataDir: string): string {
+  return join(dataDir, FILE_NAME);
+}
+
 /**
- * The master key beside an embedded database.
+ * The master keys beside an embedded database, one a line: the first one seals, any of them opens.
  *
  * @param expectedId the master key that stored keys are sealed under; with one, a missing file is not replaced
  * @throws StartupError
  */
-export async function loadOrCreateMasterKey(dataDir: string, expectedId: string | undefined): Promise<Uint8Array> {
-  const path = join(dataDir, FILE_NAME);
-  const existing = await readMasterKey(path);
+export async function loadOrCreateMasterKeys(
+  dataDir: string,
+  expectedId: string | undefined,
+): Promise<readonly Uint8Array[]> {
+  const path = masterKeyPath(dataDir);
+  const existing = await readMasterKeys(path);
   if (existing !== undefined) return existing;
   if (expectedId !== undefined) {
     throw new StartupError(
@@ -29,13 +43,14 @@ export async function loadOrCreateMasterKey(dataDir: string, expectedId: string 
         "put that file back, or set COUNTERSIGN_MASTER_KEY",
     );
   }
-  await createMasterKey(dataDir, path).catch((error: unknown) => {
-    throw new StartupError(`cannot write the master key ${path}: ${reasonOf(error)}`, { cause: error });
+  await createMasterKey(path).catch((error: unknown) => {
+    throw cannotWrite(path, error);
   });
-  return (await readMasterKey(path))!;
+  return (await readMasterKeys(path))!;
 }
 
-async function readMasterKey(path: string): Promise<Uint8Array | undefined> {
+/** @returns undefined where there is no file */
+export async function readMasterKeys(path: string): Promise<readonly Uint8Array[] | undefined> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -43,23 +58,34 @@ async function readMasterKey(path: string): Promise<Uint8Array | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new StartupError(`cannot read the master key ${path}: ${reasonOf(error)}`, { cause: error });
   }
-  const key = parseMasterKey(text);
-  if (key === undefined) {
+  const keys = parseMasterKeys(text, "\n");
+  if (keys === undefined) {
     throw new StartupError(`${path} is not a master key (32 bytes, base64url): put the original file back`);
   }
-  return key;
+  return keys;
+}
+
+/**
+ * Replaces the file whole: whoever reads it meanwhile, or after a crash, reads the old keys or the new ones.
+ *
+ * @throws StartupError
+ */
+export async function writeMasterKeys(path: string, keys: readonly Uint8Array[]): Promise<void> {
+  try {
+    const draft = await writeDraft(path, keys);
+    await rename(draft, path).catch(async (error: unknown) => {
+      await unlink(draft);
+      throw error;
+    });
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
 }
 
 /** Written and synced under another name, then linked: whoever reads it reads all of it, and of racing processes one wins. */
-async function createMasterKey(dataDir: string, path: string): Promise<void> {
-  const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  const file = await open(draft, "wx", 0o600);
-  try {
-    await file.writeFile(randomBytes(KEY_BYTES).toString("base64url") + "\n");
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+async function createMasterKey(path: string): Promise<void> {
+  const draft = await writeDraft(path, [randomBytes(KEY_BYTES)]);
   try {
     await link(draft, path);
   } catch (error) {
@@ -67,10 +93,31 @@ async function createMasterKey(dataDir: string, path: string): Promise<void> {
   } finally {
     await unlink(draft);
   }
-  const directory = await open(dataDir, "r");
+  await syncDirectory(dirname(path));
+}
+
+/** A file beside the real one, on disk and for its owner only. @returns its path */
+async function writeDraft(path: string, keys: readonly Uint8Array[]): Promise<string> {
+  const draft = `${path}.${randomBytes(6).toString("hex")}`;
+  const file = await open(draft, "wx", 0o600);
+  try {
+    await file.writeFile(keys.map((key) => `${Buffer.from(key).toString("base64url")}\n`).join(""));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return draft;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
   try {
     await directory.sync();
   } finally {
     await directory.close();
   }
+}
+
+function cannotWrite(path: string, error: unknown): StartupError {
+  return new StartupError(`cannot write the master key ${path}: ${reasonOf(error)}`, { cause: error });
 }

@@ -12,6 +12,9 @@ const FILE_NAME = "countersign.db";
 /** Older ones can corrupt a database in WAL mode when two processes write and checkpoint at once. */
 const OLDEST_SQLITE = "3.51.3";
 
+/** Milliseconds: how soon a process sees what another one wrote. One row is read. */
+const LOOK_EVERY = 1_000;
+
 /** The constructor both drivers share. */
 interface SqliteDriverModule {
   DatabaseSync: new (path: string, options?: { readOnly?: boolean }) => SqliteDatabase;
@@ -54,6 +57,10 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       reader,
       writer,
       now: async () => now(),
+      lockWriters: async () => {}, // the writer's transactions begin with the lock
+      announce: async () => {}, // other processes look once a second
+      watch: () => () => {},
+      lookEvery: LOOK_EVERY,
       close: async () => {
         await reader.destroy();
         await writer.destroy();

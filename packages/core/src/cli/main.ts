@@ -1,11 +1,20 @@
 import { Command } from "commander";
 import { VERSION } from "../index.ts";
+import { appsCommand } from "./commands/apps.ts";
+import { backupCommand, restoreCommand } from "./commands/backup.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { revokeCommand } from "./commands/revoke.ts";
 import { startCommand } from "./commands/start.ts";
 
 const program = new Command("countersign")
   .description("The authority of Countersign: holds signing keys, issues tokens, publishes the key set.")
   .version(VERSION)
   .addCommand(startCommand())
+  .addCommand(appsCommand())
+  .addCommand(keysCommand())
+  .addCommand(revokeCommand())
+  .addCommand(backupCommand())
+  .addCommand(restoreCommand())
   .showHelpAfterError("(add --help for what there is)");
 
 await program.parseAsync();

@@ -1,5 +1,6 @@
 import { ALGORITHMS, LIMITS, type Algorithm } from "countersign/protocol";
-import { isLive, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
+import { isListed } from "./revocation.ts";
+import { isLive, nextChangeOf, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
 /** When keys change. All durations in milliseconds. */
 export interface RotationPolicy {
@@ -62,11 +63,11 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
       `period ${seconds(period)} is shorter than lead ${seconds(lead)}: a successor could not be ready in time`,
     );
   }
-  // The successor is made within the refresh after a key begins to sign: its turn must come before that key ends.
-  if (period >= lead && period + hold < lead + instanceRefresh) {
+  // A successor that was revoked, or is late, is made anew and published for the lead: so long the old key must last.
+  if (hold < lead + instanceRefresh) {
     problems.push(
-      `period ${seconds(period)} + hold ${seconds(hold)} is shorter than lead ${seconds(lead)} + instance refresh ` +
-        `${seconds(instanceRefresh)}: a key could end before its successor may sign`,
+      `hold ${seconds(hold)} is shorter than lead ${seconds(lead)} + instance refresh ${seconds(instanceRefresh)}: ` +
+        "a key could end before its successor may sign",
     );
   }
   // Per algorithm: one static key, the dynamic signer, its successor, and what is still held.
@@ -115,9 +116,57 @@ export function planRotation(keys: readonly SigningKey[], policy: RotationPolicy
     steps.push(...planStatic(keys, algorithm, now), ...planDynamic(keys, algorithm, policy, now));
   }
   for (const key of keys) {
-    if (key.verifiesUntil !== null && key.verifiesUntil <= now) steps.push({ type: "remove", kid: key.kid });
+    if (!isLive(key, now) && !isListed(key, now)) steps.push({ type: "remove", kid: key.kid });
   }
   return steps;
+}
+
+/**
+ * Why a policy cannot follow on the keys that are stored, whose dates it cannot change. Empty: it can.
+ *
+ * @param keys of one app
+ */
+export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: RotationPolicy, now: number): string[] {
+  const problems: string[] = [];
+  const peak = peakOfPublishedKeys(keys, policy, now);
+  if (peak > LIMITS.jwksKeys) {
+    problems.push(`counting the stored ones, ${peak} keys would be published, more than ${LIMITS.jwksKeys}`);
+  }
+  const needed = policy.lead + policy.instanceRefresh;
+  for (const { kid, signsUntil, verifiesUntil, ...key } of keys) {
+    if (signsUntil === null || verifiesUntil === null || now >= signsUntil || key.revokedAt !== null) continue;
+    if (key.kind === "dynamic" && verifiesUntil - signsUntil < needed) {
+      problems.push(
+        `the stored key ${kid} verifies for ${(verifiesUntil - signsUntil) / SECOND} s after it has signed, shorter than ` +
+          `lead ${policy.lead / SECOND} s + instance refresh ${policy.instanceRefresh / SECOND} s: lengthen the lead when it has left`,
+      );
+    }
+  }
+  return problems;
+}
+
+/** The most keys that will be published at once, found by doing what the plan will do until today's keys have left. */
+export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: RotationPolicy, now: number): number {
+  const last = Math.max(now, ...keys.map((key) => key.verifiesUntil ?? now));
+  const horizon = last + policy.period + policy.hold + policy.lead;
+  let simulated = [...keys];
+  let peak = 0;
+  for (let at = now; at <= horizon && peak <= LIMITS.jwksKeys; at = nextChangeOf(simulated, at)) {
+    for (const step of planRotation(simulated, policy, at)) {
+      if (step.type === "remove") simulated = simulated.filter((key) => key.kid !== step.kid);
+      else simulated.push(simulatedKey(step, at));
+    }
+    peak = Math.max(peak, simulated.filter((key) => isLive(key, at)).length);
+  }
+  return peak;
+}
+
+/** A key as a step will make it, for looking ahead. */
+export function simulatedKey(create: CreateStep, at: number): SigningKey {
+  const { type: _, ...step } = create;
+  const kid = `${step.kind} ${step.algorithm} ${step.sequence}`;
+  const publicJwk = { kty: "", kid, alg: step.algorithm, use: "sig" as const };
+  return { ...step, appId: "", kid, createdAt: at, revokedAt: null, publicJwk };
 }
 
 function planStatic(keys: readonly SigningKey[], algorithm: Algorithm, now: number): CreateStep[] {
@@ -158,7 +207,7 @@ function planDynamic(
   return steps;
 }
 
-function lastSequence(keys: readonly SigningKey[], kind: KeyKind, algorithm: Algorithm): number {
+export function lastSequence(keys: readonly SigningKey[], kind: KeyKind, algorithm: Algorithm): number {
   let last = 0;
   for (const key of keys) {
     if (key.kind === kind && key.algorithm === algorithm && key.sequence > last) last = key.sequence;

@@ -44,6 +44,7 @@ export function signerOf<K extends SigningKey>(
   let next: K | undefined;
   for (const key of keys) {
     if (key.kind !== kind || key.algorithm !== algorithm) continue;
+    if (key.revokedAt !== null && key.revokedAt <= key.signsFrom) continue; // revoked before its turn: it never signed
     if (key.signsFrom <= now) {
       if (newest === undefined || key.sequence > newest.sequence) newest = key;
     } else if (isLive(key, now) && (next === undefined || key.sequence < next.sequence)) {

@@ -1,10 +1,15 @@
 import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
+import type { TakeBackup } from "../use-cases/backup.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
+import type { ManageKeys } from "../use-cases/manage-keys.ts";
+import type { PublishFeed } from "../use-cases/publish-feed.ts";
+import type { ResealKeys } from "../use-cases/reseal-keys.ts";
+import type { Revoke } from "../use-cases/revoke.ts";
 import type { Store } from "../ports/store.ts";
 import type { RequestPath } from "./request-path.ts";
 
@@ -16,6 +21,11 @@ export interface Services {
   readonly authenticate: Authenticate;
   readonly issueToken: IssueToken;
   readonly manageApps: ManageApps;
+  readonly manageKeys: ManageKeys;
+  readonly revoke: Revoke;
+  readonly resealKeys: ResealKeys;
+  readonly takeBackup: TakeBackup;
+  readonly publishFeed: PublishFeed;
   readonly log: Log;
   readonly version: string;
 }

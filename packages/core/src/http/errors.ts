@@ -1,14 +1,9 @@
 import type { Context } from "hono";
-import { LIMITS } from "countersign/protocol";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 /** An answer that is not 200, by the driver interface: plain text of fixed words. */
 export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
   return c.body(message, status, { "content-type": "text/plain; charset=utf-8" });
-}
-
-export function refuseTooLarge(c: Context): Response {
-  return refuseText(c, 413, `The request body is larger than ${LIMITS.requestBodyBytes} bytes`);
 }
 
 /** An answer that is not 200, by the admin API. */

@@ -3,7 +3,8 @@ import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/pro
 import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
-import { refuseAdmin, refuseText, refuseTooLarge } from "./errors.ts";
+import { TOO_LARGE } from "./body.ts";
+import { refuseAdmin, refuseText } from "./errors.ts";
 import { DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
@@ -48,7 +49,8 @@ export function createHttpInterface(services: Services): Hono<Env> {
   });
   app.use(async (c, next) => {
     const length = Number(c.req.header("content-length") ?? 0);
-    return length > LIMITS.requestBodyBytes ? refuseTooLarge(c) : next();
+    if (length <= LIMITS.requestBodyBytes) return next();
+    return isAdmin(c.get("path")) ? refuseAdmin(c, 413, "too_large", TOO_LARGE) : refuseText(c, 413, TOO_LARGE);
   });
   app.route(ADMIN_BASE, adminRoutes(services));
 

@@ -1,3 +1,5 @@
+import type { Algorithm } from "countersign/protocol";
+import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
 import type { SigningKey } from "../domain/signing-key.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
@@ -7,32 +9,78 @@ export interface StoredKey extends SigningKey {
   readonly masterKeyId: string;
 }
 
-export interface StoreState {
+/** Which of two states of a store is the later one: the generation decides, then the epoch. */
+export interface StoreOrder {
   /** Grows with every change to keys and apps; how instances notice. */
   readonly epoch: number;
   /** Grows when a store is restored from a backup: an epoch of an older generation means nothing. */
   readonly generation: number;
+}
+
+export function isEarlier(a: StoreOrder, b: StoreOrder): boolean {
+  return a.generation === b.generation ? a.epoch < b.epoch : a.generation < b.generation;
+}
+
+export interface StoreState extends StoreOrder {
   /** The store's clock, milliseconds since the epoch. */
   readonly now: number;
 }
 
+export interface StoredApp {
+  readonly appId: string;
+  /** Milliseconds since the epoch by the store's clock. */
+  readonly createdAt: number;
+  /** What the app signs with; null: what the core is configured to. */
+  readonly algorithms: readonly Algorithm[] | null;
+}
+
 /** Everything an instance keeps in memory, read at one moment. */
 export interface StoreSnapshot extends StoreState {
-  readonly appIds: readonly string[];
+  readonly apps: readonly StoredApp[];
   readonly keys: readonly StoredKey[];
+  readonly revokedTokens: readonly RevokedToken[];
+  readonly revokedServices: readonly RevokedService[];
 }
+
+/** The dates of a key that an operator may bring nearer. None ever moves later: the store refuses it. */
+export type KeyDates = Partial<Pick<SigningKey, "signsFrom" | "signsUntil" | "verifiesUntil" | "revokedAt">>;
 
 /** What can be done inside one transaction. */
 export interface StoreWriter {
   /** The store's clock when the transaction began. */
   readonly now: number;
-  hasApp(appId: string): Promise<boolean>;
-  insertApp(appId: string): Promise<void>;
+  /** Where the store is before this transaction; it is compared under the lock. */
+  order(): Promise<StoreOrder>;
+  apps(): Promise<StoredApp[]>;
+  app(appId: string): Promise<StoredApp | undefined>;
+  /** @param facts default: made now, signing with what the core is configured to */
+  insertApp(appId: string, facts?: Omit<StoredApp, "appId">): Promise<void>;
+  setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<void>;
   /** Removes the app with all its keys. @returns whether it existed */
   deleteApp(appId: string): Promise<boolean>;
   keysOf(appId: string): Promise<StoredKey[]>;
   insertKey(key: StoredKey): Promise<void>;
   deleteKey(appId: string, kid: string): Promise<void>;
+  /** @throws RangeError for a date that would move later */
+  updateKey(appId: string, kid: string, dates: KeyDates): Promise<void>;
+  /** The same private key under another master key. */
+  resealKey(appId: string, kid: string, sealedPrivateKey: Uint8Array, masterKeyId: string): Promise<void>;
+  /** Does nothing for a token that is revoked already. */
+  insertRevokedToken(revoked: RevokedToken): Promise<void>;
+  countRevokedTokens(appId: string): Promise<number>;
+  /** Forgets revoked tokens that have expired. @param now seconds since the epoch */
+  deleteExpiredTokens(now: number): Promise<void>;
+  /** A later moment replaces an earlier one, never the other way round. */
+  upsertRevokedService(revoked: RevokedService): Promise<void>;
+  /**
+   * After a restore: what others remember of a later epoch means nothing any more. The new generation is the time in
+   * seconds, or else the next number, so that two restores of one backup do not come to the same.
+   *
+   * @param above a generation that was seen elsewhere, and must not come again
+   */
+  raiseGeneration(above?: number): Promise<void>;
+  /** Removes every app with all that belongs to it. */
+  clear(): Promise<void>;
 }
 
 /** Where a core keeps what must outlive it. Every method may reject with StoreUnavailable. */
@@ -42,6 +90,14 @@ export interface Store {
   readSnapshot(): Promise<StoreSnapshot>;
   /** Runs `work` in one transaction that no other writer overlaps; the epoch grows if it changed anything. */
   write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T>;
+  /**
+   * Calls back when another instance may have changed something, where the engine can tell; a poll stands behind it.
+   *
+   * @returns stops it
+   */
+  watch(listener: () => void): () => void;
+  /** Milliseconds between looks at `readState`. */
+  readonly lookEvery: number;
   close(): Promise<void>;
 }
 

@@ -3,7 +3,7 @@ import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm } from "countersign/proto
 import { buildClaims, buildHeader, type Grant } from "../domain/token.ts";
 import type { KeyKind } from "../domain/signing-key.ts";
 import type { KeyRing } from "./key-ring.ts";
-import { signatureLengthOf, signBytes } from "./private-keys.ts";
+import { encodeSigningInput, signatureLengthOf, signBytes } from "./private-keys.ts";
 
 export interface TokenRequest extends Grant {
   readonly appId: string;
@@ -40,11 +40,12 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     if (!built.ok) return { status: "refused", problem: built.problem };
 
     const privateKey = await keyRing.privateKeyOf(key);
-    const signingInput = `${encode(buildHeader(key))}.${encode(built.claims)}`;
+    const signingInput = encodeSigningInput(buildHeader(key), built.claims);
     // Our own verifier has the last word on what may be minted, before a signature is spent on it.
     const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
     if (!unsigned.ok) return { status: "refused", problem: problemOf(unsigned.reason) };
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
+    keyRing.countIssued(key);
     return {
       status: "issued",
       jwt: `${signingInput}.${signature.toString("base64url")}`,
@@ -57,10 +58,6 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
 export function algorithmRequested(name: string): Algorithm | undefined {
   const wanted = name.toLowerCase() === "eddsa" ? "ed25519" : name.toLowerCase();
   return ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === wanted);
-}
-
-function encode(part: object): string {
-  return Buffer.from(JSON.stringify(part)).toString("base64url");
 }
 
 function problemOf(reason: string): string {

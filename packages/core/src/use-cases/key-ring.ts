@@ -1,8 +1,10 @@
 import { createHash, type KeyObject } from "node:crypto";
-import type { PublishedJwk } from "countersign/protocol";
+import type { Algorithm, PublishedJwk } from "countersign/protocol";
+import { buildFeed, type RevocationFeed, type RevokedService, type RevokedToken } from "../domain/revocation.ts";
+import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import type { Store, StoredKey, StoreSnapshot } from "../ports/store.ts";
+import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { openPrivateKey } from "./private-keys.ts";
 import type { StoreClock } from "./store-clock.ts";
 
@@ -21,6 +23,9 @@ export interface PublishedSets {
 
 interface AppKeys {
   readonly keys: readonly StoredKey[];
+  readonly tokens: readonly RevokedToken[];
+  readonly services: readonly RevokedService[];
+  readonly policy: RotationPolicy;
   sets: PublishedSets | undefined;
   setsUntil: number;
 }
@@ -33,16 +38,21 @@ export class KeyRing {
   readonly #store: Store;
   readonly #vault: KeyVault;
   readonly #clock: StoreClock;
+  readonly #policy: RotationPolicy;
   #apps: ReadonlyMap<string, AppKeys> = new Map();
   #epoch = -1;
   #generation = -1;
+  #latest: StoreOrder = { epoch: -1, generation: -1 };
   readonly #opened = new Map<string, Promise<KeyObject>>();
+  readonly #issued = new Map<string, number>();
   #refreshing: Promise<void> = Promise.resolve();
 
-  constructor(store: Store, vault: KeyVault, clock: StoreClock) {
+  /** @param policy for apps that have no algorithms of their own */
+  constructor(store: Store, vault: KeyVault, clock: StoreClock, policy: RotationPolicy) {
     this.#store = store;
     this.#vault = vault;
     this.#clock = clock;
+    this.#policy = policy;
   }
 
   /** Milliseconds since the epoch by the store's clock. */
@@ -63,6 +73,11 @@ export class KeyRing {
     return this.#generation;
   }
 
+  /** The latest state that this instance has seen; later than what it has now only where the store went back. */
+  get latest(): StoreOrder {
+    return this.#latest;
+  }
+
   appIds(): string[] {
     return [...this.#apps.keys()];
   }
@@ -75,8 +90,26 @@ export class KeyRing {
     return this.#apps.get(appId)?.keys ?? [];
   }
 
-  signer(appId: string, kind: KeyKind, algorithm: string): StoredKey | undefined {
+  /** For apps that have no algorithms of their own. */
+  get defaultPolicy(): RotationPolicy {
+    return this.#policy;
+  }
+
+  /** When the keys of an app change, and what it signs with. */
+  policyOf(appId: string): RotationPolicy {
+    return this.#apps.get(appId)?.policy ?? this.#policy;
+  }
+
+  /** The key that signs now; undefined for an algorithm that the app does not sign with. */
+  signer(appId: string, kind: KeyKind, algorithm: Algorithm): StoredKey | undefined {
+    if (!this.policyOf(appId).algorithms.includes(algorithm)) return undefined;
     return signerOf(this.keysOf(appId), kind, algorithm, this.now());
+  }
+
+  /** What verifiers of an app's tokens have to refuse. */
+  feedOf(appId: string): RevocationFeed {
+    const { tokens = [], services = [], keys = [] } = this.#apps.get(appId) ?? {};
+    return buildFeed({ generation: this.#generation, epoch: this.#epoch }, tokens, services, keys, this.now());
   }
 
   publishedSets(appId: string): PublishedSets | undefined {
@@ -89,6 +122,15 @@ export class KeyRing {
       app.setsUntil = nextChangeOf(app.keys, now);
     }
     return app.sets;
+  }
+
+  /** How many tokens this instance has signed with the key since it started. */
+  issuedHere(key: StoredKey): number {
+    return this.#issued.get(nameOf(key)) ?? 0;
+  }
+
+  countIssued(key: StoredKey): void {
+    this.#issued.set(nameOf(key), this.issuedHere(key) + 1);
   }
 
   /** The private key, opened once. A kid means one key for ever, so nothing that happens to a row changes it. */
@@ -128,15 +170,41 @@ export class KeyRing {
     this.#clock.set(state.now, askedAt);
   }
 
-  #replace({ epoch, generation, appIds, keys }: StoreSnapshot): void {
-    const apps = new Map<string, StoredKey[]>(appIds.map((appId) => [appId, []]));
-    for (const key of keys) apps.get(key.appId)?.push(key);
-    this.#apps = new Map([...apps].map(([appId, own]) => [appId, { keys: own, sets: undefined, setsUntil: 0 }]));
+  #replace({ epoch, generation, apps, keys, revokedTokens, revokedServices }: StoreSnapshot): void {
+    const keysOf = byApp(keys);
+    const tokensOf = byApp(revokedTokens);
+    const servicesOf = byApp(revokedServices);
+    this.#apps = new Map(
+      apps.map(({ appId, algorithms }) => [
+        appId,
+        {
+          keys: keysOf(appId),
+          tokens: tokensOf(appId),
+          services: servicesOf(appId),
+          policy: algorithms === null ? this.#policy : { ...this.#policy, algorithms },
+          sets: undefined,
+          setsUntil: 0,
+        },
+      ]),
+    );
     this.#epoch = epoch;
     this.#generation = generation;
+    if (isEarlier(this.#latest, { epoch, generation })) this.#latest = { epoch, generation };
     const present = new Set(keys.map(nameOf));
-    for (const name of this.#opened.keys()) if (!present.has(name)) this.#opened.delete(name);
+    for (const known of [this.#opened, this.#issued]) {
+      for (const name of known.keys()) if (!present.has(name)) known.delete(name);
+    }
   }
+}
+
+function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId: string) => readonly T[] {
+  const groups = new Map<string, T[]>();
+  for (const row of rows) {
+    const group = groups.get(row.appId);
+    if (group === undefined) groups.set(row.appId, [row]);
+    else group.push(row);
+  }
+  return (appId) => groups.get(appId) ?? [];
 }
 
 function nameOf({ appId, kid }: StoredKey): string {

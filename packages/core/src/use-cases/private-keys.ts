@@ -1,17 +1,23 @@
-import { createPrivateKey, generateKeyPair, randomUUID, sign, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  randomUUID,
+  sign,
+  verify,
+  type KeyObject,
+} from "node:crypto";
 import { promisify } from "node:util";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
 import type { KeyKind } from "../domain/signing-key.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
+import type { KeyVault, Sealed } from "../ports/key-vault.ts";
 
 const generate = promisify(generateKeyPair);
 
 /** A new key, sealed already: its private part never leaves the function that made it. */
-export interface KeyMaterial {
+export interface KeyMaterial extends Sealed {
   readonly kid: string;
   readonly publicJwk: PublishedJwk;
-  readonly sealedPrivateKey: Uint8Array;
-  readonly masterKeyId: string;
 }
 
 /**
@@ -29,9 +35,9 @@ export async function generateKeyMaterial(
   const { publicKey, privateKey } = await generatePair(algorithm);
   const kid = kind === "static" ? `s-${randomUUID()}` : dynamicKid(stamp);
   const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
-  const sealedPrivateKey = await vault.seal(pkcs8, { appId, kid });
+  const sealed = await vault.seal(pkcs8, { appId, kid });
   pkcs8.fill(0);
-  return { kid, publicJwk: publishedJwk(publicKey, kid, algorithm), sealedPrivateKey, masterKeyId: vault.masterKeyId };
+  return { kid, publicJwk: publishedJwk(publicKey, kid, algorithm), ...sealed };
 }
 
 /** The form that existing cores give it. */
@@ -50,14 +56,15 @@ function generatePair(algorithm: Algorithm): Promise<{ publicKey: KeyObject; pri
   }
 }
 
-function publishedJwk(publicKey: KeyObject, kid: string, algorithm: Algorithm): PublishedJwk {
+/** As key sets show it. */
+export function publishedJwk(publicKey: KeyObject, kid: string, algorithm: Algorithm): PublishedJwk {
   const { kty, ...numbers } = publicKey.export({ format: "jwk" });
   return { kty, kid, ...numbers, alg: algorithm, use: "sig" } as PublishedJwk;
 }
 
 /** Opens a stored key for signing. */
 export async function openPrivateKey(
-  key: { appId: string; kid: string; sealedPrivateKey: Uint8Array },
+  key: { appId: string; kid: string; sealedPrivateKey: Uint8Array; masterKeyId?: string },
   vault: KeyVault,
 ): Promise<KeyObject> {
   const pkcs8 = await vault.open(key.sealedPrivateKey, key);
@@ -66,10 +73,47 @@ export async function openPrivateKey(
   return privateKey;
 }
 
+/** The same private key under the master key that seals now. */
+export async function reseal(key: Sealed & { appId: string; kid: string }, vault: KeyVault): Promise<Sealed> {
+  const pkcs8 = await vault.open(key.sealedPrivateKey, key);
+  const sealed = await vault.seal(pkcs8, key);
+  pkcs8.fill(0);
+  return sealed;
+}
+
 /** Bytes of a signature, before it exists: the size of a token is known before it is signed. */
 export function signatureLengthOf(privateKey: KeyObject): number {
   const bits = privateKey.asymmetricKeyDetails?.modulusLength;
   return bits === undefined ? 64 : Math.ceil(bits / 8);
+}
+
+/** Whether the stored key made this signature. */
+export function verifiesUnder(
+  { algorithm, publicJwk }: { algorithm: Algorithm; publicJwk: PublishedJwk },
+  signingInput: string,
+  signature: Uint8Array,
+): boolean {
+  const publicKey = createPublicKey({ key: { ...publicJwk }, format: "jwk" });
+  const key = algorithm === "ES256" ? { key: publicKey, dsaEncoding: "ieee-p1363" as const } : publicKey;
+  return verify(algorithm === "Ed25519" ? null : "sha256", Buffer.from(signingInput), key, signature);
+}
+
+/** The first two parts of a compact JWS. */
+export function encodeSigningInput(header: object, claims: object): string {
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
+  return `${encode(header)}.${encode(claims)}`;
+}
+
+/** A compact JWS (RFC 7515 section 3.1). */
+export async function signJws(
+  algorithm: Algorithm,
+  privateKey: KeyObject,
+  header: object,
+  claims: object,
+): Promise<string> {
+  const signingInput = encodeSigningInput(header, claims);
+  const signature = await signBytes(algorithm, privateKey, Buffer.from(signingInput));
+  return `${signingInput}.${signature.toString("base64url")}`;
 }
 
 /** Signs on the thread pool (RFC 7515 section 5.1). */

@@ -1,9 +1,10 @@
-import { planRotation, type CreateStep, type RotationPolicy } from "../domain/rotation.ts";
+import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../domain/key-change.ts";
+import { planRotation, type CreateStep } from "../domain/rotation.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import type { Store, StoreWriter } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
-import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "./private-keys.ts";
+import { dynamicKid, generateKeyMaterial, reseal, type KeyMaterial } from "./private-keys.ts";
 
 /** Makes and removes keys as the plan says. */
 export interface RotateKeys {
@@ -11,17 +12,28 @@ export interface RotateKeys {
   rotateAll(): Promise<void>;
   /** What an app cannot sign without, and the app itself where it is missing. @returns whether it was made */
   provisionApp(appId: string): Promise<boolean>;
+  /**
+   * A change by hand, and what it makes due. It is decided on what is in memory and again under the lock.
+   *
+   * @param imported the key to add, where the change does not ask for a new one
+   * @returns why it was refused, or undefined when it is done
+   */
+  change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<RefusedChange | undefined>;
 }
 
 interface Parts {
   readonly store: Store;
   readonly vault: KeyVault;
   readonly keyRing: KeyRing;
-  readonly policy: RotationPolicy;
   readonly log: Log;
 }
 
-export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts): RotateKeys {
+/** Keys made at once: the thread pool has four threads, and signing needs the others. */
+const MADE_AT_ONCE = 2;
+
+export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateKeys {
+  const inTurn = takeTurns(MADE_AT_ONCE);
+
   /** Keys take long to make, so they are made before the lock is taken, for a plan that may be outdated by then. */
   async function makeMaterial(appId: string, steps: readonly CreateStep[]): Promise<Map<string, KeyMaterial[]>> {
     const taken = new Set(keyRing.keysOf(appId).map((key) => key.kid));
@@ -29,7 +41,8 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
     const made = await Promise.all(
       steps.map(async ({ kind, algorithm }) => {
         while (taken.has(dynamicKid(stamp))) stamp++;
-        const material = await generateKeyMaterial(appId, kind, algorithm, stamp++, vault);
+        const kidStamp = stamp++;
+        const material = await inTurn(() => generateKeyMaterial(appId, kind, algorithm, kidStamp, vault));
         return [`${kind} ${algorithm}`, material] as const;
       }),
     );
@@ -45,7 +58,7 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
   async function execute(writer: StoreWriter, appId: string, material: Map<string, KeyMaterial[]>): Promise<void> {
     const present = await writer.keysOf(appId);
     const taken = new Set(present.map((key) => key.kid));
-    for (const step of planRotation(present, policy, writer.now)) {
+    for (const step of planRotation(present, keyRing.policyOf(appId), writer.now)) {
       if (step.type === "remove") {
         await writer.deleteKey(appId, step.kid);
         log.info({ appId, kid: step.kid }, "removed a key that verifies no token any more");
@@ -55,7 +68,7 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
       const key = material.get(`${step.kind} ${step.algorithm}`)?.shift();
       // Whoever won the race may have made a key in the same millisecond; the next look makes what is left.
       if (key === undefined || taken.has(key.kid)) continue;
-      await writer.insertKey({ ...dates, ...key, appId, createdAt: writer.now, revokedAt: null });
+      await insert(writer, appId, dates, key);
       log.info(
         { appId, kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() },
         "made a key",
@@ -63,13 +76,28 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
     }
   }
 
+  /**
+   * The master key may have been replaced since the key was sealed, and the old one thrown away by now. It is looked
+   * at under the lock: whoever replaces it writes it down first and seals what is stored afterwards, under the lock too.
+   */
+  async function insert(
+    writer: StoreWriter,
+    appId: string,
+    dates: Omit<CreateStep, "type">,
+    key: KeyMaterial,
+  ): Promise<void> {
+    await vault.reload();
+    const sealed = key.masterKeyId === vault.masterKeyId ? key : await reseal({ ...key, appId }, vault);
+    await writer.insertKey({ ...dates, ...key, ...sealed, appId, createdAt: writer.now, revokedAt: null });
+  }
+
   async function rotate(appId: string): Promise<void> {
-    const plan = planRotation(keyRing.keysOf(appId), policy, keyRing.now());
+    const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
     if (plan.length === 0) return;
     const creations = plan.filter((step) => step.type === "create");
     const material = await makeMaterial(appId, creations);
     await store.write(async (writer) => {
-      if (await writer.hasApp(appId)) await execute(writer, appId, material);
+      if ((await writer.app(appId)) !== undefined) await execute(writer, appId, material);
     });
     await keyRing.refresh();
   }
@@ -84,14 +112,44 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
       if (failures.length > 0) throw failures[0];
     },
 
+    async change(appId, decide, imported) {
+      const policy = keyRing.policyOf(appId);
+      const expected = decide(keyRing.keysOf(appId), policy, keyRing.now());
+      if (isRefused(expected)) return expected;
+      const after = applyUpdates(keyRing.keysOf(appId), expected.updates);
+      const creations = planRotation(after, policy, keyRing.now()).filter((step) => step.type === "create");
+      if (expected.create !== undefined && imported === undefined) creations.push(expected.create);
+      const material = await makeMaterial(appId, creations);
+
+      const refused = await store.write(async (writer) => {
+        const decided = decide(await writer.keysOf(appId), policy, writer.now);
+        if (isRefused(decided)) return decided;
+        const { updates, create } = decided;
+        const key = imported ?? (create && material.get(`${create.kind} ${create.algorithm}`)?.shift());
+        if (create !== undefined && key === undefined) {
+          return { status: 409 as const, problem: "somebody else changed the keys meanwhile: try again" };
+        }
+        for (const { kid, dates } of updates) await writer.updateKey(appId, kid, dates);
+        if (create !== undefined && key !== undefined) {
+          const { type: _, ...dates } = create;
+          await insert(writer, appId, dates, key);
+          log.info({ appId, kid: key.kid, signsFrom: new Date(dates.signsFrom).toISOString() }, "added a key by hand");
+        }
+        await execute(writer, appId, material);
+        return undefined;
+      });
+      await keyRing.refresh();
+      return refused;
+    },
+
     async provisionApp(appId) {
       const now = keyRing.now();
-      const plan = planRotation(keyRing.keysOf(appId), policy, now);
+      const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), now);
       const urgent = plan.filter((step) => step.type === "create").filter((step) => step.signsFrom <= now);
       if (urgent.length === 0 && keyRing.hasApp(appId)) return false;
       const material = await makeMaterial(appId, urgent);
       const createdNew = await store.write(async (writer) => {
-        const missing = !(await writer.hasApp(appId));
+        const missing = (await writer.app(appId)) === undefined;
         if (missing) await writer.insertApp(appId);
         await execute(writer, appId, material);
         return missing;
@@ -100,4 +158,21 @@ export function createRotateKeys({ store, vault, keyRing, policy, log }: Parts):
       return createdNew;
     },
   });
+}
+
+/** Runs at most so many at once, in the order in which they came. */
+function takeTurns(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = most;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free++;
+      else next();
+    }
+  };
 }

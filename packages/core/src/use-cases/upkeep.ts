@@ -1,9 +1,7 @@
+import type { Store } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
-
-/** Milliseconds between looks at the store at most: how soon an instance sees what another one did. */
-const LOOK_EVERY = 1_000;
 
 /**
  * What an instance does by itself: looks at the store, and makes the keys that are due. The event loop
@@ -12,10 +10,12 @@ const LOOK_EVERY = 1_000;
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
+  store: Store,
   keyRing: KeyRing,
   rotateKeys: RotateKeys,
   instanceRefresh: number,
   log: Log,
+  noticeRestore: () => Promise<void>,
 ): { stop(): Promise<void> } {
   let stopped = false;
   let failing = false;
@@ -25,6 +25,7 @@ export function keepUpToDate(
   async function look(): Promise<void> {
     try {
       await keyRing.refresh();
+      await noticeRestore();
       await rotateKeys.rotateAll();
       if (failing) log.info({}, "the store can be used again");
       failing = false;
@@ -38,14 +39,19 @@ export function keepUpToDate(
       () => {
         running = look();
       },
-      Math.min(LOOK_EVERY, instanceRefresh / 2),
+      Math.min(store.lookEvery, instanceRefresh),
     );
     timer.unref();
   }
 
+  const unwatch = store.watch(() => {
+    keyRing.refresh().catch(() => {}); // the next look finds out, and says so
+  });
+
   return {
     async stop() {
       stopped = true;
+      unwatch();
       clearTimeout(timer);
       await running;
     },

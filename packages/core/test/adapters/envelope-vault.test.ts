@@ -6,6 +6,7 @@ import { createEnvelopeVault, masterKeyIdOf } from "../../src/adapters/envelope-
 const masterKey = randomBytes(32);
 const vault = createEnvelopeVault(masterKey);
 const context = { appId: "public", kid: "s-1" };
+const seal = async (content: Uint8Array, of = context) => Buffer.from((await vault.seal(content, of)).sealedPrivateKey);
 const secret = Buffer.from("a private key, 0123456789 0123456789");
 
 /** Where what lies in an envelope. */
@@ -21,7 +22,7 @@ const REGIONS = {
 
 describe("the envelope vault (S8)", () => {
   it("opens what it sealed, and what another one under the same master key sealed", async () => {
-    const sealed = await vault.seal(secret, context);
+    const sealed = await seal(secret);
     expect(sealed).toHaveLength(89 + secret.length);
     expect(Buffer.from(await createEnvelopeVault(Buffer.from(masterKey)).open(sealed, context))).toEqual(secret);
   });
@@ -29,14 +30,14 @@ describe("the envelope vault (S8)", () => {
   it("opens any content, none included", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), fc.string(), fc.string(), async (bytes, appId, kid) => {
-        const opened = await vault.open(await vault.seal(bytes, { appId, kid }), { appId, kid });
+        const opened = await vault.open(await seal(bytes, { appId, kid }), { appId, kid });
         expect(Buffer.from(opened).equals(Buffer.from(bytes))).toBe(true);
       }),
     );
   });
 
   it("never seals twice alike, and shows nothing of the content", async () => {
-    const sealed = await Promise.all([1, 2, 3].map(async () => Buffer.from(await vault.seal(secret, context))));
+    const sealed = await Promise.all([1, 2, 3].map(async () => await seal(secret)));
     expect(new Set(sealed.map((one) => one.toString("hex"))).size).toBe(3);
     expect(new Set(sealed.map((one) => one.subarray(29, 61).toString("hex"))).size).toBe(3); // a data key of its own
     for (const one of sealed) {
@@ -47,7 +48,7 @@ describe("the envelope vault (S8)", () => {
 
   for (const [region, [from, to]] of Object.entries(REGIONS)) {
     it(`does not open an envelope with any bit changed in: ${region}`, async () => {
-      const sealed = await vault.seal(secret, context);
+      const sealed = await seal(secret);
       for (let i = from; i < to; i++) {
         for (let bit = 1; bit < 256; bit *= 2) {
           const changed = Buffer.from(sealed);
@@ -59,7 +60,7 @@ describe("the envelope vault (S8)", () => {
   }
 
   it("does not open an envelope that was cut or made longer, anywhere", async () => {
-    const sealed = Buffer.from(await vault.seal(secret, context));
+    const sealed = await seal(secret);
     for (let length = 0; length < sealed.length; length++) {
       await expect(vault.open(sealed.subarray(0, length), context)).rejects.toThrow();
     }
@@ -67,7 +68,7 @@ describe("the envelope vault (S8)", () => {
   });
 
   it("does not open an envelope for another app or kid: rows cannot be swapped", async () => {
-    const sealed = await vault.seal(secret, context);
+    const sealed = await seal(secret);
     for (const [appId, kid] of [
       ["other", "s-1"],
       ["public", "s-2"],
@@ -81,13 +82,13 @@ describe("the envelope vault (S8)", () => {
   });
 
   it("does not mix the data key of one envelope with the content of another", async () => {
-    const [a, b] = await Promise.all([vault.seal(secret, context), vault.seal(secret, context)]);
+    const [a, b] = await Promise.all([seal(secret), seal(secret)]);
     const mixed = Buffer.concat([a.subarray(0, 61), b.subarray(61)]);
     await expect(vault.open(mixed, context)).rejects.toThrow();
   });
 
   it("does not open anything under another master key", async () => {
-    const sealed = await vault.seal(secret, context);
+    const sealed = await seal(secret);
     const near = Buffer.from(masterKey);
     near[31]! ^= 1;
     for (const key of [randomBytes(32), near, Buffer.alloc(32)]) {
@@ -98,6 +99,37 @@ describe("the envelope vault (S8)", () => {
   it("takes a master key of 32 bytes only", () => {
     for (const length of [0, 16, 31, 33, 64])
       expect(() => createEnvelopeVault(randomBytes(length))).toThrow(RangeError);
+  });
+
+  it("with several master keys seals under the first and opens under any; the row says which", async () => {
+    const [current, old] = [randomBytes(32), randomBytes(32)];
+    const ring = createEnvelopeVault([current, old]);
+    expect(ring.masterKeyId).toBe(masterKeyIdOf(current));
+    expect([current, old, randomBytes(32)].map((key) => ring.has(masterKeyIdOf(key)))).toEqual([true, true, false]);
+    for (const key of [current, old]) {
+      const { sealedPrivateKey, masterKeyId } = await createEnvelopeVault(key).seal(secret, context);
+      expect(masterKeyId).toBe(masterKeyIdOf(key));
+      for (const of of [context, { ...context, masterKeyId }]) {
+        expect(Buffer.from(await ring.open(sealedPrivateKey, of))).toEqual(secret);
+      }
+    }
+    const { sealedPrivateKey, masterKeyId } = await ring.seal(secret, context);
+    expect(masterKeyId).toBe(masterKeyIdOf(current));
+    await expect(createEnvelopeVault(old).open(sealedPrivateKey, context)).rejects.toThrow();
+    const foreign = { ...context, masterKeyId: masterKeyIdOf(randomBytes(32)) };
+    await expect(ring.open(sealedPrivateKey, foreign)).rejects.toThrow(/needs master key [0-9a-f]{16}/);
+  });
+
+  it("reads its master keys again before it gives up, seals with the new one, and still opens with what has gone", async () => {
+    const [first, second] = [randomBytes(32), randomBytes(32)];
+    let file = [first];
+    const ring = createEnvelopeVault(file, async () => file);
+    const early = await ring.seal(secret, context);
+    file = [second];
+    const late = await createEnvelopeVault(second).seal(secret, context);
+    expect(Buffer.from(await ring.open(late.sealedPrivateKey, { ...context, ...late }))).toEqual(secret);
+    expect(ring.masterKeyId).toBe(late.masterKeyId);
+    expect(Buffer.from(await ring.open(early.sealedPrivateKey, { ...context, ...early }))).toEqual(secret);
   });
 
   it("names its master key without telling anything about it", () => {

@@ -2,13 +2,26 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { loadOrCreateMasterKey, parseMasterKey } from "../../src/adapters/master-key.ts";
+import {
+  loadOrCreateMasterKeys,
+  masterKeyPath,
+  parseMasterKey,
+  parseMasterKeys,
+  readMasterKeys,
+  writeMasterKeys,
+} from "../../src/adapters/master-key.ts";
 import { StartupError } from "../../src/startup-error.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 const FILE = "master.key";
 
-describe("loadOrCreateMasterKey", () => {
+const loadOrCreateMasterKey = async (dir: string, expectedId: string | undefined): Promise<Uint8Array> => {
+  const keys = await loadOrCreateMasterKeys(dir, expectedId);
+  expect(keys).toHaveLength(1);
+  return keys[0]!;
+};
+
+describe("loadOrCreateMasterKeys", () => {
   it("makes a file for its owner only, 32 random bytes, and nothing beside it (S8)", async () => {
     const dir = await tempDir();
     const key = await loadOrCreateMasterKey(dir, undefined);
@@ -68,6 +81,34 @@ describe("loadOrCreateMasterKey", () => {
     await expect(loadOrCreateMasterKey(join(dir, "missing"), undefined)).rejects.toThrow(
       /cannot write the master key .*no such file or directory/,
     );
+  });
+});
+
+describe("several master keys in a file", () => {
+  it("are read in their order, and replaced whole, for their owner only", async () => {
+    const dir = await tempDir();
+    const path = masterKeyPath(dir);
+    const keys = [randomBytes(32), randomBytes(32), randomBytes(32)];
+    await writeFile(path, "old\n", { mode: 0o644 });
+    await writeMasterKeys(path, keys);
+    expect((await loadOrCreateMasterKeys(dir, undefined)).map((key) => Buffer.from(key))).toEqual(keys);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(dir)).toEqual([FILE]);
+    await writeMasterKeys(path, keys.slice(1));
+    expect((await readMasterKeys(path))!.map((key) => Buffer.from(key))).toEqual(keys.slice(1));
+  });
+
+  it("are refused where one of them is none", async () => {
+    const dir = await tempDir();
+    await writeFile(masterKeyPath(dir), `${randomBytes(32).toString("base64url")}\nnonsense\n`);
+    await expect(loadOrCreateMasterKeys(dir, undefined)).rejects.toThrow(/is not a master key/);
+    expect(parseMasterKeys(" , ", ",")).toBeUndefined();
+  });
+
+  it("cannot be written where there is no directory", async () => {
+    const path = masterKeyPath(join(await tempDir(), "missing"));
+    await expect(writeMasterKeys(path, [randomBytes(32)])).rejects.toThrow(/cannot write the master key/);
+    expect(await readMasterKeys(path)).toBeUndefined();
   });
 });
 

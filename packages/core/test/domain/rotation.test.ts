@@ -5,6 +5,7 @@ import {
   DEFAULT_ROTATION,
   planRotation,
   problemsOfRotationPolicy,
+  problemsOfStoredKeys,
   type RotationPolicy,
 } from "../../src/domain/rotation.ts";
 import { isLive, nextChangeOf, publishedKeys, signerOf, type SigningKey } from "../../src/domain/signing-key.ts";
@@ -132,10 +133,31 @@ describe("problemsOfRotationPolicy", () => {
 
   it("refuses a key that would end before its successor has had its lead", () => {
     const tight = { lead: 600_000, period: 600_000 };
-    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 4_999 }))).toEqual([
-      "period 600 s + hold 4.999 s is shorter than lead 600 s + instance refresh 5 s: a key could end before its successor may sign",
+    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 604_999 }))).toEqual([
+      "hold 604.999 s is shorter than lead 600 s + instance refresh 5 s: a key could end before its successor may sign",
     ]);
-    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 5_000 }))).toEqual([]);
+    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 605_000 }))).toEqual([]);
+  });
+
+  it("refuses a lead that stored keys do not last for, whose dates it cannot change", () => {
+    const before = policyWith({
+      lead: 10_000,
+      period: 10_000,
+      hold: 10_000,
+      jwksMaxAge: 0,
+      instanceRefresh: 0,
+      clockSkew: 0,
+    });
+    const keys = planRotation([], before, NEW_YEAR).flatMap((step) =>
+      step.type === "create" ? [keyOfStep(step, NEW_YEAR)] : [],
+    );
+    expect(problemsOfStoredKeys(keys, before, NEW_YEAR)).toEqual([]);
+    const after = { ...before, lead: 21_000, period: 21_000, hold: 21_000 };
+    expect(problemsOfStoredKeys(keys, after, NEW_YEAR)).toEqual([
+      expect.stringMatching(/verifies for 10 s after it has signed, shorter than lead 21 s/),
+      expect.stringMatching(/verifies for 10 s/),
+    ]);
+    expect(problemsOfStoredKeys(keys, after, NEW_YEAR + 20_000)).toEqual([]); // they have signed: nothing hangs on them
   });
 
   it("refuses more than 64 published keys, with the arithmetic", () => {

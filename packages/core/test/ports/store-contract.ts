@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Store, StoredKey } from "../../src/ports/store.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { KeyDates, Store, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";
 
@@ -9,9 +9,21 @@ export interface StorePlace {
   open(clock: FakeClock): Promise<Store>;
 }
 
+/** What an engine may have otherwise than the others. */
+export interface StoreTraits {
+  /** Whether another store's change is told of, and not only found by a look. */
+  readonly tells: boolean;
+  /** Whether the store's clock is one that the test sets. */
+  readonly settableClock: boolean;
+}
+
+export function appIdsOf({ apps }: StoreSnapshot): string[] {
+  return apps.map((app) => app.appId);
+}
+
 /** What every store promises. Run once per adapter. */
-export function describeStore(name: string, newPlace: () => Promise<StorePlace>): void {
-  describe(`${name}, by the contract of stores`, () => {
+export function describeStore(engine: string, traits: StoreTraits, newPlace: () => Promise<StorePlace>): void {
+  describe(`${engine}, by the contract of stores`, () => {
     let clock: FakeClock;
     let place: StorePlace;
     let store: Store;
@@ -33,21 +45,34 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
     const insert = (...keys: StoredKey[]) =>
       store.write(async (writer) => {
         for (const appId of new Set(keys.map((key) => key.appId))) {
-          if (!(await writer.hasApp(appId))) await writer.insertApp(appId);
+          if ((await writer.app(appId)) === undefined) await writer.insertApp(appId);
         }
         for (const key of keys) await writer.insertKey(key);
       });
+    const epochNow = async () => (await store.readState()).epoch;
+    /** Everything but the time. */
+    const content = async () => {
+      const { now: _, ...rest } = await store.readSnapshot();
+      return rest;
+    };
     const plain = (keys: readonly StoredKey[]) =>
       keys.map((key) => ({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey).toString("hex") }));
 
-    it("begins empty, in its first generation, with the time of its clock", async () => {
-      const { epoch, ...rest } = await store.readSnapshot();
-      expect(rest).toEqual({ generation: 1, now: NEW_YEAR, appIds: [], keys: [] });
-      expect(await store.readState()).toEqual({ epoch, generation: 1, now: NEW_YEAR });
-      clock.advance(1_234);
-      expect((await store.readState()).now).toBe(NEW_YEAR + 1_234);
-      expect(await store.write(async (writer) => writer.now)).toBe(NEW_YEAR + 1_234);
+    it("begins empty, in its first generation", async () => {
+      const { epoch: first, now, ...rest } = await store.readSnapshot();
+      expect(rest).toEqual({ generation: 1, apps: [], keys: [], revokedTokens: [], revokedServices: [] });
+      expect(await store.readState()).toEqual({ epoch: first, generation: 1, now: expect.any(Number) });
+      expect(Number.isInteger(now)).toBe(true);
     });
+
+    if (traits.settableClock) {
+      it("has the time of its clock (R8)", async () => {
+        expect((await store.readSnapshot()).now).toBe(NEW_YEAR);
+        clock.advance(1_234);
+        expect((await store.readState()).now).toBe(NEW_YEAR + 1_234);
+        expect(await store.write(async (writer) => writer.now)).toBe(NEW_YEAR + 1_234);
+      });
+    }
 
     it("gives back every member of a key as it was given", async () => {
       const keys = [
@@ -79,8 +104,9 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
         await insert(storedKey({ appId, kid: `${appId}-2`, sequence: 2 }), storedKey({ appId, kid: `${appId}-1` }));
         clock.advance(1);
       }
-      const { appIds, keys } = await store.readSnapshot();
-      expect(appIds).toEqual(["zebra", "apple"]);
+      const snapshot = await store.readSnapshot();
+      const { keys } = snapshot;
+      expect(appIdsOf(snapshot)).toEqual(["zebra", "apple"]);
       expect(keys.map((key) => key.sequence)).toEqual([1, 1, 2, 2]);
       expect((await store.write((writer) => writer.keysOf("apple"))).map((key) => key.appId)).toEqual([
         "apple",
@@ -92,20 +118,20 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
       await insert(storedKey({ appId: "shop" }));
       await store.write(async (writer) => {
         for (const appId of ["SHOP", "shop ", "sho_", "%", "' or 1=1 --", "", "shop'; drop table apps; --"]) {
-          expect(await writer.hasApp(appId)).toBe(false);
+          expect(await writer.app(appId)).toBeUndefined();
           expect(await writer.keysOf(appId)).toEqual([]);
           expect(await writer.deleteApp(appId)).toBe(false);
         }
       });
-      expect((await store.readSnapshot()).appIds).toEqual(["shop"]);
+      expect(appIdsOf(await store.readSnapshot())).toEqual(["shop"]);
     });
 
     it("removes an app with its keys, and nobody else's", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       expect(await store.write((writer) => writer.deleteApp("one"))).toBe(true);
       expect(await store.write((writer) => writer.deleteApp("one"))).toBe(false);
-      const { appIds, keys } = await store.readSnapshot();
-      expect([appIds, keys.map((key) => key.appId)]).toEqual([["two"], ["two"]]);
+      const snapshot = await store.readSnapshot();
+      expect([appIdsOf(snapshot), snapshot.keys.map((key) => key.appId)]).toEqual([["two"], ["two"]]);
     });
 
     it("removes one key of one app", async () => {
@@ -116,11 +142,11 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
 
     it("has one key of an app, kind, algorithm and sequence, and one of an app and kid (R7)", async () => {
       await insert(storedKey({ kid: "a" }));
-      const before = await store.readState();
+      const before = await epochNow();
       await expect(insert(storedKey({ kid: "b" }))).rejects.toThrow();
       await expect(insert(storedKey({ kid: "a", sequence: 2 }))).rejects.toThrow();
       await expect(store.write((writer) => writer.insertApp("public"))).rejects.toThrow();
-      expect(await store.readState()).toEqual(before);
+      expect(await epochNow()).toBe(before);
       await insert(storedKey({ kid: "b", sequence: 2 }), storedKey({ kid: "c", kind: "dynamic" }));
       await insert(storedKey({ kid: "d", algorithm: "ES256" }), storedKey({ appId: "other", kid: "a" }));
       expect((await store.readSnapshot()).keys).toHaveLength(5);
@@ -132,45 +158,44 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
     });
 
     it("grows its epoch with each transaction that changed something, and only then", async () => {
-      const epoch = async () => (await store.readState()).epoch;
-      const start = await epoch();
+      const start = await epochNow();
       await insert(storedKey({ kid: "a" }), storedKey({ kid: "b", sequence: 2 }));
-      expect(await epoch()).toBe(start + 1);
+      expect(await epochNow()).toBe(start + 1);
       await store.write(async (writer) => {
-        await writer.hasApp("public");
+        await writer.app("public");
         await writer.keysOf("public");
         await writer.deleteApp("missing");
         await writer.deleteKey("public", "missing");
       });
-      expect(await epoch()).toBe(start + 1);
+      expect(await epochNow()).toBe(start + 1);
       await store.write((writer) => writer.deleteKey("public", "a"));
-      expect(await epoch()).toBe(start + 2);
+      expect(await epochNow()).toBe(start + 2);
       await store.write((writer) => writer.deleteApp("public"));
-      expect(await epoch()).toBe(start + 3);
+      expect(await epochNow()).toBe(start + 3);
     });
 
     it("takes back everything of a transaction that fails, and goes on", async () => {
-      const before = await store.readSnapshot();
+      const before = await content();
       const failing = store.write(async (writer) => {
         await writer.insertApp("half");
         await writer.insertKey(storedKey({ appId: "half" }));
         throw new Error("on purpose");
       });
       await expect(failing).rejects.toThrow("on purpose");
-      expect(await store.readSnapshot()).toEqual(before);
+      expect(await content()).toEqual(before);
       await insert(storedKey());
-      expect((await store.readSnapshot()).appIds).toEqual(["public"]);
+      expect(appIdsOf(await store.readSnapshot())).toEqual(["public"]);
     });
 
     it("lets nobody see a transaction before it is done", async () => {
       const reader = await open();
       await store.write(async (writer) => {
         await writer.insertApp("public");
-        expect((await reader.readSnapshot()).appIds).toEqual([]);
-        expect((await store.readSnapshot()).appIds).toEqual([]);
-        expect(await writer.hasApp("public")).toBe(true);
+        expect(appIdsOf(await reader.readSnapshot())).toEqual([]);
+        expect(appIdsOf(await store.readSnapshot())).toEqual([]);
+        expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: null });
       });
-      expect((await reader.readSnapshot()).appIds).toEqual(["public"]);
+      expect(appIdsOf(await reader.readSnapshot())).toEqual(["public"]);
     });
 
     it("runs transactions one after another, its own and another instance's (R7)", async () => {
@@ -200,12 +225,303 @@ export function describeStore(name: string, newPlace: () => Promise<StorePlace>)
       await writing;
     });
 
+    describe("what an app signs with", () => {
+      const algorithms = async () => (await store.readSnapshot()).apps.map((app) => app.algorithms);
+
+      it("is what the core is configured to, then what was set, in that order, then the core's again", async () => {
+        await store.write((writer) => writer.insertApp("public"));
+        expect(await algorithms()).toEqual([null]);
+        await store.write((writer) => writer.setAlgorithms("public", ["ES256", "RS256"]));
+        expect(await algorithms()).toEqual([["ES256", "RS256"]]);
+        await store.write(async (writer) => {
+          expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: ["ES256", "RS256"] });
+          await writer.setAlgorithms("public", null);
+          expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: null });
+        });
+        expect(await algorithms()).toEqual([null]);
+      });
+
+      it("is each app's own, and the epoch grows exactly when it changes", async () => {
+        await store.write(async (writer) => {
+          await writer.insertApp("one");
+          await writer.insertApp("two");
+        });
+        const start = await epochNow();
+        await store.write((writer) => writer.setAlgorithms("one", ["Ed25519"]));
+        expect([await algorithms(), await epochNow()]).toEqual([[["Ed25519"], null], start + 1]);
+        await store.write((writer) => writer.setAlgorithms("one", ["Ed25519"]));
+        await store.write((writer) => writer.setAlgorithms("two", null));
+        await store.write((writer) => writer.setAlgorithms("missing", ["RS256"]));
+        expect([await algorithms(), await epochNow()]).toEqual([[["Ed25519"], null], start + 1]);
+      });
+    });
+
+    describe("the dates of a key", () => {
+      const dated = { kid: "d", kind: "dynamic", signsFrom: 100, signsUntil: 200, verifiesUntil: 300 } as const;
+      const update = (kid: string, dates: KeyDates) => store.write((writer) => writer.updateKey("public", kid, dates));
+      const keyOf = async (kid: string) => (await store.readSnapshot()).keys.find((key) => key.kid === kid)!;
+      let start: number;
+      beforeEach(async () => {
+        await insert(storedKey(dated), storedKey({ kid: "s", signsFrom: 100 }));
+        start = await epochNow();
+      });
+
+      it("are brought nearer, those given and no other, of that key and no other", async () => {
+        const [before, other] = [await keyOf("d"), await keyOf("s")];
+        await update("d", { signsFrom: 99, signsUntil: 150 });
+        expect(await keyOf("d")).toEqual({ ...before, signsFrom: 99, signsUntil: 150 });
+        await update("d", { verifiesUntil: 250, revokedAt: 180 });
+        expect(await keyOf("d")).toEqual({
+          ...before,
+          ...{ signsFrom: 99, signsUntil: 150, verifiesUntil: 250, revokedAt: 180 },
+        });
+        expect(await keyOf("s")).toEqual(other);
+        expect(await epochNow()).toBe(start + 2);
+      });
+
+      it("that a key has not are given to it: without one, it was for ever", async () => {
+        await update("s", { signsUntil: 500, verifiesUntil: 600, revokedAt: 700 });
+        expect(await keyOf("s")).toMatchObject({ signsUntil: 500, verifiesUntil: 600, revokedAt: 700 });
+      });
+
+      it("never move later, and nothing else of that transaction happens then", async () => {
+        await update("d", { revokedAt: 150 });
+        const before = await content();
+        for (const dates of [
+          { signsFrom: 101 },
+          { signsUntil: 201 },
+          { signsUntil: null },
+          { verifiesUntil: 301 },
+          { verifiesUntil: null },
+          { revokedAt: 151 },
+          { revokedAt: null },
+          { signsUntil: 1, verifiesUntil: 301 },
+        ]) {
+          await expect(update("d", dates)).rejects.toThrow(RangeError);
+        }
+        expect(await content()).toEqual(before);
+      });
+
+      it("that are the same as before, or of a key that is not there, change nothing", async () => {
+        await update("d", { signsFrom: 100, signsUntil: 200, verifiesUntil: 300, revokedAt: null });
+        await update("d", {});
+        await update("missing", { revokedAt: 1 });
+        await store.write((writer) => writer.updateKey("missing", "d", { revokedAt: 1 }));
+        expect(await epochNow()).toBe(start);
+        expect(await keyOf("d")).toMatchObject({ ...dated, revokedAt: null });
+      });
+    });
+
+    it("seals one private key anew, and leaves everything else of it", async () => {
+      const [one, two] = [storedKey({ kid: "a" }), storedKey({ kid: "b", sequence: 2 })];
+      await insert(one, two);
+      const start = await epochNow();
+      const sealedPrivateKey = Buffer.of(255, 0, 1, 2);
+      await store.write((writer) => writer.resealKey("public", "a", sealedPrivateKey, "fedcba9876543210"));
+      const { keys } = await store.readSnapshot();
+      expect(plain(keys)).toEqual(plain([{ ...one, sealedPrivateKey, masterKeyId: "fedcba9876543210" }, two]));
+      expect(await epochNow()).toBe(start + 1);
+      await store.write((writer) => writer.resealKey("public", "missing", sealedPrivateKey, "fedcba9876543210"));
+      expect(await epochNow()).toBe(start + 1);
+    });
+
+    describe("revoked tokens", () => {
+      const token = (jti: string, expiresAt = 2_000, appId = "public") => ({ appId, jti, expiresAt });
+      const revoke = (...tokens: ReturnType<typeof token>[]) =>
+        store.write(async (writer) => {
+          for (const one of tokens) await writer.insertRevokedToken(one);
+        });
+      const revoked = async () => {
+        const { revokedTokens } = await store.readSnapshot();
+        return [...revokedTokens].sort((a, b) => (a.appId + a.jti < b.appId + b.jti ? -1 : 1));
+      };
+      beforeEach(async () => {
+        await store.write(async (writer) => {
+          await writer.insertApp("public");
+          await writer.insertApp("other");
+        });
+      });
+
+      it("are there as they were given, whatever their names (H8)", async () => {
+        const names = ["a", "A", "'; drop table revoked_tokens; --", "\u{1f511} \u00e9", "x".repeat(256)];
+        await revoke(...names.map((jti) => token(jti)));
+        expect((await revoked()).map((one) => one.jti).sort()).toEqual(names.sort());
+        expect((await revoked())[0]).toEqual(token((await revoked())[0]!.jti));
+      });
+
+      it("are revoked once, each in its app: again does nothing (idempotent)", async () => {
+        await revoke(token("a"));
+        const start = await epochNow();
+        await revoke(token("a"));
+        await revoke(token("a", 9_999));
+        expect([await epochNow(), await revoked()]).toEqual([start, [token("a")]]);
+        await revoke(token("a", 3_000, "other"));
+        expect([await epochNow(), await revoked()]).toEqual([start + 1, [token("a", 3_000, "other"), token("a")]]);
+      });
+
+      it("are counted, app by app, as a number", async () => {
+        await revoke(token("a"), token("b"), token("a", 1, "other"));
+        await store.write(async (writer) => {
+          expect(await writer.countRevokedTokens("public")).toBe(2);
+          expect(await writer.countRevokedTokens("other")).toBe(1);
+          expect(await writer.countRevokedTokens("missing")).toBe(0);
+        });
+      });
+
+      it("are forgotten once they have expired, in every app, and not a second before", async () => {
+        await revoke(token("a", 999), token("b", 1_000), token("c", 1_001), token("d", 5, "other"));
+        const start = await epochNow();
+        await store.write((writer) => writer.deleteExpiredTokens(1_000));
+        expect([await epochNow(), (await revoked()).map((one) => one.jti)]).toEqual([start + 1, ["b", "c"]]);
+        await store.write((writer) => writer.deleteExpiredTokens(1_000));
+        expect(await epochNow()).toBe(start + 1);
+      });
+
+      it("are of an app that is there", async () => {
+        await expect(revoke(token("a", 1, "missing"))).rejects.toThrow();
+        expect(await revoked()).toEqual([]);
+      });
+    });
+
+    describe("revoked services", () => {
+      const service = (notBefore: number, name = "orders", appId = "public") => ({ appId, service: name, notBefore });
+      const revoke = (one: ReturnType<typeof service>) => store.write((writer) => writer.upsertRevokedService(one));
+      beforeEach(async () => {
+        await store.write(async (writer) => {
+          await writer.insertApp("public");
+          await writer.insertApp("other");
+        });
+      });
+
+      it("go to a later moment and never back, and the epoch grows exactly when they do", async () => {
+        const start = await epochNow();
+        const seen = [];
+        for (const notBefore of [100, 99, 100, 101, 1]) {
+          await revoke(service(notBefore));
+          seen.push([(await store.readSnapshot()).revokedServices, (await epochNow()) - start]);
+        }
+        expect(seen).toEqual([
+          [[service(100)], 1],
+          [[service(100)], 1],
+          [[service(100)], 1],
+          [[service(101)], 2],
+          [[service(101)], 2],
+        ]);
+      });
+
+      it("are each app's own, and of an app that is there", async () => {
+        await revoke(service(100));
+        await revoke(service(50, "orders", "other"));
+        await revoke(service(60, "Orders"));
+        const { revokedServices } = await store.readSnapshot();
+        expect(revokedServices).toHaveLength(3);
+        expect(revokedServices).toEqual(
+          expect.arrayContaining([service(100), service(50, "orders", "other"), service(60, "Orders")]),
+        );
+        await expect(revoke(service(1, "orders", "missing"))).rejects.toThrow();
+      });
+    });
+
+    it("removes with an app what was revoked in it, and nobody else's", async () => {
+      await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
+      await store.write(async (writer) => {
+        for (const appId of ["one", "two"]) {
+          await writer.insertRevokedToken({ appId, jti: "j", expiresAt: 9 });
+          await writer.upsertRevokedService({ appId, service: "orders", notBefore: 9 });
+        }
+      });
+      await store.write((writer) => writer.deleteApp("one"));
+      const { apps, keys, revokedTokens, revokedServices } = await store.readSnapshot();
+      const left = [apps, keys, revokedTokens, revokedServices].map((rows) => rows.map((row) => row.appId));
+      expect(left).toEqual([["two"], ["two"], ["two"], ["two"]]);
+    });
+
+    it("raises its generation to the time, the next number or above another one, and the epoch with it (R15)", async () => {
+      const raise = async (above?: number) => {
+        await store.write((writer) => writer.raiseGeneration(above));
+        return (await (await open()).readState()).generation;
+      };
+      const start = await epochNow();
+      const first = await raise();
+      expect(first).toBeGreaterThanOrEqual(NEW_YEAR / 1000);
+      expect(first).toBeLessThanOrEqual((await store.readState()).now / 1000);
+      const second = await raise();
+      expect(second).toBeGreaterThan(first);
+      expect(await raise(second + 1_000_000)).toBe(second + 1_000_001);
+      expect(await raise(5)).toBe(second + 1_000_002);
+      expect(await epochNow()).toBe(start + 4);
+    });
+
+    it("tells under the lock which order it has, and which apps", async () => {
+      await insert(storedKey({ appId: "one" }));
+      const { epoch: before, generation } = await store.readState();
+      await store.write(async (writer) => {
+        await writer.insertApp("two");
+        expect(await writer.order()).toEqual({ epoch: before, generation });
+        expect((await writer.apps()).map((app) => app.appId).sort()).toEqual(["one", "two"]);
+      });
+    });
+
+    it("takes an app with the facts it is given, and else makes it now", async () => {
+      await store.write(async (writer) => {
+        await writer.insertApp("old", { createdAt: 1_234, algorithms: ["Ed25519"] });
+        await writer.insertApp("new");
+        expect(await writer.app("new")).toEqual({ appId: "new", createdAt: writer.now, algorithms: null });
+      });
+      const { apps } = await store.readSnapshot();
+      expect(apps[0]).toEqual({ appId: "old", createdAt: 1_234, algorithms: ["Ed25519"] });
+    });
+
+    it("is cleared of every app and all that belongs to them, and keeps its order", async () => {
+      await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
+      await store.write(async (writer) => {
+        await writer.insertRevokedToken({ appId: "one", jti: "j", expiresAt: 9 });
+        await writer.upsertRevokedService({ appId: "two", service: "orders", notBefore: 9 });
+      });
+      const { epoch: before, generation } = await store.readState();
+      await store.write((writer) => writer.clear());
+      const empty = { apps: [], keys: [], revokedTokens: [], revokedServices: [] };
+      expect(await content()).toEqual({ ...empty, epoch: before + 1, generation });
+      await store.write((writer) => writer.clear());
+      expect(await epochNow()).toBe(before + 1);
+    });
+
+    describe("watching", () => {
+      if (traits.tells) {
+        it("tells of another store's change within a second, and of nothing once it is stopped", async () => {
+          const other = await open();
+          let [told, stopped] = [0, 0];
+          store.watch(() => told++);
+          const stop = store.watch(() => stopped++);
+          await vi.waitFor(() => expect([told, stopped]).toEqual([1, 1])); // it listens now
+          stop();
+          const began = performance.now();
+          await other.write((writer) => writer.insertApp("public"));
+          await vi.waitFor(() => expect(told).toBe(2), { interval: 5 });
+          expect(performance.now() - began).toBeLessThan(1_000);
+          // What changes nothing is not worth a word; what comes after it shows that nothing was said.
+          await other.write((writer) => writer.keysOf("public"));
+          await other.write((writer) => writer.deleteApp("public"));
+          await vi.waitFor(() => expect(told).toBe(3), { interval: 5 });
+          expect(stopped).toBe(1);
+        });
+      }
+
+      it("can be stopped, twice as well, and looks are not far apart", () => {
+        const stop = store.watch(() => {});
+        stop();
+        stop();
+        expect(store.lookEvery).toBeGreaterThanOrEqual(500);
+        expect(store.lookEvery).toBeLessThanOrEqual(5_000);
+      });
+    });
+
     it("keeps everything when it is closed and opened again", async () => {
       await insert(storedKey({ kid: "a" }));
-      const before = await store.readSnapshot();
+      const before = await content();
       for (const one of opened.splice(0)) await one.close();
       store = await open();
-      expect(await store.readSnapshot()).toEqual(before);
+      expect(await content()).toEqual(before);
     });
   });
 }

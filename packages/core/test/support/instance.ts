@@ -31,6 +31,8 @@ interface InstanceOptions {
   readonly clock?: FakeClock;
   readonly rotation?: Partial<RotationPolicy>;
   readonly vault?: KeyVault;
+  /** Another store than the embedded one in `dataDir`. Closed when the test file ends. */
+  readonly openStore?: () => Promise<Store>;
   /** Stands between the instance and the real store. */
   readonly storeOf?: (real: Store) => Store;
 }
@@ -45,15 +47,15 @@ const masterKey = randomBytes(32);
 
 /** Opens one instance on a data directory; several may share it. ES256 unless told otherwise: its keys are made at once. */
 export async function openInstance(options: InstanceOptions = {}): Promise<Instance> {
-  const { clock = fakeClock(), vault = createEnvelopeVault(masterKey), storeOf = (real) => real } = options;
+  const { clock = fakeClock(), vault = createEnvelopeVault([masterKey]), storeOf = (real) => real } = options;
   const dataDir = options.dataDir ?? join(await tempDir(), "data");
   const policy = { ...DEFAULT_ROTATION, algorithms: ["ES256"] as const, ...options.rotation };
-  const real = await openSqliteStore({ dataDir, now: clock.now });
+  const real = await (options.openStore?.() ?? openSqliteStore({ dataDir, now: clock.now }));
   open.add(real);
   const store = storeOf(real);
-  const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic));
+  const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), policy);
   const log = recordedLog();
-  const rotateKeys = createRotateKeys({ store, vault, keyRing, policy, log });
+  const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
   await keyRing.refresh();
   return { dataDir, clock, store, vault, keyRing, rotateKeys, issueToken: createIssueToken(keyRing, 3_600_000), log };
 }

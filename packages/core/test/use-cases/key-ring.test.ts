@@ -16,6 +16,8 @@ function interruptible(): { storeOf: (real: Store) => Store; away: boolean; read
       readState: () => pass("state", real.readState),
       readSnapshot: () => pass("snapshot", real.readSnapshot),
       write: (work) => (self.away ? Promise.reject(new StoreUnavailable("away")) : real.write(work)),
+      watch: (listener) => real.watch(listener),
+      lookEvery: real.lookEvery,
       close: () => real.close(),
     }),
   };
@@ -130,7 +132,7 @@ describe("the key ring", () => {
 
   it("opens a private key once, and tries again after it failed (S8)", async () => {
     const { dataDir, clock } = instance;
-    const wrong = createEnvelopeVault(randomBytes(32));
+    const wrong = createEnvelopeVault([randomBytes(32)]);
     const stranger = await openInstance({ dataDir, clock, vault: wrong });
     const key = stranger.keyRing.signer("public", "static", "ES256")!;
     await expect(stranger.keyRing.privateKeyOf(key)).rejects.toThrow();

@@ -161,7 +161,7 @@ describe("rotateAll", () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await other.store.write((writer) => writer.deleteApp("gone"));
     await instance.rotateKeys.rotateAll(); // its ring still has the app, whose successor is due
-    expect((await instance.store.readSnapshot()).appIds).toEqual([]);
+    expect((await instance.store.readSnapshot()).apps).toEqual([]);
     expect((await instance.store.readSnapshot()).keys).toEqual([]);
   });
 

@@ -2,7 +2,8 @@ import { sql, type Kysely, type Migration } from "kysely";
 
 /**
  * The schema's history, oldest first. Expand, then contract: version N-1 of the core runs on the schema of
- * version N, so a change that takes something away comes one release after the last use of it.
+ * version N, so a change that takes something away comes one release after the last use of it. The name of a migration
+ * that only adds ends in `_expand`: that is how an older core knows that it may start, as after a roll-back.
  */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
   "0001_apps_and_keys": {
@@ -39,6 +40,25 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .addPrimaryKeyConstraint("signing_keys_pk", ["app_id", "kid"])
         // However many instances race, one of them makes the next key.
         .addUniqueConstraint("signing_keys_sequence", ["app_id", "kind", "algorithm", "sequence"])
+        .execute();
+    },
+  },
+  "0002_revocations_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable("apps").addColumn("algorithms", "text").execute();
+      await db.schema
+        .createTable("revoked_tokens")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("jti", "text", (column) => column.notNull())
+        .addColumn("expires_at", "bigint", (column) => column.notNull())
+        .addPrimaryKeyConstraint("revoked_tokens_pk", ["app_id", "jti"])
+        .execute();
+      await db.schema
+        .createTable("revoked_services")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("service", "text", (column) => column.notNull())
+        .addColumn("not_before", "bigint", (column) => column.notNull())
+        .addPrimaryKeyConstraint("revoked_services_pk", ["app_id", "service"])
         .execute();
     },
   },

@@ -9,6 +9,20 @@ export interface Schema {
   apps: {
     app_id: string;
     created_at: number;
+    /** Names separated by blanks; null: as the core is configured. */
+    algorithms: string | null;
+  };
+  revoked_tokens: {
+    app_id: string;
+    jti: string;
+    /** Seconds since the epoch. */
+    expires_at: number;
+  };
+  revoked_services: {
+    app_id: string;
+    service: string;
+    /** Seconds since the epoch. */
+    not_before: number;
   };
   signing_keys: {
     app_id: string;

@@ -6,16 +6,21 @@ interface StartFlags {
   port?: string;
   host?: string;
   dataDir?: string;
+  database?: string;
   apiKey?: string[];
   adminKey?: string[];
 }
 
 export function startCommand(): Command {
   return new Command("start")
-    .description("Start a core that listens, on an embedded store.")
+    .description("Start a core that listens, on an embedded store or on PostgreSQL.")
     .option("--port <number>", "port to listen on; 0 picks a free one (COUNTERSIGN_PORT; default 3567)")
     .option("--host <address>", "address to listen on (COUNTERSIGN_HOST; default 127.0.0.1)")
     .option("--data-dir <directory>", "where keys are kept (COUNTERSIGN_DATA_DIR; default ./.countersign)")
+    .option(
+      "--database <url>",
+      "postgres://user:password@host:port/name, for many instances (COUNTERSIGN_DATABASE; default the embedded store)",
+    )
     .option(
       "--api-key <key>",
       "key that services must send; repeatable (COUNTERSIGN_API_KEYS, comma separated)",
@@ -30,13 +35,19 @@ export function startCommand(): Command {
       "after",
       `
 Flags win over the environment. Also read: COUNTERSIGN_MASTER_KEY, 32 bytes as base64url, under which private
-keys are sealed; without it a file made beside the database is used.
+keys are sealed; without it a file made beside the embedded database is used, and PostgreSQL is refused; and
+COUNTERSIGN_POOL_SIZE, connections to PostgreSQL at most (default 8). COUNTERSIGN_MASTER_KEY may hold several, with
+commas between them: the first one seals, any of them opens, and 'countersign keys reseal' ends the need for the others.
+COUNTERSIGN_ROTATION says when keys change: JSON with seconds for any of lead, period, hold, jwksMaxAge,
+instanceRefresh, clockSkew; by default
+{"lead":600,"period":604800,"hold":2592000,"jwksMaxAge":60,"instanceRefresh":5,"clockSkew":30}.
 
 Examples:
   countersign start
   COUNTERSIGN_API_KEYS="$CORE_API_KEY" countersign start --port 8080 --data-dir /var/lib/countersign
+  COUNTERSIGN_DATABASE="$DATABASE_URL" COUNTERSIGN_MASTER_KEY="$MASTER_KEY" countersign start
 
-A key in a flag is seen by everybody who lists this machine's processes; in the environment it is not.`,
+A key or a password in a flag is seen by everybody who lists this machine's processes; in the environment it is not.`,
     )
     .action(start);
 }
@@ -45,8 +56,8 @@ function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
-async function start({ port, host, dataDir, apiKey, adminKey }: StartFlags): Promise<void> {
-  const options: CoreOptions = { port, host, dataDir, apiKeys: apiKey, adminKeys: adminKey };
+async function start({ port, host, dataDir, database, apiKey, adminKey }: StartFlags): Promise<void> {
+  const options: CoreOptions = { port, host, dataDir, database, apiKeys: apiKey, adminKeys: adminKey };
   const log = createLogger();
   const core = await startCore(options, { log }).catch(giveUp);
 

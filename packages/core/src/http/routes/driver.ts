@@ -1,17 +1,10 @@
 import type { Context } from "hono";
-import {
-  DRIVER_VERSIONS,
-  compareVersions,
-  LIMITS,
-  parseStrictJson,
-  PATHS,
-  type JsonObject,
-  type JsonProblem,
-} from "countersign/protocol";
+import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS, type JsonObject } from "countersign/protocol";
 import { DEFAULT_APP } from "../../domain/app.ts";
 import { algorithmRequested } from "../../use-cases/issue-token.ts";
 import type { Env, Services } from "../environment.ts";
-import { answerJson, refuseText, refuseTooLarge } from "../errors.ts";
+import { readJsonBody } from "../body.ts";
+import { answerJson, refuseText } from "../errors.ts";
 
 /** One row of the driver interface. */
 export interface Route {
@@ -24,8 +17,6 @@ export interface Route {
 
 /** Before it, `useStaticSigningKey` did not exist, and every token was static. */
 const DYNAMIC_SINCE = "2.21";
-/** A payload may be as deep as a token's claims, and the body is one level around it. */
-const BODY_DEPTH = LIMITS.jsonDepth + 1;
 
 export function driverRoutes({ keyRing, issueToken, manageApps }: Services): readonly Route[] {
   return [
@@ -135,43 +126,8 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** The body as a JSON object, or the answer that refuses it. */
 async function readBody(c: Context): Promise<JsonObject | Response> {
-  const bytes = await readBytes(c.req.raw, LIMITS.requestBodyBytes);
-  if (bytes === undefined) return refuseTooLarge(c);
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    return refuseText(c, 400, REFUSALS.syntax);
-  }
-  const parsed = parseStrictJson(text, BODY_DEPTH);
-  if (parsed.ok) return parsed.value;
-  return refuseText(c, 400, REFUSALS[parsed.problem]);
+  const read = await readJsonBody(c);
+  return read.ok ? read.value : refuseText(c, read.status, read.problem);
 }
-
-/** The whole body, or undefined as soon as it is known to be too large. */
-async function readBytes({ body }: Request, most: number): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  // Leaving the loop cancels the rest.
-  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
-    size += chunk.length;
-    if (size > most) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-/** What is no JSON object gets the words of the wire contract; what only our verifier refuses is named. */
-const REFUSALS: Readonly<Record<JsonProblem, string>> = {
-  syntax: "Invalid Json Input",
-  "not-an-object": "Invalid Json Input",
-  depth: `Invalid Json Input: nested deeper than ${LIMITS.jsonDepth} levels`,
-  "duplicate-name": "Invalid Json Input: an object has the same name twice",
-  "forbidden-name": "Invalid Json Input: the names '__proto__', 'constructor' and 'prototype' are not allowed",
-  "lone-surrogate": "Invalid Json Input: a text contains a lone surrogate",
-  "number-range": "Invalid Json Input: a number is too large",
-};

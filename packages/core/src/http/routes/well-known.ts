@@ -1,16 +1,20 @@
 import type { Context } from "hono";
 import { PATHS } from "countersign/protocol";
 import type { Env, Services } from "../environment.ts";
+import { refuseText } from "../errors.ts";
 import { allowsStaleWhileRevalidate } from "../../domain/rotation.ts";
 import type { PublishedSets } from "../../use-cases/key-ring.ts";
 
 /** The documents everybody may read. */
 export interface PublicRoute {
   readonly path: string;
-  handle(c: Context<Env>): Response;
+  handle(c: Context<Env>): Response | Promise<Response>;
 }
 
-export function wellKnownRoutes({ keyRing, config }: Services): readonly PublicRoute[] {
+/** A revocation must reach everybody soon, so nothing keeps it for long, and nobody serves an old one. */
+const FEED_CACHE_CONTROL = "max-age=10, public";
+
+export function wellKnownRoutes({ keyRing, publishFeed, config }: Services): readonly PublicRoute[] {
   // `max-age` stands first: one existing client reads it only there.
   const maxAge = Math.floor(config.rotation.jwksMaxAge / 1000);
   const revalidate = allowsStaleWhileRevalidate(config.rotation) ? `stale-while-revalidate=${maxAge}, ` : "";
@@ -26,6 +30,16 @@ export function wellKnownRoutes({ keyRing, config }: Services): readonly PublicR
   return [
     { path: PATHS.jwks, handle: serve("rsa") },
     { path: PATHS.jwksAll, handle: serve("all") },
+    {
+      path: PATHS.revocations,
+      handle: async (c) => {
+        const feed = await publishFeed(c.get("path").appId);
+        if (feed === undefined) return refuseText(c, 503, "Service Unavailable");
+        const headers = { "cache-control": FEED_CACHE_CONTROL, etag: feed.etag, "access-control-allow-origin": "*" };
+        if (matches(c.req.header("if-none-match"), feed.etag)) return c.body(null, 304, headers);
+        return c.body(feed.body, 200, { ...headers, "content-type": "application/jwt" });
+      },
+    },
   ];
 }
 

@@ -1,0 +1,109 @@
+import { Kysely, PostgresDialect, sql } from "kysely";
+import pg from "pg";
+import type { Store } from "../ports/store.ts";
+import { StartupError } from "../startup-error.ts";
+import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
+import { EpochWatcher } from "./postgres-watcher.ts";
+import type { Schema } from "./sql/schema.ts";
+import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database` */
+  readonly url: string;
+  /** Connections at most, from 2 up, beside the one that listens. */
+  readonly poolSize: number;
+}
+
+/**
+ * Milliseconds. Nothing waits for ever on a server that does not answer: what is in memory serves on. A lock is given
+ * up by the server before the statement that waits for it, and that one before we stop listening to its connection.
+ */
+const TIMEOUTS = { connect: 2_000, lock: 4_000, statement: 5_000, answer: 6_000, turn: 5_000, idle: 30_000 };
+
+/** Milliseconds between looks, for the change whose notification was lost. */
+const LOOK_EVERY = 5_000;
+
+/** Any number, if it is the same in every instance. */
+const WRITERS_LOCK = 7_251_936_204;
+const CHANNEL = "countersign_epoch";
+
+// A bigint arrives as text, for what JavaScript's numbers cannot hold; ours are milliseconds and counters.
+const INT8 = 20;
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format: "text") =>
+    oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+/**
+ * Opens the store that many instances share, its schema up to date.
+ *
+ * @throws StartupError where it cannot be reached or used; never with the password in it
+ */
+export async function openPostgresStore({ url, poolSize }: PostgresOptions): Promise<Store> {
+  const connection: pg.ClientConfig = {
+    connectionString: url,
+    types,
+    application_name: "countersign-core",
+    connectionTimeoutMillis: TIMEOUTS.connect,
+    statement_timeout: TIMEOUTS.statement,
+    query_timeout: TIMEOUTS.answer,
+    lock_timeout: TIMEOUTS.lock,
+    idle_in_transaction_session_timeout: TIMEOUTS.statement,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  };
+  const connect = (max: number, patience: number) => {
+    const options = { ...connection, max, idleTimeoutMillis: TIMEOUTS.idle, allowExitOnIdle: true };
+    const pool = createPostgresPool({ ...options, connectionTimeoutMillis: patience });
+    return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  };
+  // Writers come one at a time anyway: those of this instance wait for each other here, and keep no reader waiting.
+  const writer = connect(1, TIMEOUTS.turn);
+  const reader = connect(poolSize - 1, TIMEOUTS.connect);
+  const watcher = new EpochWatcher(connection, CHANNEL);
+  const engine: SqlEngine = {
+    reader,
+    writer,
+    async now(db) {
+      const { rows } = await sql<{ now: number }>`
+        select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db);
+      return rows[0]!.now;
+    },
+    async lockWriters(transaction) {
+      // What is acknowledged is on disk, even where the server has been told not to care.
+      await sql`
+        select pg_advisory_xact_lock(${WRITERS_LOCK}),
+          set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)
+      `.execute(transaction);
+    },
+    async announce(transaction) {
+      await sql`select pg_notify(${CHANNEL}, '')`.execute(transaction); // sent by the commit
+    },
+    watch: (listener) => watcher.watch(listener),
+    lookEvery: LOOK_EVERY,
+    async close() {
+      await watcher.close();
+      await reader.destroy();
+      await writer.destroy();
+    },
+  };
+  try {
+    await migrate(engine);
+    return createSqlStore(engine);
+  } catch (error) {
+    await engine.close();
+    if (error instanceof StartupError) throw error;
+    const reason = error instanceof Error ? (error.cause ?? error) : error;
+    throw new StartupError(
+      `cannot use the database ${placeOf(url)}: ${wordsFor(reason)}; ` +
+        "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
+      { cause: error },
+    );
+  }
+}
+
+/** Where a URL leads, without who goes there and with what password. */
+function placeOf(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `${host}${pathname}`;
+}

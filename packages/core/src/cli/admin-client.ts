@@ -1,0 +1,132 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { embedCore, StartupError } from "../index.ts";
+
+/** Where a command administers: a core that listens, or a data directory of this machine. */
+export interface AdminTarget {
+  url?: string;
+  dataDir?: string;
+}
+
+/** The admin API, over the network or inside this process. */
+export interface AdminClient {
+  /** @throws AdminError with the core's own words */
+  call<T>(method: "GET" | "POST" | "PUT", path: string, body?: object): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** The core said no, or could not be asked; the message is for the person at the terminal. */
+export class AdminError extends Error {
+  override readonly name = "AdminError";
+}
+
+export function withTarget(command: Command): Command {
+  return command
+    .option("--url <url>", "core to administer; its admin key is read from COUNTERSIGN_ADMIN_KEY (COUNTERSIGN_URL)")
+    .option(
+      "--data-dir <directory>",
+      "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign)",
+    );
+}
+
+/** Runs a command's work against its target, and tells what went wrong in one line. */
+export function administer(target: AdminTarget, work: (client: AdminClient) => Promise<void>): Promise<void> {
+  return tellErrors(async () => {
+    const client = await openAdminClient(target);
+    try {
+      await work(client);
+    } finally {
+      await client.close();
+    }
+  });
+}
+
+export async function tellErrors(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof AdminError || error instanceof StartupError)) throw error;
+    for (const line of error.message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** For what no core does over the network: the store itself, on this machine or shared (COUNTERSIGN_DATABASE). */
+export function localTarget({ url, dataDir }: AdminTarget): { dataDir?: string; database?: string } {
+  if (url !== undefined) throw new AdminError("this is done where the store is: name it with --data-dir, not --url");
+  if (dataDir !== undefined) return { dataDir };
+  const database = setIn("COUNTERSIGN_DATABASE");
+  return database === undefined ? { dataDir: setIn("COUNTERSIGN_DATA_DIR") ?? "./.countersign" } : { database };
+}
+
+async function openAdminClient({ url = setIn("COUNTERSIGN_URL"), dataDir }: AdminTarget): Promise<AdminClient> {
+  if (url !== undefined && dataDir === undefined) return remoteClient(url);
+  if (url !== undefined) throw new AdminError("--url and --data-dir name two cores: give one of them");
+  return localClient(dataDir ?? setIn("COUNTERSIGN_DATA_DIR") ?? "./.countersign");
+}
+
+function remoteClient(url: string): AdminClient {
+  const adminKey = setIn("COUNTERSIGN_ADMIN_KEY");
+  if (!URL.canParse(url)) throw new AdminError("--url: a URL such as http://localhost:3567 was expected");
+  if (adminKey === undefined) throw new AdminError("set COUNTERSIGN_ADMIN_KEY to an admin key of that core");
+  const base = url.replace(/\/+$/, "");
+  return {
+    async call<T>(method: string, path: string, body?: object): Promise<T> {
+      try {
+        return await exchange<T>((request) => fetch(request), base, adminKey, method, path, body);
+      } catch (error) {
+        if (error instanceof AdminError) throw error;
+        const { cause, message } = error as Error;
+        throw new AdminError(`${base} cannot be reached: ${cause instanceof Error ? cause.message : message}`);
+      }
+    },
+    close: async () => {},
+  };
+}
+
+/** The same interface as over the network, so that both ways of administering do the same. */
+async function localClient(dataDir: string): Promise<AdminClient> {
+  if (!existsSync(join(dataDir, "countersign.db"))) {
+    throw new AdminError(
+      `there is no database in ${dataDir}: name its directory with --data-dir, or a core with --url`,
+    );
+  }
+  const adminKey = randomBytes(32).toString("base64url");
+  const core = await embedCore({ dataDir, adminKeys: [adminKey] });
+  return {
+    call: (method, path, body) =>
+      exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),
+    close: () => core.close(),
+  };
+}
+
+async function exchange<T>(
+  send: (request: Request) => Promise<Response>,
+  base: string,
+  adminKey: string,
+  method: string,
+  path: string,
+  body: object | undefined,
+): Promise<T> {
+  const init: RequestInit = { method, headers: { authorization: `Bearer ${adminKey}` }, redirect: "error" };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  const response = await send(new Request(`${base}/admin/v1${path}`, init));
+  const text = await response.text();
+  if (response.status === 200) return JSON.parse(text) as T;
+  throw new AdminError(messageIn(text) ?? `the core answered with status ${response.status}`);
+}
+
+function messageIn(text: string): string | undefined {
+  try {
+    return (JSON.parse(text) as { error?: { message?: string } }).error?.message;
+  } catch {
+    return undefined;
+  }
+}
+
+function setIn(name: string): string | undefined {
+  const value = process.env[name]?.trim();
+  return value === "" ? undefined : value;
+}

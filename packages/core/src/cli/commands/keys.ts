@@ -1,0 +1,164 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { Command } from "commander";
+import pc from "picocolors";
+import type { KeyView } from "../../use-cases/manage-keys.ts";
+import { AdminError, administer, withTarget, type AdminClient, type AdminTarget } from "../admin-client.ts";
+import { confirm, print, printable, printTable } from "../output.ts";
+import { resealCommand } from "./reseal.ts";
+
+export interface AppFlags extends AdminTarget {
+  app: string;
+  json?: boolean;
+  yes?: boolean;
+}
+
+/** A command about one app of one core. */
+export function appCommand(name: string, description: string): Command {
+  return withTarget(new Command(name).description(description))
+    .option("--app <id>", "app it is about", "public")
+    .option("--json", "print what the admin API answers");
+}
+
+export const basePath = (app: string) => `/apps/${encodeURIComponent(app)}`;
+
+export function keysCommand(): Command {
+  return new Command("keys")
+    .description("Signing keys: list, rotate, revoke, import, export-public, reseal.")
+    .addCommand(appCommand("list", "Show the keys of an app, their dates and states.").action(list))
+    .addCommand(
+      appCommand("rotate", "Replace a signer. The new key is published for the lead before it signs.")
+        .option("--kind <kind>", "static or dynamic", "static")
+        .option("--algorithm <name>", "RS256, ES256 or Ed25519", "RS256")
+        .option("--keep-until <date>", "until when the old static key verifies (ISO 8601); without it, for ever")
+        .option("--yes", "do not ask")
+        .action(rotate),
+    )
+    .addCommand(revokeKeyCommand("revoke"))
+    .addCommand(
+      appCommand("import", "Let a key of another core verify here, so that its tokens go on.")
+        .argument("<file>", "private key: PEM or JWK; - reads it from standard input")
+        .requiredOption("--kid <kid>", "the kid that its tokens carry")
+        .option("--sign", "it becomes the static signer after the lead")
+        .option("--verifies-until <date>", "when it leaves the key set (ISO 8601); without it, never")
+        .action(importKey),
+    )
+    .addCommand(
+      appCommand("export-public", "Print the public key set of every algorithm.")
+        .option("--out <file>", "write it there instead")
+        .action(exportPublic),
+    )
+    .addCommand(resealCommand());
+}
+
+export function revokeKeyCommand(name: string): Command {
+  return appCommand(name, "Take a key out of the set at once: every token it signed is refused.")
+    .argument("<kid>", "key to revoke")
+    .option("--yes", "do not ask")
+    .action((kid: string, flags: AppFlags) => administer(flags, (client) => revokeKey(client, kid, flags)));
+}
+
+function list(flags: AppFlags): Promise<void> {
+  return administer(flags, async (client) => {
+    showKeys((await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
+  });
+}
+
+function rotate(flags: AppFlags & { kind: string; algorithm: string; keepUntil?: string }): Promise<void> {
+  return administer(flags, async (client) => {
+    const { kind, algorithm, keepUntil } = flags;
+    if (keepUntil !== undefined) {
+      await confirm(
+        `Tokens that live past ${keepUntil} and were signed by the old key end then; how many cannot be known.`,
+        flags.yes,
+      );
+    }
+    const body = { kind, algorithm, keepUntil: keepUntil === undefined ? null : dateIn(keepUntil, "--keep-until") };
+    showKeys((await client.call<{ keys: KeyView[] }>("POST", `${basePath(flags.app)}/keys/rotate`, body)).keys, flags);
+  });
+}
+
+async function revokeKey(client: AdminClient, kid: string, flags: AppFlags): Promise<void> {
+  const { keys } = await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`);
+  const key = keys.find((one) => one.kid === kid);
+  if (key === undefined) throw new AdminError(`there is no key ${kid} in app ${flags.app}`);
+  const known =
+    key.issuedHere === 0
+      ? "how many cannot be known from here"
+      : `at least ${key.issuedHere}, which this core signed since it started`;
+  await confirm(`Every token that ${kid} signed is refused from now on: ${known}.`, flags.yes);
+  await client.call("POST", `${basePath(flags.app)}/keys/${encodeURIComponent(kid)}/revoke`);
+  showKeys((await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
+}
+
+function importKey(
+  file: string,
+  flags: AppFlags & { kid: string; sign?: boolean; verifiesUntil?: string },
+): Promise<void> {
+  return administer(flags, async (client) => {
+    const source = (file === "-" ? await text(process.stdin) : await read(file)).trim();
+    const verifiesUntil = flags.verifiesUntil === undefined ? null : dateIn(flags.verifiesUntil, "--verifies-until");
+    const body = {
+      kid: flags.kid,
+      key: source.startsWith("{") ? jsonIn(source) : source,
+      signs: flags.sign === true,
+      verifiesUntil,
+    };
+    const { key } = await client.call<{ key: KeyView }>("POST", `${basePath(flags.app)}/keys/import`, body);
+    showKeys([key], flags);
+  });
+}
+
+function exportPublic(flags: AppFlags & { out?: string }): Promise<void> {
+  return administer(flags, async (client) => {
+    const document = JSON.stringify(await client.call("GET", `${basePath(flags.app)}/keys/public`), undefined, 2);
+    if (flags.out === undefined) return print(document);
+    await writeFile(flags.out, `${document}\n`).catch((error: Error) => {
+      throw new AdminError(`cannot write ${flags.out}: ${error.message}`);
+    });
+  });
+}
+
+const STATES: Record<KeyView["state"], (text: string) => string> = {
+  active: pc.green,
+  prepared: pc.cyan,
+  retired: pc.dim,
+  revoked: pc.red,
+  removed: pc.dim,
+};
+
+function showKeys(keys: readonly KeyView[], { json }: AppFlags): void {
+  if (json === true) return print(JSON.stringify({ keys }, undefined, 2));
+  printTable(
+    ["kid", "kind", "algorithm", "state", "signs from", "signs until", "verifies until"],
+    keys.map((key) => [
+      key.kid,
+      key.kind,
+      key.algorithm,
+      STATES[key.state](key.state),
+      printable(key.signsFrom),
+      printable(key.signsUntil),
+      key.revokedAt === null ? printable(key.verifiesUntil) : `revoked ${printable(key.revokedAt)}`,
+    ]),
+  );
+}
+
+async function read(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((error: Error) => {
+    throw new AdminError(`cannot read ${file}: ${error.message}`);
+  });
+}
+
+function jsonIn(source: string): object {
+  try {
+    return JSON.parse(source) as object;
+  } catch {
+    throw new AdminError("the file is neither PEM nor JSON");
+  }
+}
+
+export function dateIn(value: string, flag: string): string {
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime())) throw new AdminError(`${flag}: a date such as 2027-01-31T00:00:00Z was expected`);
+  return date.toISOString();
+}

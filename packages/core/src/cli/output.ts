@@ -1,0 +1,44 @@
+import { createInterface } from "node:readline/promises";
+import pc from "picocolors";
+import { AdminError } from "./admin-client.ts";
+
+/** Columns as wide as their widest cell; colours do not count. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => plain(row[i] ?? "").length)));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, i) => cell + " ".repeat(widths[i]! - plain(cell).length))
+      .join("  ")
+      .trimEnd();
+  print(pc.dim(line(head)));
+  for (const row of rows) print(line(row));
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** A date as people read it. */
+export function printable(date: string | null): string {
+  return date === null ? "-" : date.replace("T", " ").replace(/\.\d+Z$/, "Z");
+}
+
+/**
+ * Says what will happen and asks, on a terminal; elsewhere only `--yes` agrees.
+ *
+ * @throws AdminError where nobody agreed
+ */
+export async function confirm(warning: string, yes: boolean | undefined): Promise<void> {
+  process.stderr.write(`${pc.yellow(warning)}\n`);
+  if (yes === true) return;
+  if (!process.stdin.isTTY) throw new AdminError("nothing was done: add --yes to go on without being asked");
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const reply = await terminal.question("Go on? [y/N] ");
+  terminal.close();
+  if (!/^y(?:es)?$/i.test(reply.trim())) throw new AdminError("nothing was done");
+}
+
+function plain(text: string): string {
+  // eslint-disable-next-line no-control-regex -- colours are control characters
+  return text.replace(/\x1b\[\d+m/g, "");
+}

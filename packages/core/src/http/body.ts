@@ -1,0 +1,49 @@
+import type { Context } from "hono";
+import { LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
+
+export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 400 | 413; problem: string };
+
+/** A payload may be as deep as a token's claims, and the body is one level around it. */
+const BODY_DEPTH = LIMITS.jsonDepth + 1;
+
+export const TOO_LARGE = `The request body is larger than ${LIMITS.requestBodyBytes} bytes`;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A request's body as a strict JSON object, or what is wrong with it. */
+export async function readJsonBody(c: Context): Promise<ReadBody> {
+  const bytes = await readBytes(c.req.raw, LIMITS.requestBodyBytes);
+  if (bytes === undefined) return { ok: false, status: 413, problem: TOO_LARGE };
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    return { ok: false, status: 400, problem: REFUSALS.syntax };
+  }
+  const parsed = parseStrictJson(text, BODY_DEPTH);
+  return parsed.ok ? parsed : { ok: false, status: 400, problem: REFUSALS[parsed.problem] };
+}
+
+/** The whole body, or undefined as soon as it is known to be too large. */
+async function readBytes({ body }: Request, most: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // Leaving the loop cancels the rest.
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** What is no JSON object gets the words of the wire contract; what only our verifier refuses is named. */
+const REFUSALS: Readonly<Record<JsonProblem, string>> = {
+  syntax: "Invalid Json Input",
+  "not-an-object": "Invalid Json Input",
+  depth: `Invalid Json Input: nested deeper than ${LIMITS.jsonDepth} levels`,
+  "duplicate-name": "Invalid Json Input: an object has the same name twice",
+  "forbidden-name": "Invalid Json Input: the names '__proto__', 'constructor' and 'prototype' are not allowed",
+  "lone-surrogate": "Invalid Json Input: a text contains a lone surrogate",
+  "number-range": "Invalid Json Input: a number is too large",
+};

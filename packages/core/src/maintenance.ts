@@ -1,0 +1,111 @@
+// The second composition root: what is done to a store by hand, without a core that serves.
+import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import { masterKeyIdOf } from "./adapters/envelope-vault.ts";
+import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/master-key.ts";
+import { openStore } from "./adapters/open-store.ts";
+import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
+import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import type { KeyVault } from "./ports/key-vault.ts";
+import type { Store } from "./ports/store.ts";
+import { StartupError } from "./startup-error.ts";
+import type { Backup } from "./use-cases/backup.ts";
+import { KeyRing } from "./use-cases/key-ring.ts";
+import type { Log } from "./use-cases/log.ts";
+import type { Managed } from "./use-cases/manage-keys.ts";
+import { createResealKeys, type Resealed } from "./use-cases/reseal-keys.ts";
+import { createRestore, type Restored } from "./use-cases/restore.ts";
+import { createRotateKeys } from "./use-cases/rotate-keys.ts";
+import { StoreClock } from "./use-cases/store-clock.ts";
+
+export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
+
+/**
+ * Makes a new master key beside an embedded database, seals every key under it, and forgets the old one. The file has
+ * both for as long as a key may need the old one, so it can end at any point. The store's lock is held whenever the
+ * file is written: it keeps two of these apart, and running cores from storing a key that was sealed before.
+ *
+ * @throws StartupError
+ */
+export async function renewMasterKey(
+  options: MaintenanceOptions,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Managed<Resealed>> {
+  const config = configOf(options, environment);
+  if (config.masterKeys !== undefined) {
+    throw new StartupError(
+      "the master key is in COUNTERSIGN_MASTER_KEY: put a new one first there, before the old one and a comma, start " +
+        "every instance again, and then reseal without --new-master-key",
+    );
+  }
+  return withStore(config, async (store) => {
+    const vault = await openVault(store, config);
+    const path = masterKeyPath(config.dataDir);
+    const readKeys = async () => (await readMasterKeys(path))!;
+    await store.write(async () => writeMasterKeys(path, [randomBytes(32), ...(await readKeys())]));
+    const resealed = await createResealKeys(store, vault)();
+    if (!resealed.ok) return resealed;
+    await store.write(async (writer) => {
+      const needed = new Set<string>();
+      for (const { appId } of await writer.apps()) {
+        for (const key of await writer.keysOf(appId)) needed.add(key.masterKeyId);
+      }
+      const [current, ...others] = await readKeys();
+      await writeMasterKeys(path, [current!, ...others.filter((key) => needed.has(masterKeyIdOf(key)))]);
+    });
+    return resealed;
+  });
+}
+
+/**
+ * Puts a backup into a store.
+ *
+ * @param force whether what the store has is replaced
+ * @throws StartupError, also where the backup's keys need another master key; nothing is changed then
+ */
+export async function restoreBackup(
+  backup: Backup,
+  force: boolean,
+  options: MaintenanceOptions,
+  log: Log,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Managed<Restored>> {
+  const config = configOf(options, environment);
+  const vault = await openVaultFor(
+    backup.keys.map((key) => key.masterKeyId),
+    config,
+  );
+  refuseForeign(vault, backup);
+  return withStore(config, async (store) => {
+    const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), config.rotation);
+    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    return createRestore({ store, keyRing, rotateKeys, log })(backup, force);
+  });
+}
+
+function refuseForeign(vault: KeyVault, backup: Backup): void {
+  const foreign = foreignTo(
+    vault,
+    backup.keys.map((key) => key.masterKeyId),
+  );
+  if (foreign === undefined) return;
+  throw new StartupError(
+    `the backup's keys are sealed under master key ${foreign}, and the configured one is ${vault.masterKeyId}: ` +
+      "add the former to COUNTERSIGN_MASTER_KEY after a comma, or to master.key as another line",
+  );
+}
+
+/** What a listening core would need beyond a store is not asked for. */
+function configOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): CoreConfig {
+  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION } = environment;
+  return resolveConfig({ ...options, apiKeys: [] }, { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION });
+}
+
+async function withStore<T>(config: CoreConfig, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStore({ ...config, now: Date.now });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}

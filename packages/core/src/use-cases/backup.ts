@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto";
+import { ALGORITHMS, type PublishedJwk } from "countersign/protocol";
+import { z } from "zod";
+import type { Store, StoredKey } from "../ports/store.ts";
+
+const FORMAT = "countersign-backup";
+/** Of the document; a core reads its own and older ones. */
+const VERSION = 1;
+
+const milliseconds = z.number().int().nonnegative();
+const content = z.object({
+  format: z.literal(FORMAT),
+  version: z.literal(VERSION),
+  /** When it was read, by the store's clock. */
+  createdAt: z.iso.datetime(),
+  generation: z.number().int().positive(),
+  epoch: z.number().int().positive(),
+  apps: z.array(
+    z.object({
+      appId: z.string(),
+      createdAt: milliseconds,
+      algorithms: z.array(z.enum(ALGORITHMS as ["RS256", "ES256", "Ed25519"])).nullable(),
+    }),
+  ),
+  /** Private parts are sealed; the master key is not in here. */
+  keys: z.array(
+    z.object({
+      appId: z.string(),
+      kid: z.string(),
+      kind: z.enum(["static", "dynamic"]),
+      algorithm: z.enum(ALGORITHMS as ["RS256", "ES256", "Ed25519"]),
+      sequence: z.number().int(),
+      createdAt: milliseconds,
+      signsFrom: milliseconds,
+      signsUntil: milliseconds.nullable(),
+      verifiesUntil: milliseconds.nullable(),
+      revokedAt: milliseconds.nullable(),
+      publicJwk: z.record(z.string(), z.unknown()),
+      sealedPrivateKey: z.base64url(),
+      masterKeyId: z.string(),
+    }),
+  ),
+  revokedTokens: z.array(z.object({ appId: z.string(), jti: z.string(), expiresAt: z.number().int() })),
+  revokedServices: z.array(z.object({ appId: z.string(), service: z.string(), notBefore: z.number().int() })),
+});
+
+/** Everything of a store, as one JSON document. */
+export type Backup = z.infer<typeof content> & {
+  /** SHA-256 of all other members as JSON, in hexadecimal. */
+  readonly sha256: string;
+};
+
+/** Reads the store at one moment. */
+export type TakeBackup = () => Promise<Backup>;
+
+export function createTakeBackup(store: Store): TakeBackup {
+  return async () => {
+    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices } = await store.readSnapshot();
+    const facts: z.infer<typeof content> = {
+      format: FORMAT,
+      version: VERSION,
+      createdAt: new Date(now).toISOString(),
+      generation,
+      epoch,
+      apps: apps.map(({ algorithms, ...app }) => ({ ...app, algorithms: algorithms && [...algorithms] })),
+      keys: keys.map(({ sealedPrivateKey, publicJwk, ...key }) => ({
+        ...key,
+        publicJwk: { ...publicJwk },
+        sealedPrivateKey: Buffer.from(sealedPrivateKey).toString("base64url"),
+      })),
+      revokedTokens: [...revokedTokens],
+      revokedServices: [...revokedServices],
+    };
+    return { ...facts, sha256: digestOf(facts) };
+  };
+}
+
+/** A backup from its text, or why it is none that can be restored. */
+export function readBackup(text: string): { ok: true; backup: Backup } | { ok: false; problem: string } {
+  const refuse = (problem: string) => ({ ok: false as const, problem });
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return refuse("is not JSON: it is damaged, or no backup");
+  }
+  const { sha256, ...facts } = Object(document) as Record<string, unknown>;
+  if (facts["format"] !== FORMAT) return refuse("is no backup of a Countersign core");
+  const version = facts["version"];
+  if (typeof version === "number" && version > VERSION) {
+    return refuse(`has version ${version}, and this core reads up to ${VERSION}: it was written by a newer one`);
+  }
+  if (sha256 !== digestOf(facts)) return refuse("is damaged: its content does not match its sha256");
+  const parsed = content.safeParse(facts);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return refuse(`is damaged: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`);
+  }
+  return { ok: true, backup: { ...parsed.data, sha256 } };
+}
+
+/** The keys of a backup as a store takes them. */
+export function keysIn(backup: Backup): StoredKey[] {
+  return backup.keys.map((key) => ({
+    ...key,
+    publicJwk: key.publicJwk as unknown as PublishedJwk,
+    sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
+  }));
+}
+
+/** Members keep their order from writing to reading, so the same text comes out of the same content. */
+function digestOf(facts: object): string {
+  return createHash("sha256").update(JSON.stringify(facts)).digest("hex");
+}

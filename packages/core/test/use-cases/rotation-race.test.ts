@@ -1,0 +1,94 @@
+// R7, with as many rounds as ROUNDS says; `npm run bench -- rotation-race` runs it with 1,000.
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openPostgresStore } from "../../src/adapters/postgres.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import type { Store } from "../../src/ports/store.ts";
+import { fakeClock } from "../support/clock.ts";
+import { openInstance, type Instance } from "../support/instance.ts";
+import { note, startPostgres } from "../support/postgres.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+const INSTANCES = 16;
+const ROUNDS = Number(process.env["ROUNDS"] ?? 100);
+const TIMEOUT = Math.max(60_000, ROUNDS * 600);
+
+/** The shortest that a policy with these windows can have; few keys are alive at once, so that rounds are quick. */
+const ROTATION = { lead: 185_000, period: 600_000, hold: 600_000 };
+
+const server = await startPostgres();
+const places: Record<string, () => Promise<() => Promise<Store>>> = {
+  SQLite: async () => {
+    const dataDir = join(await tempDir(), "data");
+    return () => openSqliteStore({ dataDir });
+  },
+};
+if (server !== undefined) {
+  places["PostgreSQL"] = async () => {
+    const url = await server.newDatabase();
+    return () => openPostgresStore({ url, poolSize: 2 });
+  };
+}
+
+/**
+ * As if a period had gone by: every date is brought nearer by it, by the one change of dates that a store takes.
+ * The clock that decides stays the store's own, and on PostgreSQL that is the server's.
+ */
+async function letPeriodPass({ store }: Instance): Promise<void> {
+  const nearer = (date: number | null) => (date === null ? null : date - ROTATION.period);
+  await store.write(async (writer) => {
+    for (const { kid, signsFrom, signsUntil, verifiesUntil } of await writer.keysOf("public")) {
+      const dates = {
+        signsFrom: nearer(signsFrom)!,
+        signsUntil: nearer(signsUntil),
+        verifiesUntil: nearer(verifiesUntil),
+      };
+      await writer.updateKey("public", kid, dates);
+    }
+  });
+}
+
+describe.each(Object.keys(places))("%s", (engine) => {
+  it(
+    `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${ROUNDS} rounds`,
+    async () => {
+      const openStore = await places[engine]!();
+      const realTime = { ...fakeClock(), now: () => Date.now(), monotonic: () => performance.now() };
+      const open = () => openInstance({ openStore, clock: realTime, rotation: ROTATION });
+      const instances = await Promise.all(Array.from({ length: INSTANCES }, open));
+      const first = instances[0]!;
+      await first.rotateKeys.provisionApp("public");
+      await first.rotateKeys.rotateAll();
+
+      const made = new Map<string, number>();
+      const began = performance.now();
+      for (let round = 1; round <= ROUNDS; round++) {
+        await letPeriodPass(first);
+        // The barrier: all of them know the same, and all of them find that a key is due.
+        await Promise.all(instances.map((one) => one.keyRing.refresh()));
+        await Promise.all(instances.map((one) => one.rotateKeys.rotateAll()));
+
+        const { keys } = await first.store.readSnapshot();
+        const sequences = keys.filter((key) => key.kind === "dynamic").map((key) => key.sequence);
+        expect(new Set(sequences).size).toBe(sequences.length);
+        expect(Math.max(...sequences)).toBe(round + 2);
+        for (const { kind, kid, sequence } of keys) {
+          if (kind === "dynamic") expect(made.get(kid) ?? sequence).toBe(sequence);
+          made.set(kid, sequence);
+        }
+        // They publish the same, and sign with the same.
+        await Promise.all(instances.map((one) => one.keyRing.refresh()));
+        expect(new Set(instances.map((one) => one.keyRing.publishedSets("public")!.all.etag)).size).toBe(1);
+        const signers = instances.map((one) => one.keyRing.signer("public", "dynamic", "ES256")!.sequence);
+        expect(new Set(signers)).toEqual(new Set([round + 1]));
+      }
+      const dynamic = [...made.keys()].filter((kid) => kid.startsWith("d-"));
+      expect(dynamic).toHaveLength(ROUNDS + 2); // the first one and its successor were there before
+      const perRound = (performance.now() - began) / ROUNDS;
+      note(
+        `R7 ${engine}: ${ROUNDS} rounds of ${INSTANCES} instances, ${dynamic.length} keys, ${perRound.toFixed(1)} ms each`,
+      );
+    },
+    TIMEOUT,
+  );
+});

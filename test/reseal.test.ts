@@ -1,0 +1,199 @@
+// The master key changes while a core works under it.
+import { randomBytes } from "node:crypto";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "@photostructure/sqlite";
+import { createVerifier } from "countersign";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory, type Exit } from "./support/processes.ts";
+
+const ADMIN_KEY = "admin-key-of-the-tests-01";
+// Keys every four seconds, so that some are being made whenever the master key changes.
+const ROTATION = { lead: 3, period: 4, hold: 60, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
+const ENV = { COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY, COUNTERSIGN_ROTATION: JSON.stringify(ROTATION) };
+
+function countersign(flags: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Exit> {
+  const command = new Process([COUNTERSIGN_BIN, ...flags], { ...ENV, COUNTERSIGN_ADMIN_KEY: ADMIN_KEY, ...env });
+  onTestFinished(() => void command.kill("SIGKILL"));
+  return command.ended;
+}
+
+async function setAlgorithms(url: string): Promise<void> {
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const body = JSON.stringify({ algorithms: ["ES256"] });
+  const answer = await fetch(`${url}/admin/v1/apps/public/algorithms`, { method: "PUT", headers, body });
+  expect(answer.status).toBe(200);
+}
+
+/** Issues tokens until it is stopped. */
+function issueAll(url: string): { stop(): Promise<{ tokens: string[]; failures: string[] }> } {
+  const tokens: string[] = [];
+  const failures: string[] = [];
+  const order = { stopped: false };
+  const running = (async () => {
+    for (let i = 0; !order.stopped; i++) {
+      const fields = {
+        payload: { sub: "orders", source: "microservice" },
+        algorithm: "ES256",
+        jwksDomain: "https://a.test",
+        validity: 3600,
+      };
+      const body = JSON.stringify({ ...fields, useStaticSigningKey: i % 2 === 0 });
+      const text = await (await fetch(`${url}/recipe/jwt`, { method: "POST", body })).text();
+      if (text.includes('"status":"OK"')) tokens.push((JSON.parse(text) as { jwt: string }).jwt);
+      else failures.push(text);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  })();
+  return {
+    async stop() {
+      order.stopped = true;
+      await running;
+      return { tokens, failures };
+    },
+  };
+}
+
+async function refusedOf(url: string, tokens: readonly string[]): Promise<string[]> {
+  const verifier = createVerifier({ jwksUri: `${url}/.well-known/jwks-all.json` });
+  onTestFinished(() => verifier.close());
+  const decisions = await Promise.all(tokens.map((token) => verifier.verify(token)));
+  return [...new Set(decisions.flatMap((decision) => (decision.allowed ? [] : [decision.reason])))];
+}
+
+/** The master keys that rows need. */
+function masterKeysIn(dataDir: string): string[] {
+  const database = new DatabaseSync(join(dataDir, "countersign.db"));
+  try {
+    const rows = database.prepare("select distinct master_key_id as id from signing_keys").all();
+    return (rows as { id: string }[]).map((row) => row.id);
+  } finally {
+    database.close();
+  }
+}
+
+describe("S8 countersign keys reseal", () => {
+  test("S8 --new-master-key under a core that issues tokens and makes keys: no token fails, and the new key alone opens everything", async () => {
+    const dataDir = await temporaryDirectory();
+    const core = await startCoreProcess(dataDir, [], ENV);
+    await setAlgorithms(core.url);
+    const issuing = issueAll(core.url);
+    const file = join(dataDir, "master.key");
+    const seen = new Set([await readFile(file, "utf8")]);
+    for (let round = 0; round < 4; round++) {
+      const { code, stdout, stderr } = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir]);
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(stdout).toMatch(/^sealed \d+ key\(s\) under master key [0-9a-f]{16}\n$/);
+      const text = await readFile(file, "utf8");
+      expect(text).toMatch(/^[\w-]{43}\n$/);
+      expect((await stat(file)).mode & 0o777).toBe(0o600);
+      seen.add(text);
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+    }
+    expect(seen.size).toBe(5);
+    expect(masterKeysIn(dataDir)).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 4_500)); // another period: a key made after the last change
+    const { tokens, failures } = await issuing.stop();
+    expect(failures).toEqual([]);
+    expect(tokens.length).toBeGreaterThan(300);
+    expect(await readdir(dataDir)).not.toContain("master.key.");
+    const { stderr } = await core.kill("SIGKILL");
+    expect(stderr).not.toContain('"level":"error"');
+
+    const next = await startCoreProcess(dataDir, [], ENV);
+    expect(await refusedOf(next.url, tokens)).toEqual([]);
+    const more = issueAll(next.url);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect((await more.stop()).failures).toEqual([]);
+  }, 60_000);
+
+  test("S8 a crash on the way leaves both keys in the file: the store is readable, and the next time ends with one", async () => {
+    const dataDir = await temporaryDirectory();
+    await (await startCoreProcess(dataDir, [], ENV)).kill("SIGTERM");
+    const file = join(dataDir, "master.key");
+    const old = await readFile(file, "utf8");
+    const draft = `${randomBytes(32).toString("base64url")}\n`;
+    await writeFile(file, `${draft}${old}`); // as after a crash before anything was sealed again
+    const core = await startCoreProcess(dataDir, [], ENV);
+    await setAlgorithms(core.url);
+    const mixed = issueAll(core.url);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { tokens, failures } = await mixed.stop();
+    expect([failures, masterKeysIn(dataDir).length]).toEqual([[], 2]);
+    const { code } = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir]);
+    expect(code).toBe(0);
+    const last = await readFile(file, "utf8");
+    expect(last).toMatch(/^[\w-]{43}\n$/);
+    expect([draft, old]).not.toContain(last);
+    await core.kill("SIGTERM");
+    const next = await startCoreProcess(dataDir, [], ENV);
+    expect(await refusedOf(next.url, tokens)).toEqual([]);
+  });
+
+  test("S8 killed at any moment, the store opens with what the file says, and no key is lost", async () => {
+    const dataDir = await temporaryDirectory();
+    const first = await startCoreProcess(dataDir, [], ENV);
+    await setAlgorithms(first.url);
+    const issuing = issueAll(first.url);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { tokens } = await issuing.stop();
+    await first.kill("SIGTERM");
+    for (let round = 0; round < 8; round++) {
+      const command = new Process([COUNTERSIGN_BIN, "keys", "reseal", "--new-master-key", "--data-dir", dataDir], ENV);
+      // Most of a command's life is its start; the file and the store change at its end.
+      await vi
+        .waitFor(
+          async () => {
+            const { length } = (await readFile(join(dataDir, "master.key"), "utf8")).trim().split("\n");
+            expect(length > 1 + round || command.child.exitCode !== null).toBe(true);
+          },
+          { timeout: 5_000, interval: 1 },
+        )
+        .catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, round));
+      await command.kill("SIGKILL");
+      const ids = masterKeysIn(dataDir);
+      expect(ids.length).toBeGreaterThan(0);
+    }
+    const next = await startCoreProcess(dataDir, [], ENV);
+    expect(await refusedOf(next.url, tokens)).toEqual([]);
+    const more = issueAll(next.url);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await more.stop()).failures).toEqual([]);
+    await next.kill("SIGTERM");
+  }, 60_000);
+
+  test("S8 with COUNTERSIGN_MASTER_KEY: old,new then new,old then reseal then new", async () => {
+    const dataDir = await temporaryDirectory();
+    const [a, b] = [randomBytes(32).toString("base64url"), randomBytes(32).toString("base64url")];
+    const withKeys = (keys: string) => ({ ...ENV, COUNTERSIGN_MASTER_KEY: keys });
+    const first = await startCoreProcess(dataDir, [], withKeys(a));
+    await setAlgorithms(first.url);
+    const issuing = issueAll(first.url);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { tokens } = await issuing.stop();
+    await first.kill("SIGTERM");
+
+    const foreign = await countersign(["start", "--port", "0", "--data-dir", dataDir], withKeys(b));
+    expect([foreign.code, foreign.stderr]).toEqual([
+      1,
+      expect.stringMatching(/sealed under master key [0-9a-f]{16}, and/),
+    ]);
+    for (const secret of [a, b]) expect(foreign.stderr).not.toContain(secret);
+
+    const both = await startCoreProcess(dataDir, [], withKeys(`${b}, ${a}`));
+    expect(await refusedOf(both.url, tokens)).toEqual([]);
+    const remote = await countersign(["keys", "reseal", "--url", both.url]);
+    expect([remote.code, remote.stdout]).toEqual([0, expect.stringMatching(/^sealed \d+ key/)]);
+    expect(masterKeysIn(dataDir)).toHaveLength(1);
+    const own = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir], withKeys(b));
+    expect([own.code, own.stderr]).toEqual([1, expect.stringMatching(/master key is in COUNTERSIGN_MASTER_KEY/)]);
+    const far = await countersign(["keys", "reseal", "--new-master-key", "--url", both.url]);
+    expect([far.code, far.stderr]).toEqual([1, expect.stringMatching(/--data-dir, not --url/)]);
+    await both.kill("SIGTERM");
+
+    const last = await startCoreProcess(dataDir, [], withKeys(b));
+    expect(await refusedOf(last.url, tokens)).toEqual([]);
+    expect((await readdir(dataDir)).filter((name) => name.startsWith("master.key"))).toEqual([]);
+  });
+});
