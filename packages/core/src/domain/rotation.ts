@@ -145,10 +145,13 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
   return problems;
 }
 
-/** The most keys that will be published at once, found by doing what the plan will do until today's keys have left. */
+/**
+ * The most keys that will be published at once, found by doing what the plan will do. New keys follow on the stored
+ * ones; two of their lives later as many leave as come, while stored ones only leave.
+ */
 export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: RotationPolicy, now: number): number {
-  const last = Math.max(now, ...keys.map((key) => key.verifiesUntil ?? now));
-  const horizon = last + policy.period + policy.hold + policy.lead;
+  const last = Math.max(now, ...keys.map((key) => key.signsUntil ?? now));
+  const horizon = last + 2 * (policy.period + policy.hold) + policy.lead;
   let simulated = [...keys];
   let peak = 0;
   for (let at = now; at <= horizon && peak <= LIMITS.jwksKeys; at = nextChangeOf(simulated, at)) {

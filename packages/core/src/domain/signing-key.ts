@@ -44,7 +44,7 @@ export function signerOf<K extends SigningKey>(
   let next: K | undefined;
   for (const key of keys) {
     if (key.kind !== kind || key.algorithm !== algorithm) continue;
-    if (key.revokedAt !== null && key.revokedAt <= key.signsFrom) continue; // revoked before its turn: it never signed
+    if (neverSigns(key)) continue;
     if (key.signsFrom <= now) {
       if (newest === undefined || key.sequence > newest.sequence) newest = key;
     } else if (isLive(key, now) && (next === undefined || key.sequence < next.sequence)) {
@@ -52,6 +52,11 @@ export function signerOf<K extends SigningKey>(
     }
   }
   return newest !== undefined && isLive(newest, now) ? newest : next;
+}
+
+/** Imported only to verify, or revoked before its turn. */
+function neverSigns({ signsFrom, signsUntil, revokedAt }: SigningKey): boolean {
+  return (signsUntil !== null && signsUntil <= signsFrom) || (revokedAt !== null && revokedAt < signsFrom);
 }
 
 /**
