@@ -41,11 +41,8 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
       path: PATHS.createApp,
       power: "apps",
       handle: async (c) => {
-        if (c.get("path").appId !== DEFAULT_APP) return refuseText(c, 403, ONLY_DEFAULT_APP);
-        const body = await readBody(c);
-        if (body instanceof Response) return body;
-        const { appId } = body;
-        if (typeof appId !== "string") return invalidField(c, "appId");
+        const appId = await readAppToManage(c);
+        if (appId instanceof Response) return appId;
         const created = await manageApps.create(appId);
         return created.ok
           ? answerJson(c, { status: "OK", createdNew: created.createdNew })
@@ -63,11 +60,8 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
       path: PATHS.removeApp,
       power: "apps",
       handle: async (c) => {
-        if (c.get("path").appId !== DEFAULT_APP) return refuseText(c, 403, ONLY_DEFAULT_APP);
-        const body = await readBody(c);
-        if (body instanceof Response) return body;
-        const { appId } = body;
-        if (typeof appId !== "string") return invalidField(c, "appId");
+        const appId = await readAppToManage(c);
+        if (appId instanceof Response) return appId;
         const removed = await manageApps.remove(appId);
         return removed.ok
           ? answerJson(c, { status: "OK", didExist: removed.didExist })
@@ -117,6 +111,15 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
 }
 
 const ONLY_DEFAULT_APP = "Only the default app can manage apps";
+
+/** The app a request names; from the default app only. */
+async function readAppToManage(c: Context<Env>): Promise<string | Response> {
+  if (c.get("path").appId !== DEFAULT_APP) return refuseText(c, 403, ONLY_DEFAULT_APP);
+  const body = await readBody(c);
+  if (body instanceof Response) return body;
+  const { appId } = body;
+  return typeof appId === "string" ? appId : invalidField(c, "appId");
+}
 
 function invalidField(c: Context, name: string): Response {
   return refuseText(c, 400, `Field name '${name}' is invalid in JSON input`);
