@@ -89,13 +89,13 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
 }
 
 /**
- * Runs a core inside this process on an embedded store. Several processes may share the directory. Whoever holds the
- * returned object may ask for any token, so it takes no API keys.
+ * Runs a core inside this process, on an embedded store unless a database is given. Several processes may share either.
+ * Whoever holds the returned object may ask for any token, so it takes no API keys.
  *
  * @throws StartupError, whose message says what is wrong and what to do
  */
 export async function embedCore(
-  options: Pick<CoreOptions, "dataDir" | "adminKeys" | "rotation" | "maxRingAge"> = {},
+  options: Pick<CoreOptions, "dataDir" | "database" | "adminKeys" | "rotation" | "maxRingAge"> = {},
   surroundings: Surroundings = {},
 ): Promise<EmbeddedCore> {
   const environment = surroundings.environment ?? process.env;

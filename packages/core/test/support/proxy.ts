@@ -16,6 +16,8 @@ export interface Proxy {
   mostOpen(): number;
   /** Resets every connection. */
   cut(): void;
+  /** New connections lead there. */
+  target: { host: string; port: number };
 }
 
 const closings: (() => void)[] = [];
@@ -27,7 +29,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
   const pairs = new Set<readonly [Socket, Socket]>();
   let most = 0;
   const server = createServer((client) => {
-    const upstream = connect(target.port, target.host);
+    const upstream = connect(proxy.target.port, proxy.target.host);
     const pair = [client, upstream] as const;
     pairs.add(pair);
     most = Math.max(most, pairs.size);
@@ -56,6 +58,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
     delay: 0,
     silent: false,
     dropNotifications: false,
+    target,
     get open() {
       return pairs.size;
     },
