@@ -50,7 +50,7 @@ export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddlewar
     guard(authorizationOf(req))
       .then((outcome) => {
         if (outcome.allowed) {
-          req.caller = outcome.caller;
+          if (outcome.caller !== undefined) req.caller = outcome.caller;
           return next();
         }
         const { status, headers, body } = outcome.answer;

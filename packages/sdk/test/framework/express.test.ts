@@ -2,7 +2,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import { afterEach, describe, expect, test } from "vitest";
 import type { Countersign } from "../../src/countersign.ts";
 import { errorHandler, middleware, verifyMicroservice } from "../../src/framework/express.ts";
-import { init } from "../../src/index.ts";
+import { init, type VerifierEvent } from "../../src/index.ts";
 import jwt, { createJWT } from "../../src/recipe/jwt.ts";
 import { deadAddress, listen, sendRaw, type TestServer } from "../support/http.ts";
 import { appInfo, forgetDefaultInstance, instanceAt } from "../support/instances.ts";
@@ -87,6 +87,25 @@ describe("verifyMicroservice", () => {
       expect(callee.handled()).toBe(0);
     },
   );
+
+  test("an optional route goes on without a caller for no token and for a user's, and refuses a bad one", async () => {
+    const keys = await serveKeys(key);
+    const refusals: string[] = [];
+    const onEvent = (event: VerifierEvent) => void (event.type === "refused" && refusals.push(event.reason));
+    const callee = await calleeWith(verifyMicroservice({ jwksUri: keys.jwksUri, optional: true, onEvent }));
+    const statusAndBody = async (authorization?: string) => {
+      const answer = await ask(callee, authorization);
+      return [answer.status, ((await answer.json()) as { askedBy?: string }).askedBy];
+    };
+    expect(await statusAndBody()).toEqual([200, undefined]);
+    expect(await statusAndBody(`Bearer ${fresh({ source: "user" })}`)).toEqual([200, undefined]);
+    expect(await statusAndBody(`Bearer ${fresh()}`)).toEqual([200, "orders"]);
+    expect(refusals).toEqual([]);
+    for (const bad of ["Bearer a b", `Bearer ${fresh({ exp: 1 })}`, `Bearer ${fresh({ source: "user", aud: "x" })}`])
+      expect((await ask(callee, bad)).status).toBeGreaterThanOrEqual(400);
+    expect(refusals).toEqual(["authorization_malformed", "token_expired", "audience_mismatch"]);
+    expect(() => verifyMicroservice({ optional: "yes" as unknown as boolean })).toThrow(/optional/);
+  });
 
   test("503 without a challenge while no keys can be had", async () => {
     const callee = await calleeWith(verifyMicroservice({ jwksUri: `${await deadAddress()}/keys.json` }));
