@@ -16,9 +16,9 @@ const LAYERS = {
     ["protocol", /^protocol\//],
     [
       "crypto and transport",
-      /^(signature|bounded-fetch|clock|events|app-info|embedded-core|kept-documents|core-client|verifier-options|key-set)\.ts$/,
+      /^(signature|bounded-fetch|clock|events|app-info|embedded-core|kept-documents|core-client|verifier-options|polled-document|key-set|token-cache)\.ts$/,
     ],
-    ["recipe and verifier", /^(recipe\/jwt-implementation|verifier|front)\.ts$/],
+    ["recipe and verifier", /^(recipe\/jwt-implementation|revocation-feed|verifier|front)\.ts$/],
     ["instance", /^(countersign|default-instance)\.ts$/],
     ["entry points", /^(guard|index|recipe\/jwt)\.ts$/],
     ["framework", /^framework\//],

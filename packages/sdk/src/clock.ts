@@ -9,3 +9,17 @@ export interface Clock {
 }
 
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() });
+
+/** Seconds by which the clock may seem to move between two looks: it is slewed, and a process may be slow. */
+const JUMP = 5;
+
+/** Watches the wall clock against the monotonic one. Called often, it tells of each jump once. */
+export function watchClock(onJump: (seconds: number) => void): (wall: number, monotonic: number) => void {
+  let offset: number | undefined;
+  return (wall, monotonic) => {
+    const before = offset ?? wall - monotonic;
+    offset = wall - monotonic;
+    const seconds = Math.round((offset - before) / 1000);
+    if (Math.abs(seconds) >= JUMP) onJump(seconds);
+  };
+}

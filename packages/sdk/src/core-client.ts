@@ -39,7 +39,11 @@ export interface CoreClient {
   /** A call of the driver interface. @returns the JSON body of a 200 @throws CountersignError */
   call(method: "GET" | "POST", path: string, body: object | undefined, userContext: UserContext): Promise<JsonObject>;
   /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
-  getDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
+  getDocument(
+    path: string,
+    userContext: UserContext,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<BoundedResponse>;
   /**
    * The same, asked for once per max-age, and served for a day more while the core cannot answer.
    *
@@ -52,7 +56,7 @@ export interface CoreClient {
 
 export type UserContext = Record<string, unknown>;
 
-const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
+const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
 /** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times. */
 const TOO_MANY_RETRIES = 5;
 const retryDelay = (attempt: number) => 10 + 250 * attempt;
@@ -127,9 +131,9 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
     return newest;
   }
 
-  const getDocument: CoreClient["getDocument"] = (path, userContext) => {
-    const headers: Record<string, string> = negotiated === undefined ? {} : { "cdi-version": negotiated };
-    return exchange("GET", path, { headers }, userContext);
+  const getDocument: CoreClient["getDocument"] = (path, userContext, headers) => {
+    const spoken = negotiated === undefined ? {} : { "cdi-version": negotiated };
+    return exchange("GET", path, { headers: { ...headers, ...spoken } }, userContext);
   };
   const kept = new KeptDocuments(systemClock);
 

@@ -1,5 +1,5 @@
 import { normaliseAppInfo, type AppInfo, type NormalisedAppInfo } from "./app-info.ts";
-import { systemClock } from "./clock.ts";
+import { systemClock, type Clock } from "./clock.ts";
 import {
   createCoreClient,
   warnOfPlainHttp,
@@ -19,7 +19,8 @@ import {
   type JwtRecipe,
   type JwtRecipeInstance,
 } from "./recipe/jwt-implementation.ts";
-import { buildVerifier, keySetAt, placesOf, type Verifier } from "./verifier.ts";
+import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
+import { buildVerifier, feedAt, keySetAt, placesOf, type Published, type Verifier } from "./verifier.ts";
 import type { VerifierOptions } from "./verifier-options.ts";
 
 /** What `init` and `createCountersign` take. */
@@ -84,12 +85,12 @@ export function createCountersign(config: CountersignConfig): Countersign {
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
   const verifiers = new Set<Verifier>();
   const listeners = new Set<OnVerifierEvent>();
-  let keySet: KeySet | undefined;
+  const tellAll: OnVerifierEvent = (event) => {
+    for (const listener of listeners) listener(event);
+  };
+  let known: Published | undefined;
   // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
-  const knownKeySet = () =>
-    (keySet ??= new KeySet(sourceOfKnown(appInfo, core), systemClock, (event) => {
-      for (const listener of listeners) listener(event);
-    }));
+  const published = () => (known ??= publishedBy(appInfo, core, systemClock, tellAll));
 
   return Object.freeze<Countersign>({
     appInfo,
@@ -101,7 +102,7 @@ export function createCountersign(config: CountersignConfig): Countersign {
     createVerifier(options = {}) {
       const reporting =
         config.debug === true && options.onEvent === undefined ? { ...options, onEvent: printEvent } : options;
-      const built = buildVerifier(reporting, knownKeySet(), systemClock);
+      const built = buildVerifier(reporting, published(), systemClock);
       const listener = emitTo(reporting.onEvent);
       listeners.add(listener);
       const verifier: Verifier = Object.freeze({
@@ -117,23 +118,35 @@ export function createCountersign(config: CountersignConfig): Countersign {
     },
     async close() {
       for (const verifier of verifiers) verifier.close();
-      keySet?.close();
+      known?.keySet.close();
+      known?.feed?.close();
       await core?.close();
     },
   });
 }
 
-function sourceOfKnown(appInfo: NormalisedAppInfo, core: CoreClient | undefined): KeySetSource {
+/** What an instance knows of its issuer: from its core, else from its own domain, where another service has it. */
+function publishedBy(
+  appInfo: NormalisedAppInfo,
+  core: CoreClient | undefined,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): Published {
   if (core !== undefined) {
-    return {
-      name: core.name,
-      places: async () => [PATHS.jwksAll, PATHS.jwks],
-      get: (path) => core.getDocument(path, {}),
-    };
+    const { name } = core;
+    const get: KeySetSource["get"] = (path, headers) => core.getDocument(path, {}, headers);
+    const keySet = new KeySet({ name, places: async () => [PATHS.jwksAll, PATHS.jwks], get }, clock, emit);
+    const source: FeedSource = { name, get: (headers) => core.getDocument(PATHS.revocations, {}, headers) };
+    return { keySet, feed: new RevocationFeed(source, keySet, clock, emit) };
   }
-  const jwksUri = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt/jwks.json`;
-  warnOfPlainHttp(jwksUri);
-  return keySetAt(jwksUri, async () => placesOf(jwksUri));
+  const base = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt`;
+  warnOfPlainHttp(base);
+  const keySet = new KeySet(
+    keySetAt(`${base}/jwks.json`, async () => placesOf(`${base}/jwks.json`)),
+    clock,
+    emit,
+  );
+  return { keySet, feed: new RevocationFeed(feedAt(`${base}/revocations`), keySet, clock, emit) };
 }
 
 function printEvent(event: VerifierEvent): void {

@@ -10,6 +10,11 @@ export type VerifierEvent =
       kid?: string;
       jti?: string;
       sub?: string;
+      /** What the check that failed wants, and what the token has, at most 256 characters each. */
+      expected?: string;
+      seen?: string;
+      /** Where a time was wrong: seconds that the issuer's clock is ahead of ours, as far as that is known. */
+      clockOffsetSeconds?: number;
     }
   | { type: "keys_refreshed"; source: string; keys: number; skipped: readonly SkippedJwk[] }
   | {
@@ -18,7 +23,26 @@ export type VerifierEvent =
       problem: string;
       /** Seconds since the set in use was fetched; undefined where there is none. */
       ageSeconds: number | undefined;
-    };
+    }
+  | {
+      type: "revocations_refreshed";
+      source: string;
+      generation: number;
+      epoch: number;
+      /** How many of each are revoked. */
+      tokens: number;
+      services: number;
+      kids: number;
+    }
+  | {
+      type: "revocations_refresh_failed";
+      source: string;
+      problem: string;
+      /** Seconds since the revocations in use were had; undefined where there are none. */
+      ageSeconds: number | undefined;
+    }
+  /** This machine's clock was set: by so many seconds, negative when it was set back. */
+  | { type: "clock_jumped"; seconds: number };
 
 export type OnVerifierEvent = (event: VerifierEvent) => void;
 

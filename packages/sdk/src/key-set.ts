@@ -1,7 +1,8 @@
 import { maxAgeOf, type BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
-import { parseKeySet, type KeySetDocument } from "./protocol/jwk.ts";
+import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
+import { parseKeySet, type SkippedJwk, type VerificationKey } from "./protocol/jwk.ts";
 import { importKey, type ImportedKey } from "./signature.ts";
 
 /** Where a key set's document comes from. */
@@ -14,18 +15,30 @@ export interface KeySetSource {
    * Asked anew at each refresh until one of them has answered.
    */
   places(): Promise<readonly string[]>;
-  get(place: string): Promise<BoundedResponse>;
+  get(place: string, headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
 }
 
-type ReadableKeySet = Extract<KeySetDocument, { ok: true }>;
+/** What was read from one document. */
+interface KeyTable {
+  readonly keys: ReadonlyMap<string, ImportedKey>;
+  readonly skipped: readonly SkippedJwk[];
+  readonly place: string;
+  readonly etag: string | null;
+}
 
 export type KeyLookup = ImportedKey | "unknown" | "unavailable";
+
+export interface KeySetHealth extends DocumentHealth {
+  readonly keys: number;
+  /** Whether tokens can be verified with it: it has been had, and not too long ago. */
+  readonly usable: boolean;
+  /** Seconds that its server's clock is ahead of ours, by the Date it sends; undefined where it sends none. */
+  readonly clockOffsetSeconds: number | undefined;
+}
 
 const DEFAULT_MAX_AGE = 60_000;
 const MIN_REFRESH = 1_000;
 const MAX_REFRESH = 3_600_000;
-/** A set that cannot be refreshed goes on verifying: its keys are as good as when they were fetched. */
-const MAX_STALE = 72 * 3_600_000;
 /** Strangers can send any kid; that must not become traffic to the core. */
 const UNKNOWN_KID_COOLDOWN = 30_000;
 const RETRY_FIRST = 1_000;
@@ -38,107 +51,99 @@ const RETRY_MOST = 30_000;
 export class KeySet {
   readonly #source: KeySetSource;
   readonly #clock: Clock;
-  readonly #emit: OnVerifierEvent;
-  #keys: ReadonlyMap<string, ImportedKey> | undefined;
-  #fetchedAt = 0;
-  #dueAt = 0;
-  #failures = 0;
+  readonly #document: PolledDocument<KeyTable>;
   #unknownKidAt = -Infinity;
-  #place: string | undefined;
-  #refreshing: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  #clockOffset: number | undefined;
 
   constructor(source: KeySetSource, clock: Clock, emit: OnVerifierEvent) {
     this.#source = source;
     this.#clock = clock;
-    this.#emit = emit;
+    const { name } = source;
+    this.#document = new PolledDocument<KeyTable>(
+      {
+        load: () => this.#load(),
+        loaded: ({ keys, skipped }) => emit({ type: "keys_refreshed", source: name, keys: keys.size, skipped }),
+        failed: (problem) => {
+          const { ageSeconds } = this.#document.health();
+          emit({ type: "keys_refresh_failed", source: name, problem, ageSeconds });
+        },
+        retryIn: retryDelay,
+      },
+      clock,
+    );
   }
 
-  async find(kid: string): Promise<KeyLookup> {
-    const known = this.#usable()?.get(kid);
-    if (known !== undefined) {
-      // The timer does this too, but timers stand still where a process is frozen between requests.
-      if (this.#isDue()) void this.#refresh();
-      return known;
+  get name(): string {
+    return this.#source.name;
+  }
+
+  /**
+   * The key at `now`, without waiting: undefined may mean that it is only not known yet.
+   *
+   * @param maxStale milliseconds that a set which cannot be refreshed goes on verifying: its keys are as good as when
+   * they were fetched
+   * @param now by the monotonic clock
+   */
+  peek(kid: string, maxStale: number, now: number): ImportedKey | undefined {
+    const known = this.#usable(maxStale, now)?.get(kid);
+    // The timer does this too, but timers stand still where a process is frozen between requests.
+    if (known !== undefined && this.#document.isDue(now)) void this.#document.refresh();
+    return known;
+  }
+
+  /** The same, and waits for a fetch where one may help. */
+  async find(kid: string, maxStale: number): Promise<KeyLookup> {
+    const now = this.#clock.monotonic();
+    const known = this.peek(kid, maxStale, now);
+    if (known !== undefined) return known;
+    if (this.#usable(maxStale, now) === undefined) {
+      if (this.#document.isDue(now)) await this.#document.refresh();
+    } else if (now - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN) {
+      this.#unknownKidAt = now;
+      await this.#document.refresh();
+    } else {
+      await this.#document.refreshing;
     }
-    if (this.#usable() === undefined) {
-      if (this.#isDue()) await this.#refresh();
-    } else if (this.#clock.monotonic() - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN) {
-      this.#unknownKidAt = this.#clock.monotonic();
-      await this.#refresh();
-    } else if (this.#refreshing !== undefined) {
-      await this.#refreshing;
-    }
-    const keys = this.#usable();
+    const keys = this.#usable(maxStale, this.#clock.monotonic());
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
+  }
+
+  health(maxStale: number): KeySetHealth {
+    return {
+      ...this.#document.health(),
+      keys: this.#document.value?.keys.size ?? 0,
+      usable: this.#usable(maxStale, this.#clock.monotonic()) !== undefined,
+      clockOffsetSeconds: this.#clockOffset,
+    };
   }
 
   /** Stops refreshing in the background. */
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#document.close();
   }
 
-  #usable(): ReadonlyMap<string, ImportedKey> | undefined {
-    return this.#clock.monotonic() - this.#fetchedAt <= MAX_STALE ? this.#keys : undefined;
-  }
-
-  #isDue(): boolean {
-    return this.#clock.monotonic() >= this.#dueAt;
-  }
-
-  /** Single flight; never rejects. */
-  #refresh(): Promise<void> {
-    this.#refreshing ??= this.#fetch().finally(() => {
-      this.#refreshing = undefined;
-      this.#scheduleNext();
-    });
-    return this.#refreshing;
-  }
-
-  async #fetch(): Promise<void> {
-    try {
-      const { document, maxAge } = await this.#getDocument();
-      const skipped = [...document.skipped];
-      const keys = new Map<string, ImportedKey>();
-      for (const key of document.keys) {
-        try {
-          keys.set(key.kid, importKey(key));
-        } catch {
-          skipped.push({ kid: key.kid, problem: "the numbers are no key" });
-        }
-      }
-      this.#keys = keys;
-      this.#fetchedAt = this.#clock.monotonic();
-      this.#failures = 0;
-      this.#dueAt = this.#fetchedAt + refreshDelay(maxAge);
-      this.#emit({ type: "keys_refreshed", source: this.#source.name, keys: keys.size, skipped });
-    } catch (error) {
-      const now = this.#clock.monotonic();
-      this.#failures++;
-      this.#dueAt = now + retryDelay(this.#failures);
-      this.#emit({
-        type: "keys_refresh_failed",
-        source: this.#source.name,
-        problem: problemOf(error),
-        ageSeconds: this.#keys && Math.round((now - this.#fetchedAt) / 1000),
-      });
-    }
+  #usable(maxStale: number, now: number): ReadonlyMap<string, ImportedKey> | undefined {
+    return now - this.#document.loadedAt <= maxStale ? this.#document.value?.keys : undefined;
   }
 
   /** From the best place that has a key set; once found, that place is asked alone. */
-  async #getDocument(): Promise<{ document: ReadableKeySet; maxAge: number | undefined }> {
-    const places = this.#place === undefined ? await this.#source.places() : [this.#place];
-    this.#place = undefined;
+  async #load(): Promise<Loaded<KeyTable>> {
+    const known = this.#document.value;
+    // After a failure it may have moved.
+    const places = known === undefined || this.#document.failing ? await this.#source.places() : [known.place];
     let problem = "no place to look for the key set";
     for (const place of places) {
-      const response = await this.#source.get(place);
+      const etag = known?.place === place ? known.etag : null;
+      const response = await this.#source.get(place, etag === null ? {} : { "if-none-match": etag });
+      this.#noteClock(response.headers);
+      const nextIn = refreshDelay(maxAgeOf(response.headers));
+      if (response.status === 304 && etag !== null) return { value: known!, nextIn };
       const document = parseKeySet(response.text);
       const isHere = document.ok && (document.keys.length > 0 || place === places.at(-1));
       if (response.status === 200 && isHere) {
-        this.#place = place;
-        return { document, maxAge: maxAgeOf(response.headers) };
+        const skipped = [...document.skipped];
+        const keys = importAll(document.keys, known?.keys, skipped);
+        return { value: { keys, skipped, place, etag: response.headers.get("etag") }, nextIn };
       }
       problem = `the key set was answered with status ${response.status}`;
       // A server in trouble says nothing about where the set is; one that answers something else says it is not here.
@@ -148,12 +153,28 @@ export class KeySet {
     throw new Error(problem);
   }
 
-  #scheduleNext(): void {
-    clearTimeout(this.#timer);
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.#refresh(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
-    this.#timer.unref();
+  #noteClock(headers: Headers): void {
+    const date = Date.parse(headers.get("date") ?? "");
+    this.#clockOffset = Number.isNaN(date) ? undefined : Math.round((date - this.#clock.now()) / 1000);
   }
+}
+
+/** A key that has not changed stays the same object, which is how a verified token knows that its key still stands. */
+function importAll(
+  keys: readonly VerificationKey[],
+  known: ReadonlyMap<string, ImportedKey> | undefined,
+  skipped: SkippedJwk[],
+): ReadonlyMap<string, ImportedKey> {
+  const imported = new Map<string, ImportedKey>();
+  for (const key of keys) {
+    const same = known?.get(key.kid);
+    try {
+      imported.set(key.kid, JSON.stringify(same?.jwk) === JSON.stringify(key.jwk) ? same! : importKey(key));
+    } catch {
+      skipped.push({ kid: key.kid, problem: "the numbers are no key" });
+    }
+  }
+  return imported;
 }
 
 /** Ahead of the end of the document's age, and not at the same moment as everybody else. */
@@ -162,13 +183,8 @@ function refreshDelay(maxAgeSeconds: number | undefined): number {
   return Math.min(MAX_REFRESH, Math.max(MIN_REFRESH, maxAge * (0.75 + 0.2 * Math.random())));
 }
 
-function retryDelay(failures: number): number {
+/** Milliseconds: growing up to half a minute, and not at the same moment as everybody else. */
+export function retryDelay(failures: number): number {
   const delay = Math.min(RETRY_MOST, RETRY_FIRST * 2 ** Math.min(failures - 1, 10));
   return delay * (0.75 + 0.25 * Math.random());
-}
-
-function problemOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : "";
-  return error.message + cause;
 }

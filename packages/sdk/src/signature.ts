@@ -1,12 +1,13 @@
 // The only file that touches crypto.
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import type { Algorithm } from "./protocol/algorithms.ts";
-import type { VerificationKey } from "./protocol/jwk.ts";
+import type { PublicJwk, VerificationKey } from "./protocol/jwk.ts";
 
 /** A public key that is ready to verify with. */
 export interface ImportedKey {
   readonly kid: string;
   readonly algorithm: Algorithm;
+  readonly jwk: PublicJwk;
   readonly publicKey: KeyObject;
   /** Bytes of every signature this key makes. */
   readonly signatureLength: number;
@@ -16,7 +17,13 @@ export interface ImportedKey {
 export function importKey({ kid, algorithm, jwk }: VerificationKey): ImportedKey {
   const publicKey = createPublicKey({ key: jwk, format: "jwk" });
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
-  return Object.freeze({ kid, algorithm, publicKey, signatureLength: bits === undefined ? 64 : Math.ceil(bits / 8) });
+  return Object.freeze({
+    kid,
+    algorithm,
+    jwk,
+    publicKey,
+    signatureLength: bits === undefined ? 64 : Math.ceil(bits / 8),
+  });
 }
 
 /**

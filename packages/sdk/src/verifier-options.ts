@@ -22,6 +22,8 @@ export interface TokenRules {
   maxTokenLifetime?: number | undefined;
   /** Allows key sets over plain http off loopback. Default false. */
   allowHttp?: boolean | undefined;
+  /** Seconds that keys which cannot be refreshed go on verifying. Default 259,200: three days. */
+  maxStale?: number | undefined;
 }
 
 /** One issuer whose tokens pass. */
@@ -30,6 +32,8 @@ export interface TrustedIssuer extends TokenRules {
   issuer: string;
   /** URL of its key set. Default: found through the issuer's discovery document. */
   jwksUri?: string | undefined;
+  /** URL of its revocations; `null`: they are not read. Default: `revocations` beside a key set named `jwks.json`. */
+  revocationsUri?: string | null | undefined;
 }
 
 /** Options of `createVerifier`. */
@@ -38,6 +42,8 @@ export interface VerifierOptions extends TokenRules {
   jwksUri?: string | readonly TrustedIssuer[] | undefined;
   /** The exact `iss` tokens must have. Default: not checked. */
   issuer?: string | undefined;
+  /** URL of the revocations; `null`: they are not read. Default: `revocations` beside a key set named `jwks.json`. */
+  revocationsUri?: string | null | undefined;
   /** Told of every refusal and of the key set's state. Default: nobody. */
   onEvent?: OnVerifierEvent | undefined;
 }
@@ -48,13 +54,25 @@ export interface Trust {
   readonly algorithms: ReadonlySet<Algorithm>;
   /** Undefined: by discovery from the issuer, or by what the instance knows. */
   readonly jwksUri: string | undefined;
+  /** Undefined: beside the key set; null: none is read. */
+  readonly revocationsUri: string | null | undefined;
   readonly allowHttp: boolean;
+  /** Milliseconds that keys which cannot be refreshed go on verifying. */
+  readonly maxStale: number;
   /** One of a list of issuers: without a jwksUri it is found by discovery. */
   readonly listed: boolean;
 }
 
-const RULE_NAMES = ["audience", "algorithms", "requiredClaims", "clockTolerance", "maxTokenLifetime", "allowHttp"];
-const ISSUER_NAMES = new Set([...RULE_NAMES, "issuer", "jwksUri"]);
+const RULE_NAMES = [
+  "audience",
+  "algorithms",
+  "requiredClaims",
+  "clockTolerance",
+  "maxTokenLifetime",
+  "allowHttp",
+  "maxStale",
+];
+const ISSUER_NAMES = new Set([...RULE_NAMES, "issuer", "jwksUri", "revocationsUri"]);
 const VERIFIER_NAMES = new Set([...ISSUER_NAMES, "onEvent"]);
 
 /**
@@ -69,7 +87,9 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
 
   const issuers = options.jwksUri as readonly TrustedIssuer[];
   expect(issuers.length > 0, "jwksUri", "at least one issuer");
-  expect(options.issuer === undefined, "issuer", "no value beside several issuers: each names its own");
+  for (const name of ["issuer", "revocationsUri"] as const) {
+    expect(options[name] === undefined, name, "no value beside several issuers: each names its own");
+  }
   const { jwksUri: _, onEvent: __, ...shared } = options;
   const trusts = issuers.map((issuer, i) => {
     const at = `jwksUri[${i}].`;
@@ -83,11 +103,15 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
 
 function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   const { issuer, jwksUri, audience, requiredClaims = { source: "microservice" }, algorithms = ALGORITHMS } = options;
-  const { clockTolerance = 30, maxTokenLifetime, allowHttp = false } = options;
+  const { clockTolerance = 30, maxTokenLifetime, allowHttp = false, revocationsUri, maxStale = 259_200 } = options;
   if (issuer !== undefined) expect(isText(issuer), `${at}issuer`, "a string that is not empty");
   expect(typeof allowHttp === "boolean", `${at}allowHttp`, "true or false");
   if (jwksUri !== undefined) checkKeyUrl(jwksUri, allowHttp, `${at}jwksUri`);
   else if (at !== "" && issuer !== undefined) checkKeyUrl(issuer, allowHttp, `${at}issuer`);
+
+  if (typeof revocationsUri === "string") checkKeyUrl(revocationsUri, allowHttp, `${at}revocationsUri`);
+  else expect(revocationsUri === undefined || revocationsUri === null, `${at}revocationsUri`, "a URL, or null");
+  expect(Number.isFinite(maxStale) && maxStale >= 0, `${at}maxStale`, "seconds from 0 up");
 
   const audiences = audience === undefined ? [] : typeof audience === "string" ? [audience] : audience;
   if (audiences !== null) {
@@ -123,7 +147,9 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
     }),
     algorithms: new Set(accepted as Algorithm[]),
     jwksUri,
+    revocationsUri,
     allowHttp,
+    maxStale: maxStale * 1000,
     listed: at !== "",
   });
 }

@@ -1,15 +1,18 @@
 import { boundedFetch } from "./bounded-fetch.ts";
-import { systemClock, type Clock } from "./clock.ts";
-import { emitTo, type VerifierEvent } from "./events.ts";
-import { KeySet, type KeySetSource } from "./key-set.ts";
+import { systemClock, watchClock, type Clock } from "./clock.ts";
+import { emitTo, type OnVerifierEvent, type VerifierEvent } from "./events.ts";
+import { KeySet, type KeySetHealth, type KeySetSource } from "./key-set.ts";
 import { readBearerToken } from "./protocol/bearer.ts";
-import { refusalOfClaims } from "./protocol/claims.ts";
+import { CLAIM_CHECKS, failedCheck, mistypedClaim } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { LIMITS } from "./protocol/limits.ts";
+import { isRevoked } from "./protocol/revocations.ts";
 import { freezeJson, parseStrictJson } from "./protocol/strict-json.ts";
+import { RevocationFeed, type FeedHealth, type FeedSource } from "./revocation-feed.ts";
 import { verifySignature } from "./signature.ts";
+import { TokenCache, type VerifiedToken } from "./token-cache.ts";
 import { checkKeyUrl, resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
 
 /** Decides about tokens, locally. */
@@ -21,9 +24,33 @@ export interface Verifier {
    * node:http): also says 400 for two of them or for bad grammar, and 401 for none. Never rejects.
    */
   verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision>;
-  /** Stops refreshing keys in the background. */
+  /** What a readiness probe and a metric want to know. */
+  health(): VerifierHealth;
+  /** Stops refreshing keys and revocations in the background. */
   close(): void;
 }
+
+export interface VerifierHealth {
+  /** Whether there are keys of every issuer to verify with. False before the first token, as nothing was fetched yet. */
+  readonly ready: boolean;
+  readonly issuers: readonly IssuerHealth[];
+}
+
+export interface IssuerHealth {
+  /** Where its keys come from. */
+  readonly source: string;
+  readonly keys: KeySetHealth;
+  /** Undefined: none are read. */
+  readonly revocations: FeedHealth | undefined;
+}
+
+/** What an issuer publishes, as one verifier or all of an instance's know it. */
+export interface Published {
+  readonly keySet: KeySet;
+  readonly feed: RevocationFeed | undefined;
+}
+
+type Trusted = Trust & Published;
 
 /**
  * Makes a verifier that fetches keys from `jwksUri`, or finds them through `issuer`.
@@ -38,42 +65,81 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return buildVerifier(options, undefined, systemClock);
 }
 
-/** @param known the key set to use where the options name none: an instance's own, which outlives the verifier */
-export function buildVerifier(options: VerifierOptions, known: KeySet | undefined, clock: Clock): Verifier {
+/** @param known what to use where the options name no source: an instance's own, which outlives the verifier */
+export function buildVerifier(options: VerifierOptions, known: Published | undefined, clock: Clock): Verifier {
   const trusts = resolveVerifierOptions(options);
   const emit = emitTo(options.onEvent);
-  const trusted = trusts.map((trust) => {
-    const source = sourceOf(trust, known !== undefined);
-    return { ...trust, keySet: source === undefined ? known! : new KeySet(source, clock, emit) };
-  });
+  const trusted = trusts.map((trust) => ({ ...trust, ...publishedBy(trust, known, clock, emit) }));
   const only = trusted.length === 1 ? trusted[0] : undefined;
-  const byIssuer = new Map<unknown, (typeof trusted)[number]>(trusted.map((trust) => [trust.rules.issuer, trust]));
+  const byIssuer = new Map<unknown, Trusted>(trusted.map((trust) => [trust.rules.issuer, trust]));
+  const cache = new TokenCache<Trusted>();
+  const noteTime = watchClock((seconds) => emit({ type: "clock_jumped", seconds }));
 
-  /** The story of a token at its callee. Each step either goes on or names its reason. */
-  async function decide(jwt: DecodedJwt): Promise<Caller | Reason> {
-    const trust = only ?? byIssuer.get(jwt.claims["iss"]);
-    if (trust === undefined) return "issuer_mismatch";
-    if (!trust.algorithms.has(jwt.algorithm)) return "algorithm_not_allowed";
-    const key = await trust.keySet.find(jwt.header.kid);
-    if (key === "unavailable") return "keys_unavailable";
-    if (key === "unknown") return "key_unknown";
-    // The key says how it is used; a header that says otherwise is an attack (RFC 8725 section 3.1).
-    if (key.algorithm !== jwt.algorithm) return "algorithm_not_allowed";
-    if (!verifySignature(key, jwt.signingInput, jwt.signature)) return "signature_invalid";
-    return refusalOfClaims(jwt.claims, trust.rules, Math.floor(clock.now() / 1000)) ?? callerOf(jwt);
+  /** A token that was verified before: what may have changed since is looked at again, each time. */
+  function verify(token: unknown): Promise<Decision> {
+    const [wall, monotonic] = [clock.now(), clock.monotonic()];
+    noteTime(wall, monotonic);
+    const kept = typeof token === "string" ? cache.get(token) : undefined;
+    if (kept === undefined) return verifyAnew(token);
+    const { caller, trust } = kept;
+    if (monotonic >= kept.endsAt) return refuseLater("token_expired", caller, trust);
+    if (!stillStands(kept, monotonic)) {
+      cache.delete(token as string);
+      return verifyAnew(token);
+    }
+    const failed = failedCheck(caller.claims, trust.rules, Math.floor(wall / 1000));
+    return failed === undefined ? kept.allowed : refuseLater(failed, caller, trust);
   }
 
-  function refuseAndTell(reason: Reason, jwt?: DecodedJwt): Decision {
-    emit(refusedEvent(reason, jwt));
+  /** The story of a token at its callee. Each step either goes on or names its reason. */
+  async function verifyAnew(token: unknown): Promise<Decision> {
+    const decoded = decodeJwt(token);
+    if (!decoded.ok) return refuseAndTell(decoded.reason);
+    const { jwt } = decoded;
+    const { claims, header, algorithm, signingInput, signature } = jwt;
+    const trust = only ?? byIssuer.get(claims["iss"]);
+    if (trust === undefined) return refuseAndTell("issuer_mismatch", jwt);
+    if (!trust.algorithms.has(algorithm)) return refuseAndTell("algorithm_not_allowed", jwt, trust);
+    const firstFeed = trust.feed?.first(); // begun beside the keys
+    const key = await trust.keySet.find(header.kid, trust.maxStale);
+    if (firstFeed !== undefined) await firstFeed;
+    if (key === "unavailable") return refuseAndTell("keys_unavailable", jwt, trust);
+    if (key === "unknown") return refuseAndTell("key_unknown", jwt, trust);
+    // The key says how it is used; a header that says otherwise is an attack (RFC 8725 section 3.1).
+    if (key.algorithm !== algorithm) return refuseAndTell("algorithm_not_allowed", jwt, trust);
+    if (!verifySignature(key, signingInput, signature)) return refuseAndTell("signature_invalid", jwt, trust);
+    if (mistypedClaim(claims) !== undefined) return refuseAndTell("claims_malformed", jwt, trust);
+    const [wall, monotonic] = [clock.now(), clock.monotonic()];
+    const failed = failedCheck(claims, trust.rules, Math.floor(wall / 1000));
+    if (failed !== undefined) return refuseAndTell(failed, jwt, trust);
+    const revocations = trust.feed?.current(monotonic);
+    if (revocations !== undefined && isRevoked(revocations, header.kid, claims)) {
+      return refuseAndTell("token_revoked", jwt, trust);
+    }
+    const caller = callerOf(jwt);
+    const decision: Decision = Object.freeze({ allowed: true, caller });
+    const endsAt = monotonic + ((claims["exp"] as number) + trust.rules.clockTolerance) * 1000 - wall;
+    const allowed = Promise.resolve(decision);
+    cache.set(token as string, { caller, allowed, trust, key, revocations, endsAt });
+    return decision;
+  }
+
+  function stillStands(kept: VerifiedToken<Trusted>, monotonic: number): boolean {
+    const { caller, trust, key } = kept;
+    if (trust.keySet.peek(key.kid, trust.maxStale, monotonic) !== key) return false;
+    const revocations = trust.feed?.current(monotonic);
+    if (revocations === kept.revocations) return true;
+    kept.revocations = revocations;
+    return revocations === undefined || !isRevoked(revocations, key.kid, caller.claims);
+  }
+
+  function refuseAndTell(reason: Reason, jwt?: Facts, trust?: Trusted): Decision {
+    emit({ type: "refused", reason, ...(jwt && detailsOf(reason, jwt, trust, clock.now())) });
     return refuse(reason);
   }
 
-  async function verify(token: unknown): Promise<Decision> {
-    const decoded = decodeJwt(token);
-    if (!decoded.ok) return refuseAndTell(decoded.reason);
-    const outcome = await decide(decoded.jwt);
-    if (typeof outcome === "string") return refuseAndTell(outcome, decoded.jwt);
-    return Object.freeze({ allowed: true, caller: outcome });
+  async function refuseLater(...refusal: Parameters<typeof refuseAndTell>): Promise<Decision> {
+    return refuseAndTell(...refusal);
   }
 
   return Object.freeze({
@@ -82,25 +148,63 @@ export function buildVerifier(options: VerifierOptions, known: KeySet | undefine
       const bearer = readBearerToken(fields);
       return bearer.ok ? verify(bearer.token) : refuseAndTell(bearer.reason);
     },
+    health() {
+      const issuers = trusted.map(({ keySet, feed, maxStale }) => {
+        return { source: keySet.name, keys: keySet.health(maxStale), revocations: feed?.health() };
+      });
+      return { ready: issuers.every(({ keys }) => keys.usable), issuers };
+    },
     close() {
-      for (const { keySet } of trusted) if (keySet !== known) keySet.close();
+      for (const { keySet, feed } of trusted) {
+        if (keySet === known?.keySet) continue;
+        keySet.close();
+        feed?.close();
+      }
     },
   });
 }
 
-function callerOf({ claims, header }: DecodedJwt): Caller {
+type RefusalDetails = Omit<Extract<VerifierEvent, { type: "refused" }>, "type" | "reason">;
+type Facts = Pick<DecodedJwt, "claims" | "header">;
+
+function callerOf({ claims, header }: Facts): Caller {
   const name = claims["sub"] ?? claims["service"];
   return freezeJson({ service: typeof name === "string" ? name : undefined, claims, header });
 }
 
-function refusedEvent(reason: Reason, jwt: DecodedJwt | undefined): VerifierEvent {
-  const event: VerifierEvent = { type: "refused", reason };
-  if (jwt === undefined) return event;
-  event.kid = jwt.header.kid;
-  const { jti, sub } = jwt.claims;
-  if (typeof jti === "string") event.jti = jti.slice(0, 256);
-  if (typeof sub === "string") event.sub = sub.slice(0, 256);
-  return event;
+const MAX_DETAIL = 256;
+/** Refusals that a clock may be the cause of. */
+const OF_TIME: ReadonlySet<Reason> = new Set(["token_expired", "token_not_yet_valid"]);
+
+/** What a refusal is told with: what was wanted and seen, and never the token. */
+function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | undefined, now: number): RefusalDetails {
+  const check = CLAIM_CHECKS.find((one) => one.reason === reason);
+  const details: RefusalDetails = {};
+  const note = (name: "kid" | "jti" | "sub" | "expected" | "seen", value: unknown) => {
+    if (value !== undefined)
+      details[name] = (typeof value === "string" ? value : JSON.stringify(value)).slice(0, MAX_DETAIL);
+  };
+  note("kid", header.kid);
+  note("jti", claims["jti"]);
+  note("sub", claims["sub"]);
+  if (reason === "algorithm_not_allowed") {
+    note("expected", trust && [...trust.algorithms].join(" or "));
+    note("seen", header.alg);
+  } else if (check !== undefined) {
+    note("expected", trust && check.expected(trust.rules, Math.floor(now / 1000)));
+    note("seen", trust === undefined ? claims["iss"] : check.seen(claims, trust.rules));
+  }
+  const offset = OF_TIME.has(reason) ? trust?.keySet.health(0).clockOffsetSeconds : undefined;
+  if (offset !== undefined) details.clockOffsetSeconds = offset;
+  return details;
+}
+
+function publishedBy(trust: Trust, known: Published | undefined, clock: Clock, emit: OnVerifierEvent): Published {
+  const source = sourceOf(trust, known !== undefined);
+  if (source === undefined) return trust.revocationsUri === null ? { ...known!, feed: undefined } : known!;
+  const keySet = new KeySet(source, clock, emit);
+  const uri = trust.revocationsUri === undefined ? revocationsBeside(trust.jwksUri) : trust.revocationsUri;
+  return { keySet, feed: typeof uri !== "string" ? undefined : new RevocationFeed(feedAt(uri), keySet, clock, emit) };
 }
 
 const FETCH_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
@@ -126,8 +230,24 @@ export function keySetAt(name: string, places: KeySetSource["places"]): KeySetSo
   return {
     name,
     places,
-    get: (place) => boundedFetch(fetch, place, { headers: { accept: "application/json" } }, FETCH_BOUNDS),
+    get: (place, headers) =>
+      boundedFetch(fetch, place, { headers: { ...headers, accept: "application/json" } }, FETCH_BOUNDS),
   };
+}
+
+/** A revocation feed over HTTP. */
+export function feedAt(uri: string): FeedSource {
+  const bounds = { ...FETCH_BOUNDS, maxBytes: LIMITS.feedBytes };
+  return { name: uri, get: (headers) => boundedFetch(fetch, uri, { headers }, bounds) };
+}
+
+/** Where a core and a service's front have the feed: next to the key set. */
+export function revocationsBeside(jwksUri: string | undefined): string | undefined {
+  if (jwksUri === undefined) return undefined;
+  const url = new URL(jwksUri);
+  if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;
+  url.pathname = url.pathname.replace(/[^/]*$/, "revocations");
+  return url.href;
 }
 
 /** A `jwks.json` holds RSA keys only; where its source has the full set, that stands beside it. */

@@ -7,6 +7,7 @@ import { listen } from "./support/http.ts";
 import { edKey, type TestKey } from "./support/keys.ts";
 import { serveKeys, type KeyServer } from "./support/key-server.ts";
 
+const MAX_STALE = 72 * 3_600_000;
 const first = edKey("k1");
 const second = edKey("k2");
 
@@ -44,7 +45,7 @@ async function bench(...keys: TestKey[]): Promise<Bench> {
     clock,
     events,
     async look(kid) {
-      const found = await keySet.find(kid);
+      const found = await keySet.find(kid, MAX_STALE);
       return typeof found === "string" ? found : "found";
     },
     settled: (type, count) =>
@@ -149,10 +150,10 @@ describe("K4 unknown kids", () => {
       () => {},
     );
     open.add(keySet);
-    await keySet.find("k1");
+    await keySet.find("k1", MAX_STALE);
     hang = true;
-    const unknown = keySet.find("k2");
-    expect(await keySet.find("k1")).toMatchObject({ kid: "k1" });
+    const unknown = keySet.find("k2", MAX_STALE);
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
     await server.close();
     expect(await unknown).toBe("unknown");
   });
@@ -239,22 +240,22 @@ describe("places", () => {
 
   test("the best one that answers is kept; a failure of it is no reason to take the lesser", async () => {
     const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
-    await keySet.find("k1");
+    await keySet.find("k1", MAX_STALE);
     answers["/all"] = 500;
     clock.advance(31);
-    await keySet.find("x");
+    await keySet.find("x", MAX_STALE);
     expect(asked()).toEqual(["/all", "/all"]);
   });
 
   test.each([[500], [429]])("%i at the best one is a failure, not an absence", async (status) => {
     const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
-    expect(await keySet.find("k1")).toBe("unavailable");
+    expect(await keySet.find("k1", MAX_STALE)).toBe("unavailable");
     expect(asked()).toEqual(["/all"]);
   });
 
   test.each([[401], [403], [404]])("%i at the best one means that it is not there", async (status) => {
     const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
-    expect(await keySet.find("k1")).toMatchObject({ kid: "k1" });
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
     expect(asked()).toEqual(["/all", "/rsa"]);
   });
 
@@ -265,16 +266,16 @@ describe("places", () => {
     const source = keySetAt("a page", async () => [`${server.url}/all`, `${server.url}/rsa`]);
     const keySet = new KeySet(source, fakeClock(), () => {});
     open.add(keySet);
-    expect(await keySet.find("k1")).toMatchObject({ kid: "k1" });
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
   });
 
   test("one that vanished is looked for anew", async () => {
     const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
-    await keySet.find("k1");
+    await keySet.find("k1", MAX_STALE);
     answers["/all"] = 404;
-    await keySet.find("x");
+    await keySet.find("x", MAX_STALE);
     clock.advance(31);
-    await keySet.find("x");
+    await keySet.find("x", MAX_STALE);
     expect(asked()).toEqual(["/all", "/all", "/all", "/rsa"]);
   });
 });
@@ -294,14 +295,14 @@ describe("the timer", () => {
       get: async () => (fetches++, { status: 200, headers, text }),
     };
     const keySet = new KeySet(source, clock, () => {});
-    await keySet.find("k1");
+    await keySet.find("k1", MAX_STALE);
     await vi.advanceTimersByTimeAsync(74_000);
     expect(fetches).toBe(1);
     await vi.advanceTimersByTimeAsync(22_000);
     expect(fetches).toBe(2);
     keySet.close();
     expect(vi.getTimerCount()).toBe(0);
-    await keySet.find("unknown");
+    await keySet.find("unknown", MAX_STALE);
     expect([fetches, vi.getTimerCount()]).toEqual([3, 0]);
   });
 });

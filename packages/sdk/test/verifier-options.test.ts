@@ -32,6 +32,8 @@ describe("defaults", () => {
       jwksUri,
       allowHttp: false,
       listed: false,
+      revocationsUri: undefined,
+      maxStale: 259_200_000,
     });
     expect(Object.isFrozen(trust) && Object.isFrozen(trust!.rules)).toBe(true);
   });
@@ -110,6 +112,13 @@ describe("what cannot work is refused at creation, by name", () => {
     [{ jwksUri, maxTokenLifetime: "60" }, /^maxTokenLifetime/],
     [{ jwksUri, allowHttp: "yes" }, /^allowHttp/],
     [{ jwksUri, onEvent: "log" }, /^onEvent/],
+    [{ jwksUri, maxStale: -1 }, /^maxStale: expected seconds from 0 up/],
+    [{ jwksUri, maxStale: Infinity }, /^maxStale/],
+    [{ jwksUri, maxStale: "3d" }, /^maxStale/],
+    [{ jwksUri, revocationsUri: "" }, /^revocationsUri/],
+    [{ jwksUri, revocationsUri: true }, /^revocationsUri/],
+    [{ jwksUri, revocationsUri: "http://core.test/revocations" }, /^revocationsUri: expected https/],
+    [{ jwksUri: [{ issuer: "a", jwksUri }], revocationsUri: jwksUri }, /^revocationsUri: expected no value beside/],
     [{ jwksUri: "http://core.test/jwks" }, /^jwksUri: expected https/],
   ])("%j", (options, message) => {
     expect(errorOf(options).message).toMatch(message);

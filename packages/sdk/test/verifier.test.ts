@@ -183,7 +183,7 @@ describe("what an instance knows", () => {
     };
     const keySet = new KeySet(source, fakeClock(), () => {});
     onTestFinished(() => keySet.close());
-    return keySet;
+    return { keySet, feed: undefined };
   };
 
   test("fills what the options leave out", async () => {
@@ -222,7 +222,7 @@ describe("the RSA set and the full set", () => {
     });
     const verifier = closing(buildVerifier({ jwksUri: `${server.url}/jwks.json` }, undefined, fakeClock()));
     expect(await verifier.verify(tokenBy(rsa))).toMatchObject({ allowed: true });
-    expect(server.requests.map((req) => req.url)).toEqual(["/jwks-all.json", "/jwks.json"]);
+    expect(server.requests.map((req) => req.url)).toEqual(["/revocations", "/jwks-all.json", "/jwks.json"]);
   });
 
   test("an Ed25519 token passes where only the full set has its key", async () => {
@@ -246,6 +246,9 @@ describe("events", () => {
       kid: ed.kid,
       jti: "j".repeat(256),
       sub: "s".repeat(256),
+      expected: `exp after ${NOW - 30}`,
+      seen: String(NOW - 99),
+      clockOffsetSeconds: expect.any(Number) as number,
     });
   });
 

@@ -40,6 +40,61 @@ export function mistypedClaim(claims: JsonObject): string | undefined {
   return undefined;
 }
 
+/** One thing that is checked about the claims of a token whose signature is good. */
+export interface ClaimCheck {
+  /** Why a token is refused that fails it. */
+  readonly reason: Reason;
+  readonly fails: (claims: RegisteredClaims, rules: ClaimRules, now: number) => boolean;
+  /** For people: what the check wants, and what the token has. */
+  readonly expected: (rules: ClaimRules, now: number) => string;
+  readonly seen: (claims: RegisteredClaims, rules: ClaimRules) => unknown;
+}
+
+/** Claims whose types were checked: `exp` is there, and a time is a number. */
+type RegisteredClaims = JsonObject & { exp?: number; nbf?: number; iat?: number };
+
+/** In the order in which they are made: the first that fails names the refusal. */
+export const CLAIM_CHECKS: readonly ClaimCheck[] = [
+  {
+    reason: "token_expired",
+    fails: ({ exp = 0 }, { clockTolerance }, now) => now >= exp + clockTolerance,
+    expected: ({ clockTolerance }, now) => `exp after ${now - clockTolerance}`,
+    seen: ({ exp }) => exp,
+  },
+  {
+    reason: "token_not_yet_valid",
+    fails: ({ nbf, iat }, { clockTolerance }, now) => Math.max(nbf ?? 0, iat ?? 0) - clockTolerance > now,
+    expected: ({ clockTolerance }, now) => `nbf and iat up to ${now + clockTolerance}`,
+    seen: ({ nbf, iat }) => Math.max(nbf ?? 0, iat ?? 0),
+  },
+  {
+    reason: "lifetime_exceeded",
+    fails: ({ exp = 0, iat }, { maxTokenLifetime }) =>
+      maxTokenLifetime !== undefined && (iat === undefined || exp - iat > maxTokenLifetime),
+    expected: ({ maxTokenLifetime }) => `exp - iat up to ${maxTokenLifetime ?? "any"}`,
+    seen: ({ exp = 0, iat }) => (iat === undefined ? undefined : exp - iat),
+  },
+  {
+    reason: "issuer_mismatch",
+    fails: (claims, { issuer }) => issuer !== undefined && own(claims, "iss") !== issuer,
+    expected: ({ issuer }) => issuer ?? "any",
+    seen: (claims) => own(claims, "iss"),
+  },
+  {
+    reason: "audience_mismatch",
+    fails: (claims, { audience }) => !audienceMatches(own(claims, "aud"), audience),
+    expected: ({ audience }) => (audience === null ? "any" : audience.join(" or ") || "no aud"),
+    seen: (claims) => own(claims, "aud"),
+  },
+  {
+    reason: "claim_mismatch",
+    fails: (claims, rules) => mismatchOf(claims, rules) !== undefined,
+    expected: ({ requiredClaims }) => JSON.stringify(Object.fromEntries(requiredClaims)),
+    seen: (claims, { requiredClaims }) =>
+      Object.fromEntries([...requiredClaims.keys()].map((name) => [name, own(claims, name)])),
+  },
+];
+
 /**
  * Checks the claims of a token whose signature is good.
  *
@@ -47,19 +102,17 @@ export function mistypedClaim(claims: JsonObject): string | undefined {
  * @returns why the token is refused, or undefined
  */
 export function refusalOfClaims(claims: JsonObject, rules: ClaimRules, now: number): Reason | undefined {
-  if (mistypedClaim(claims) !== undefined) return "claims_malformed";
-  const { exp, nbf, iat } = claims as { exp: number; nbf?: number; iat?: number };
-  if (now >= exp + rules.clockTolerance) return "token_expired";
-  if (nbf !== undefined && now < nbf - rules.clockTolerance) return "token_not_yet_valid";
-  if (iat !== undefined && now < iat - rules.clockTolerance) return "token_not_yet_valid";
-  if (rules.maxTokenLifetime !== undefined && (iat === undefined || exp - iat > rules.maxTokenLifetime)) {
-    return "lifetime_exceeded";
-  }
-  if (rules.issuer !== undefined && own(claims, "iss") !== rules.issuer) return "issuer_mismatch";
-  if (!audienceMatches(own(claims, "aud"), rules.audience)) return "audience_mismatch";
-  for (const [name, value] of rules.requiredClaims) {
-    if (own(claims, name) !== value) return "claim_mismatch";
-  }
+  return mistypedClaim(claims) === undefined ? failedCheck(claims, rules, now) : "claims_malformed";
+}
+
+/** The same, for claims whose types are known to be right. */
+export function failedCheck(claims: JsonObject, rules: ClaimRules, now: number): Reason | undefined {
+  for (const { fails, reason } of CLAIM_CHECKS) if (fails(claims as RegisteredClaims, rules, now)) return reason;
+  return undefined;
+}
+
+function mismatchOf(claims: JsonObject, { requiredClaims }: ClaimRules): string | undefined {
+  for (const [name, value] of requiredClaims) if (own(claims, name) !== value) return name;
   return undefined;
 }
 

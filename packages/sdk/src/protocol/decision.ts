@@ -21,50 +21,60 @@ interface ReasonFacts {
   readonly status: Refusal["status"];
   /** The `error` of the challenge (RFC 6750 section 3.1); absent where the caller sent no credentials at all. */
   readonly error?: "invalid_request" | "invalid_token" | "insufficient_scope";
-  /** For logs and people. The caller is told less. */
-  readonly meaning: string;
 }
+
+const INVALID_TOKEN = { status: 401, error: "invalid_token" } as const;
 
 /** Every way of being refused. Closed: nothing else invents a reason. */
 const REASONS = {
-  token_missing: { status: 401, meaning: "no Bearer token was sent" },
-  authorization_malformed: {
-    status: 400,
-    error: "invalid_request",
-    meaning: "the Authorization header is not one Bearer token",
-  },
-  token_malformed: { status: 401, error: "invalid_token", meaning: "not a well-formed compact JWS" },
-  token_too_large: { status: 401, error: "invalid_token", meaning: "larger than a token may be" },
-  header_not_allowed: { status: 401, error: "invalid_token", meaning: "a header parameter that is never accepted" },
-  algorithm_not_allowed: { status: 401, error: "invalid_token", meaning: "an algorithm that is not accepted here" },
-  typ_not_allowed: { status: 401, error: "invalid_token", meaning: "another kind of token" },
-  key_unknown: { status: 401, error: "invalid_token", meaning: "signed by a key that no trusted key set has" },
-  signature_invalid: {
-    status: 401,
-    error: "invalid_token",
-    meaning: "the signature does not match: changed or forged",
-  },
-  claims_malformed: { status: 401, error: "invalid_token", meaning: "a registered claim is missing or mistyped" },
-  token_expired: { status: 401, error: "invalid_token", meaning: "its exp has passed" },
-  token_not_yet_valid: { status: 401, error: "invalid_token", meaning: "its nbf or iat lies in the future" },
-  lifetime_exceeded: { status: 401, error: "invalid_token", meaning: "it lives longer than this verifier accepts" },
-  issuer_mismatch: { status: 401, error: "invalid_token", meaning: "another issuer" },
-  audience_mismatch: { status: 401, error: "invalid_token", meaning: "meant for another audience" },
-  claim_mismatch: {
-    status: 403,
-    error: "insufficient_scope",
-    meaning: "a good token without the claims this door asks for",
-  },
-  keys_unavailable: { status: 503, meaning: "no key set could be had yet" },
+  token_missing: { status: 401 },
+  authorization_malformed: { status: 400, error: "invalid_request" },
+  token_malformed: INVALID_TOKEN,
+  token_too_large: INVALID_TOKEN,
+  header_not_allowed: INVALID_TOKEN,
+  algorithm_not_allowed: INVALID_TOKEN,
+  typ_not_allowed: INVALID_TOKEN,
+  key_unknown: INVALID_TOKEN,
+  signature_invalid: INVALID_TOKEN,
+  claims_malformed: INVALID_TOKEN,
+  token_expired: INVALID_TOKEN,
+  token_not_yet_valid: INVALID_TOKEN,
+  lifetime_exceeded: INVALID_TOKEN,
+  issuer_mismatch: INVALID_TOKEN,
+  audience_mismatch: INVALID_TOKEN,
+  token_revoked: INVALID_TOKEN,
+  claim_mismatch: { status: 403, error: "insufficient_scope" },
+  keys_unavailable: { status: 503 },
 } as const satisfies Record<string, ReasonFacts>;
 
 export type Reason = keyof typeof REASONS;
 
 const REALM = 'Bearer realm="microservices"';
 
-/** What a reason means in words, for logs and people. */
+const MEANINGS: Readonly<Record<Reason, string>> = {
+  token_missing: "no Bearer token was sent",
+  authorization_malformed: "the Authorization header is not one Bearer token",
+  token_malformed: "not a well-formed compact JWS",
+  token_too_large: "larger than a token may be",
+  header_not_allowed: "a header parameter that is never accepted",
+  algorithm_not_allowed: "an algorithm that is not accepted here",
+  typ_not_allowed: "another kind of token",
+  key_unknown: "signed by a key that no trusted key set has",
+  signature_invalid: "the signature does not match: changed or forged",
+  claims_malformed: "a registered claim is missing or mistyped",
+  token_expired: "its exp has passed",
+  token_not_yet_valid: "its nbf or iat lies in the future",
+  lifetime_exceeded: "it lives longer than this verifier accepts",
+  issuer_mismatch: "another issuer",
+  audience_mismatch: "meant for another audience",
+  token_revoked: "it, its service or its key was revoked",
+  claim_mismatch: "a good token without the claims this door asks for",
+  keys_unavailable: "no key set could be had yet",
+};
+
+/** What a reason means in words, for logs and people. The caller is told less. */
 export function meaningOf(reason: Reason): string {
-  return REASONS[reason].meaning;
+  return MEANINGS[reason];
 }
 
 export function refuse(reason: Reason): Refusal {

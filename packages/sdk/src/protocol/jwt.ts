@@ -27,16 +27,26 @@ type DecodeRefusal =
   "token_malformed" | "token_too_large" | "header_not_allowed" | "algorithm_not_allowed" | "typ_not_allowed";
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
-const TYPES: ReadonlySet<unknown> = new Set([undefined, "JWT", "at+jwt"]);
+
+/** A kind of signed document: what its header calls it, and how long it may be. One never passes as another (RFC 8725 section 3.11). */
+export interface JwsKind {
+  /** Values of `typ`; undefined: it may be absent. */
+  readonly types: ReadonlySet<unknown>;
+  /** Characters. */
+  readonly maxLength: number;
+}
+
+export const ACCESS_TOKEN: JwsKind = { types: new Set([undefined, "JWT", "at+jwt"]), maxLength: LIMITS.tokenLength };
+export const REVOCATION_FEED: JwsKind = { types: new Set(["revocations+jwt"]), maxLength: LIMITS.feedBytes };
 
 /**
  * Takes a compact JWS apart, strictly: three parts of canonical base64url, JSON without duplicate
  * names, one of our algorithms, a `kid`, and no header parameter that changes how a token is read.
  * Never throws, whatever is passed in.
  */
-export function decodeJwt(token: unknown): DecodeResult {
+export function decodeJwt(token: unknown, kind: JwsKind = ACCESS_TOKEN): DecodeResult {
   if (typeof token !== "string") return refuse("token_malformed");
-  if (token.length > LIMITS.tokenLength) return refuse("token_too_large");
+  if (token.length > kind.maxLength) return refuse("token_too_large");
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
@@ -50,7 +60,7 @@ export function decodeJwt(token: unknown): DecodeResult {
   if (algorithm === undefined) return refuse("algorithm_not_allowed");
   // We understand no extension, so any `crit` must fail (RFC 7515 section 4.1.11); `b64` changes what is signed (RFC 7797).
   if (Object.hasOwn(header, "crit") || Object.hasOwn(header, "b64")) return refuse("header_not_allowed");
-  if (!TYPES.has(header["typ"])) return refuse("typ_not_allowed");
+  if (!kind.types.has(header["typ"])) return refuse("typ_not_allowed");
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 

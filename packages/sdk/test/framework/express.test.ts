@@ -185,6 +185,7 @@ describe("verifyMicroservice", () => {
     expect(core.requests.map((request) => request.url!.split("?")[0])).toEqual([
       "/apiversion",
       "/recipe/jwt",
+      "/.well-known/revocations",
       "/.well-known/jwks-all.json",
       "/.well-known/jwks.json",
     ]);

@@ -1,0 +1,56 @@
+import type { JsonObject } from "./strict-json.ts";
+
+/** The revocation feed, read: what a token is compared with. */
+export interface Revocations {
+  /** With `epoch`, the order of feeds. */
+  readonly generation: number;
+  readonly epoch: number;
+  readonly tokens: ReadonlySet<string>;
+  /** Each service with the last `iat` that is refused, in seconds since the epoch. */
+  readonly services: ReadonlyMap<string, number>;
+  readonly kids: ReadonlySet<string>;
+}
+
+/** Reads the claims of a feed whose signature is good. @returns undefined where they are no feed's */
+export function readRevocations(claims: JsonObject): Revocations | undefined {
+  const { generation, epoch, tokens, services, kids } = claims;
+  if (!isCount(generation) || !isCount(epoch)) return undefined;
+  if (!isPairs(tokens) || !isPairs(services)) return undefined;
+  if (!Array.isArray(kids) || !kids.every((kid) => typeof kid === "string")) return undefined;
+  return Object.freeze({
+    generation,
+    epoch,
+    tokens: new Set(tokens.map(([jti]) => jti)),
+    services: new Map(services),
+    kids: new Set(kids),
+  });
+}
+
+/** Whether `a` is an older feed than `b`: one that went back hides what was revoked since. */
+export function isOlder(a: Revocations, b: Revocations): boolean {
+  return a.generation === b.generation ? a.epoch < b.epoch : a.generation < b.generation;
+}
+
+/** Whether a token is revoked: by its `jti`, by its key, or as one of a service whose tokens until then are. */
+export function isRevoked({ tokens, services, kids }: Revocations, kid: string, claims: JsonObject): boolean {
+  if (kids.has(kid) || tokens.has(claims["jti"] as string)) return true;
+  if (services.size === 0) return false;
+  const { iat } = claims;
+  for (const name of [claims["sub"], claims["service"]]) {
+    const notBefore = services.get(name as string);
+    // A token that does not say when it was issued cannot show that it is a later one.
+    if (notBefore !== undefined && !(typeof iat === "number" && iat > notBefore)) return true;
+  }
+  return false;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isPairs(value: unknown): value is [string, number][] {
+  if (!Array.isArray(value)) return false;
+  return value.every(
+    (pair) => Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && isCount(pair[1]),
+  );
+}

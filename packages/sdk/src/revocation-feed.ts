@@ -1,0 +1,120 @@
+import type { BoundedResponse } from "./bounded-fetch.ts";
+import type { Clock } from "./clock.ts";
+import type { OnVerifierEvent } from "./events.ts";
+import { retryDelay, type KeySet } from "./key-set.ts";
+import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
+import { decodeJwt, REVOCATION_FEED } from "./protocol/jwt.ts";
+import { isOlder, readRevocations, type Revocations } from "./protocol/revocations.ts";
+import { verifySignature } from "./signature.ts";
+
+/** Where a feed comes from. */
+export interface FeedSource {
+  /** For events: the URL, or what else names it. */
+  readonly name: string;
+  get(headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
+}
+
+export interface FeedHealth extends DocumentHealth {
+  /** False: its issuer has none, as other makes of core. */
+  readonly exists: boolean;
+}
+
+interface FeedTable {
+  /** Undefined: there is no feed. */
+  readonly revocations: Revocations | undefined;
+  readonly etag: string | null;
+}
+
+/** Milliseconds. 36 s at most, so that a revocation is here within 75 s of its command, whatever caches lie in between. */
+const POLL = { least: 24_000, most: 36_000 };
+/** Milliseconds until an issuer is asked again that has no feed. */
+const ABSENT = 300_000;
+
+/**
+ * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
+ * known before. What cannot be had or verified changes nothing.
+ */
+export class RevocationFeed {
+  readonly #source: FeedSource;
+  readonly #keySet: KeySet;
+  readonly #document: PolledDocument<FeedTable>;
+
+  constructor(source: FeedSource, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
+    this.#source = source;
+    this.#keySet = keySet;
+    this.#document = new PolledDocument<FeedTable>(
+      {
+        load: () => this.#load(),
+        loaded: ({ revocations }) => {
+          if (revocations === undefined) return;
+          const { tokens, services, kids, generation, epoch } = revocations;
+          const counts = { tokens: tokens.size, services: services.size, kids: kids.size };
+          emit({ type: "revocations_refreshed", source: source.name, generation, epoch, ...counts });
+        },
+        failed: (problem) => {
+          const { ageSeconds } = this.#document.health();
+          emit({ type: "revocations_refresh_failed", source: source.name, problem, ageSeconds });
+        },
+        retryIn: retryDelay,
+      },
+      clock,
+    );
+  }
+
+  /** What is known to be revoked at `now`, by the monotonic clock; the same object until something changes. */
+  current(now: number): Revocations | undefined {
+    // The timer does this too, but timers stand still where a process is frozen between requests.
+    if (this.#document.tried && this.#document.isDue(now)) void this.#document.refresh();
+    return this.#document.value?.revocations;
+  }
+
+  /**
+   * The first try, for which everybody waits: what was revoked before this process began is refused from its first
+   * request on. Undefined once it is over.
+   */
+  first(): Promise<void> | undefined {
+    return this.#document.tried ? undefined : this.#document.refresh();
+  }
+
+  health(): FeedHealth {
+    return { ...this.#document.health(), exists: this.#document.value?.revocations !== undefined };
+  }
+
+  /** Stops polling. */
+  close(): void {
+    this.#document.close();
+  }
+
+  async #load(): Promise<Loaded<FeedTable>> {
+    const known = this.#document.value;
+    const etag = known?.etag ?? null;
+    const response = await this.#source.get(etag === null ? {} : { "if-none-match": etag });
+    const nextIn = POLL.least + (POLL.most - POLL.least) * Math.random();
+    if (response.status === 304 && known !== undefined && etag !== null) return { value: known, nextIn };
+    if ([401, 403, 404].includes(response.status) && known?.revocations === undefined) {
+      return { value: { revocations: undefined, etag: null }, nextIn: ABSENT };
+    }
+    if (response.status !== 200) throw new Error(`the revocations were answered with status ${response.status}`);
+    const revocations = await this.#read(response.text.trim(), known?.revocations);
+    return { value: { revocations, etag: response.headers.get("etag") }, nextIn };
+  }
+
+  async #read(text: string, known: Revocations | undefined): Promise<Revocations> {
+    const decoded = decodeJwt(text, REVOCATION_FEED);
+    if (!decoded.ok) throw new Error(`not a revocation feed: ${decoded.reason}`);
+    const { header, algorithm, claims, signingInput, signature } = decoded.jwt;
+    const key = await this.#keySet.find(header.kid, Infinity);
+    if (typeof key === "string") throw new Error(`the feed's key ${header.kid} is ${key}`);
+    if (key.algorithm !== algorithm || !verifySignature(key, signingInput, signature)) {
+      throw new Error("the feed's signature does not match");
+    }
+    const revocations = readRevocations(claims);
+    if (revocations === undefined) throw new Error("the feed's claims are malformed");
+    if (revocations.kids.has(header.kid)) throw new Error("the feed is signed by a key that it revokes");
+    if (known !== undefined && isOlder(revocations, known)) {
+      const order = ({ generation, epoch }: Revocations) => `${generation}.${epoch}`;
+      throw new Error(`the feed went back from ${order(known)} to ${order(revocations)}`);
+    }
+    return revocations;
+  }
+}
