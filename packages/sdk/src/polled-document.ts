@@ -89,7 +89,7 @@ export class PolledDocument<T> {
     return {
       ageSeconds: this.#value === undefined ? undefined : Math.round((now - this.#loadedAt) / 1000),
       lastError: this.#problem,
-      nextRefreshSeconds: Math.max(0, Math.round((this.#dueAt - now) / 1000)),
+      nextRefreshSeconds: Math.max(0, Math.ceil((this.#dueAt - now) / 1000)),
     };
   }
 

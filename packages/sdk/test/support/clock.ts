@@ -4,6 +4,8 @@ import { NOW } from "./keys.ts";
 export interface FakeClock extends Clock {
   /** Lets time pass, on both hands of the clock. */
   advance(seconds: number): void;
+  /** Sets the wall clock forward, or back, while no time passes. */
+  jump(seconds: number): void;
 }
 
 export function fakeClock(startSeconds = NOW): FakeClock {
@@ -16,5 +18,6 @@ export function fakeClock(startSeconds = NOW): FakeClock {
       wall += seconds * 1000;
       monotonic += seconds * 1000;
     },
+    jump: (seconds) => void (wall += seconds * 1000),
   };
 }

@@ -1,0 +1,207 @@
+// The tokens that a verifier keeps: the same decision object means that it was kept, another one that it was made anew.
+import { describe, expect, test } from "vitest";
+import type { Verifier } from "../src/verifier.ts";
+import { openDoor, openPrimedDoor } from "./support/door.ts";
+import { readerOf, serveIssuer } from "./support/issuer.ts";
+import { ecKey, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "./support/keys.ts";
+
+const key = edKey("s-1");
+const token = tokenBy(key);
+
+const isKept = async (verifier: Verifier, text: string) =>
+  (await verifier.verify(text)) === (await verifier.verify(Buffer.from(text).toString()));
+
+test("a token is verified once: the same decision is given out again", async () => {
+  const { verifier } = await openPrimedDoor(key);
+  expect(await isKept(verifier, token)).toBe(true);
+});
+
+describe("V1 the whole token is the key", () => {
+  test("V1 tokens that share all but their last letters, or hash alike, are told apart", async () => {
+    const { verifier, expectAllowed, expectRefused } = await openDoor([key]);
+    await expectAllowed(token);
+    await expectRefused(token.slice(0, -1), "token_malformed");
+    await expectRefused(token.slice(0, -2) + (token.at(-2) === "A" ? "B" : "A") + token.at(-1)!, "signature_invalid");
+    await expectRefused(`${token} `, "token_malformed");
+    for (const sub of ["a", "b", "c"]) {
+      expect((await expectAllowed(tokenBy(key, { sub }))).service).toBe(sub);
+      expect(await isKept(verifier, tokenBy(key, { sub }))).toBe(true);
+    }
+  });
+
+  test("V1 two verifiers keep nothing for each other", async () => {
+    const one = await openPrimedDoor(key);
+    const two = await openDoor([ecKey("s-1")]); // to which the token is a forgery
+    expect(await isKept(one.verifier, token)).toBe(true);
+    await two.expectRefused(token, "algorithm_not_allowed", { fetches: 1 });
+  });
+});
+
+test("V2 what a door asks for is asked of a kept token too, each time", async () => {
+  const { verifier, clock, expectRefused } = await openPrimedDoor(key, { maxTokenLifetime: 3600, clockTolerance: 0 });
+  expect(await isKept(verifier, token)).toBe(true);
+  clock.jump(-60); // now it is not valid yet
+  await expectRefused(token, "token_not_yet_valid");
+  clock.jump(60);
+  expect(await isKept(verifier, token)).toBe(true);
+});
+
+describe("V3 a kept token ends", () => {
+  test.each([[{}], [{ iat: undefined }]])("V3 with its exp and the tolerance, to the second %j", async (claims) => {
+    const { verifier, clock, expectRefused, expectAllowed } = await openDoor([key], { clockTolerance: 10 });
+    const short = tokenBy(key, { ...claims, exp: NOW + 60 });
+    await expectAllowed(short);
+    clock.advance(69);
+    expect(await isKept(verifier, short)).toBe(true);
+    clock.advance(1);
+    await expectRefused(short, "token_expired");
+  });
+});
+
+describe("R6 the clock is set", () => {
+  test("R6 back, by an hour or a day: an expired token that was kept is not let in again, and it is told", async () => {
+    for (const jump of [-3_600, -86_400]) {
+      const { verifier, clock, events, expectAllowed, expectRefused } = await openDoor([key]);
+      const short = tokenBy(key, { iat: NOW - 90_000, exp: NOW + 60 });
+      await expectAllowed(short);
+      clock.advance(91);
+      clock.jump(jump);
+      await expectRefused(short, "token_expired");
+      expect(events).toContainEqual({ type: "clock_jumped", seconds: jump });
+      // Another one, of the time that the clock now shows, is a matter of its own.
+      await expectAllowed(tokenBy(key, { iat: NOW + 91 + jump, exp: NOW + 91 + jump + 60 }));
+      expect(verifier.health().ready).toBe(true);
+    }
+  });
+
+  test("R6 forward and back again: a good token is refused only meanwhile, and kept keys stay fresh", async () => {
+    for (const jump of [3_700, 86_400]) {
+      const { clock, events, keys, expectAllowed, expectRefused } = await openPrimedDoor(key);
+      clock.jump(jump);
+      await expectRefused(token, "token_expired");
+      clock.jump(-jump);
+      await expectAllowed(token);
+      expect(keys.fetches()).toBe(1); // ages and pauses are measured by the other hand
+      expect(events.filter((event) => event.type === "clock_jumped")).toEqual([
+        { type: "clock_jumped", seconds: jump },
+        { type: "clock_jumped", seconds: -jump },
+      ]);
+    }
+  });
+
+  test("R6 a clock that is slewed is no jump", async () => {
+    const { clock, events, expectAllowed } = await openPrimedDoor(key);
+    for (let i = 0; i < 20; i++) {
+      clock.jump(1);
+      clock.advance(1);
+      await expectAllowed(token);
+    }
+    expect(events.filter((event) => event.type === "clock_jumped")).toEqual([]);
+  });
+});
+
+test("V4 nobody can change what the next one gets", async () => {
+  const { verifier } = await openDoor([key]);
+  const nested = forge(key, headerOf(key), goodClaims({ roles: ["reader"], act: { sub: "a" } }));
+  const first = await verifier.verify(nested);
+  if (!first.allowed) throw new Error(first.reason);
+  const { claims, header } = first.caller;
+  for (const change of [
+    () => Object.assign(first, { allowed: false }),
+    () => Object.assign(first.caller, { service: "admin" }),
+    () => Object.assign(claims, { sub: "admin" }),
+    () => (claims["roles"] as string[]).push("admin"),
+    () => Object.assign(claims["act"] as object, { sub: "admin" }),
+    () => Object.assign(header, { kid: "x" }),
+  ]) {
+    expect(change).toThrow(TypeError);
+  }
+  expect(await verifier.verify(nested)).toBe(first);
+  expect(claims).toMatchObject({ sub: "orders", roles: ["reader"], act: { sub: "a" } });
+});
+
+describe("V5 a key that goes takes its tokens along", () => {
+  test("V5 removed from the set", async () => {
+    const issuer = await serveIssuer(key, edKey("s-2"));
+    const { verifier, outcome, later } = readerOf(issuer);
+    expect(await outcome(token)).toBe("allowed");
+    expect(await isKept(verifier, token)).toBe(true);
+    issuer.keys = issuer.keys.slice(1);
+    await later(60, token, "keys_refreshed");
+    expect(await outcome(token)).toBe("key_unknown");
+  });
+
+  test("V5 replaced by another under the same kid", async () => {
+    const issuer = await serveIssuer(key);
+    const { outcome, later } = readerOf(issuer);
+    expect(await outcome(token)).toBe("allowed");
+    issuer.keys = [edKey("s-1")];
+    await later(60, token, "keys_refreshed");
+    expect(await outcome(token)).toBe("signature_invalid");
+  });
+
+  test("V5 too old a set lets nothing pass, kept or not", async () => {
+    const issuer = await serveIssuer(key);
+    const { outcome, clock } = readerOf(issuer, { maxStale: 600 });
+    const long = tokenBy(key, { exp: NOW + 86_400 });
+    expect(await outcome(long)).toBe("allowed");
+    issuer.status = 503;
+    clock.advance(601);
+    expect(await outcome(long)).toBe("keys_unavailable");
+  });
+
+  test("a set that comes again unchanged leaves them kept", async () => {
+    const issuer = await serveIssuer(key);
+    const { verifier, later } = readerOf(issuer);
+    const first = await verifier.verify(token);
+    await later(60, token, "keys_refreshed");
+    expect(issuer.requests.at(-1)!.headers["if-none-match"]).toBeDefined();
+    issuer.keys = [...issuer.keys, edKey("s-2")]; // read anew, with the same key in it
+    await later(60, token, "keys_refreshed");
+    expect(await verifier.verify(token)).toBe(first);
+  });
+});
+
+describe("V6 bounds", () => {
+  test("V6 10,000 tokens, and the one not used for longest goes first", async () => {
+    const { verifier } = await openDoor([key]);
+    const tokens = Array.from({ length: 10_001 }, (_, i) => tokenBy(key, { jti: `id-${i}` }));
+    const first = await verifier.verify(tokens[0]!);
+    const second = await verifier.verify(tokens[1]!);
+    for (const one of tokens.slice(2, 10_000)) await verifier.verify(one);
+    expect(await verifier.verify(tokens[0]!)).toBe(first);
+    await verifier.verify(tokens[10_000]!); // one too many: the second goes, as the first was used since
+    expect(await verifier.verify(tokens[0]!)).toBe(first);
+    expect(await verifier.verify(tokens[1]!)).not.toBe(second);
+  });
+
+  test("V6 a hundred thousand failures push nothing out, and are not kept", async () => {
+    const { verifier, expectAllowed } = await openDoor([key]);
+    await expectAllowed(token);
+    const kept = await verifier.verify(token);
+    const parts = token.split(".");
+    for (let i = 0; i < 100_000; i++) await verifier.verify(`${parts[0]}.${parts[1]}.${i}`);
+    expect(await verifier.verify(token)).toBe(kept);
+  });
+
+  test("R13 fifty thousand tokens of every size take 32 MiB at most", async () => {
+    const { verifier, clock } = await openDoor([key]);
+    const gc = globalThis.gc!;
+    const used = () => (gc(), process.memoryUsage().heapUsed);
+    await verifier.verify(token);
+    const before = used();
+    let most = 0;
+    for (const length of [10, 500, 3_000, 5_500]) {
+      for (let i = 0; i < 12_500; i++) {
+        const one = tokenBy(key, { jti: `${length}-${i}`, note: "x".repeat(length) });
+        await verifier.verify(one);
+      }
+      most = Math.max(most, used() - before);
+    }
+    clock.advance(1);
+    await verifier.verify(token);
+    process.stderr.write(`note: R13 the heap grew by ${(most / 1_048_576).toFixed(1)} MiB at most\n`);
+    expect(most).toBeLessThan(32 * 1_048_576);
+    expect(most).toBeGreaterThan(4 * 1_048_576); // or nothing was kept
+  }, 120_000);
+});
