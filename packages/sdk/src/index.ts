@@ -24,11 +24,14 @@ export type { Countersign, CountersignConfig };
 export type { AppInfo, NormalisedAppInfo } from "./app-info.ts";
 export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client.ts";
 export type { VerifierEvent } from "./events.ts";
+export { explainToken, type Check, type Explanation } from "./explain.ts";
 export type { Front, FrontAnswer, FrontCall } from "./front.ts";
 export type { Caller, Decision, Reason, Refusal } from "./protocol/decision.ts";
 export { meaningOf } from "./protocol/decision.ts";
 export { CountersignError, type ErrorCode } from "./protocol/errors.ts";
-export type { Verifier } from "./verifier.ts";
+export type { FeedHealth } from "./revocation-feed.ts";
+export type { KeySetHealth } from "./key-set.ts";
+export type { IssuerHealth, Verifier, VerifierHealth } from "./verifier.ts";
 export type { TokenRules, TrustedIssuer, VerifierOptions } from "./verifier-options.ts";
 
 export default { init, createCountersign, createVerifier };

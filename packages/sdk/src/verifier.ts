@@ -199,7 +199,13 @@ function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | u
   return details;
 }
 
-function publishedBy(trust: Trust, known: Published | undefined, clock: Clock, emit: OnVerifierEvent): Published {
+/** What the issuer publishes, over HTTP; `known` where the options name no source. */
+export function publishedBy(
+  trust: Trust,
+  known: Published | undefined,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): Published {
   const source = sourceOf(trust, known !== undefined);
   if (source === undefined) return trust.revocationsUri === null ? { ...known!, feed: undefined } : known!;
   const keySet = new KeySet(source, clock, emit);

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { VERSION } from "../index.ts";
 import { appsCommand } from "./commands/apps.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { startCommand } from "./commands/start.ts";
@@ -13,6 +14,7 @@ const program = new Command("countersign")
   .addCommand(appsCommand())
   .addCommand(keysCommand())
   .addCommand(revokeCommand())
+  .addCommand(explainCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())
   .showHelpAfterError("(add --help for what there is)");

@@ -1,0 +1,84 @@
+import { text } from "node:stream/consumers";
+import { Command } from "commander";
+import { CountersignError, explainToken, meaningOf, type Check, type VerifierOptions } from "countersign";
+import pc from "picocolors";
+import { AdminError, tellErrors } from "../admin-client.ts";
+import { print, printTable } from "../output.ts";
+
+interface ExplainFlags {
+  jwks?: string;
+  issuer?: string;
+  audience?: string[];
+  require?: string[];
+  allowHttp?: boolean;
+  json?: boolean;
+}
+
+export function explainCommand(): Command {
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  return new Command("explain")
+    .description("Print every check that a verifier makes of a token, and how it goes.")
+    .argument("<token>", "the token; - reads it from standard input, where no list of processes shows it")
+    .option("--jwks <url>", "key set to verify it with; without it, neither signature nor revocation is checked")
+    .option("--issuer <issuer>", "the iss it must have")
+    .option("--audience <name>", "a name of the callee, which its aud must hold; repeatable", collect)
+    .option("--require <claim=value>", "a claim it must have; repeatable; default source=microservice", collect)
+    .option("--allow-http", "fetch the key set over plain http from another machine")
+    .option("--json", "print the checks as JSON")
+    .addHelpText("after", "\nExit code: 0 where a verifier lets it pass, 1 where not, or where that cannot be said.")
+    .action((token: string, flags: ExplainFlags) => tellErrors(() => explain(token, flags)));
+}
+
+async function explain(given: string, flags: ExplainFlags): Promise<void> {
+  const token = given === "-" ? (await text(process.stdin)).trim() : given;
+  const explanation = await explainToken(token, optionsOf(flags)).catch((error: unknown) => {
+    if (error instanceof CountersignError) throw new AdminError(error.message);
+    throw error;
+  });
+  const { allowed, checks, token: parts } = explanation;
+  if (allowed !== true) process.exitCode = 1;
+  if (flags.json === true) return print(JSON.stringify(explanation, undefined, 2));
+
+  printTable(
+    ["check", "outcome", "expected", "seen"],
+    checks.map((check) => [check.name, outcomeOf(check), safe(check.expected), safe(check.seen)]),
+  );
+  if (parts !== undefined) {
+    print(`\n${pc.dim("header")}  ${safe(JSON.stringify(parts.header))}`);
+    print(`${pc.dim("claims")}  ${safe(JSON.stringify(parts.claims))}`);
+  }
+  const failed = checks.find((check) => check.reason !== undefined)?.reason;
+  if (failed !== undefined) print(`\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
+  else if (allowed === true) print(`\n${pc.green("allowed")}  a verifier with these options lets it pass`);
+  else
+    print(`\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`);
+}
+
+function optionsOf({ jwks, issuer, audience, require, allowHttp }: ExplainFlags): VerifierOptions {
+  const options: VerifierOptions = { allowHttp: allowHttp === true };
+  if (jwks !== undefined) options.jwksUri = jwks;
+  if (issuer !== undefined) options.issuer = issuer;
+  if (audience !== undefined) options.audience = audience;
+  if (require !== undefined) {
+    options.requiredClaims = Object.fromEntries(
+      require.map((pair) => {
+        const [, name, value] = /^([^=]+)=(.*)$/.exec(pair) ?? [];
+        if (name === undefined || value === undefined) throw new AdminError("--require: claim=value was expected");
+        return [name, value];
+      }),
+    );
+  }
+  return options;
+}
+
+function outcomeOf({ outcome }: Check): string {
+  if (outcome === "passed") return pc.green("✓ passed");
+  return outcome === "failed" ? pc.red("✗ failed") : pc.dim("- not checked");
+}
+
+/** A stranger's text on our terminal: no control characters, and no more than a line holds. */
+function safe(value: string | undefined): string {
+  // eslint-disable-next-line no-control-regex -- they are what must go
+  const shown = (value ?? "").replace(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, "?");
+  return shown.length > 400 ? `${shown.slice(0, 400)}…` : shown;
+}

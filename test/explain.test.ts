@@ -1,0 +1,52 @@
+// `countersign explain`, as somebody types it who wonders why a token is refused.
+import { expect, test } from "vitest";
+import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "./support/processes.ts";
+
+const explain = (...flags: string[]) => new Process([COUNTERSIGN_BIN, "explain", ...flags]).ended;
+
+async function mint(url: string, payload: object): Promise<string> {
+  const body = { payload, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60 };
+  const response = await fetch(`${url}/recipe/jwt`, { method: "POST", body: JSON.stringify(body) });
+  return ((await response.json()) as { jwt: string }).jwt;
+}
+
+test("prints every check of a real token, and what a verifier says of it", async () => {
+  const core = await startCoreProcess(await temporaryDirectory());
+  const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
+  const token = await mint(core.url, { sub: "orders", source: "microservice" });
+
+  const good = await explain(token, ...jwks);
+  expect([good.code, good.stderr]).toEqual([0, ""]);
+  for (const name of ["form", "algorithm", "key", "signature", "exp", "iss", "aud", "required claims", "revocation"])
+    expect(good.stdout).toMatch(new RegExp(`^${name} +✓ passed`, "m"));
+  expect(good.stdout).toMatch(/^allowed {2}a verifier with these options lets it pass$/m);
+
+  const refused = await explain(token, ...jwks, "--audience", "inventory", "--require", "source=user");
+  expect(refused.code).toBe(1);
+  expect(refused.stdout).toMatch(/^aud +✗ failed +inventory/m);
+  expect(refused.stdout).toMatch(/^required claims +✗ failed +\{"source":"user"\} +\{"source":"microservice"\}$/m);
+  expect(refused.stdout).toMatch(/^refused {2}audience_mismatch: meant for another audience$/m);
+
+  const unproven = await explain(token);
+  expect([unproven.code, unproven.stdout]).toEqual([1, expect.stringMatching(/^not proven .*--jwks URL/m)]);
+  const asJson = await explain(token, ...jwks, "--json");
+  expect(JSON.parse(asJson.stdout)).toMatchObject({ allowed: true, token: { claims: { sub: "orders" } } });
+});
+
+test("says in one line what cannot work, and prints no stranger's control characters", async () => {
+  const token = (claims: object) => `${base64url({ alg: "RS256", kid: "s-\u001b[31m" })}.${base64url(claims)}.AAAA`;
+  const hostile = await explain(token({ sub: "\u001b[2Jorders", exp: 1 }), "--audience", "a");
+  expect(hostile.stdout + hostile.stderr).not.toContain("\u001b");
+  const wrong = await explain("a.b.c", "--jwks", "http://core.test/jwks.json");
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/^countersign: jwksUri: expected https/)]);
+  const away = await explain(
+    token({ exp: 4102444800 }).replace(/^[^.]+/, base64url({ alg: "RS256", kid: "s-1" })),
+    "--jwks",
+    "http://127.0.0.1:9/jwks.json",
+  );
+  expect([away.code, away.stdout]).toEqual([1, expect.stringMatching(/^refused {2}keys_unavailable/m)]);
+});
+
+function base64url(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
