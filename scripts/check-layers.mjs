@@ -21,7 +21,7 @@ const LAYERS = {
     ["recipe and verifier", /^(recipe\/jwt-implementation|revocation-feed|verifier|front)\.ts$/],
     ["instance", /^(countersign|default-instance|explain)\.ts$/],
     ["entry points", /^(guard|index|recipe\/jwt)\.ts$/],
-    ["framework", /^framework\//],
+    ["framework", /^(framework|testing)\//],
   ],
   "packages/core/src": [
     ["domain", /^domain\//],

@@ -5,6 +5,7 @@ export default defineConfig({
     index: "src/index.ts",
     "recipe/jwt": "src/recipe/jwt.ts",
     "framework/express": "src/framework/express.ts",
+    testing: "src/testing/index.ts",
     protocol: "src/protocol/index.ts",
   },
   format: ["esm", "cjs"],

@@ -1,7 +1,7 @@
 // The only file that talks to a core.
 import { boundedFetch, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
 import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts";
-import { systemClock } from "./clock.ts";
+import { systemClock, type Clock } from "./clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
 import { KeptDocuments } from "./kept-documents.ts";
 import { compareVersions, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
@@ -61,13 +61,18 @@ const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
 const TOO_MANY_RETRIES = 5;
 const retryDelay = (attempt: number) => 10 + 250 * attempt;
 
-export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo): CoreClient {
+export function createCoreClient(
+  config: CoreConfig,
+  appInfo: NormalisedAppInfo,
+  clock: Clock = systemClock,
+  connection: Connection = connect(config.connectionURI),
+): CoreClient {
   const { apiKey, networkInterceptor } = config;
   if (apiKey !== undefined && !(typeof apiKey === "string" && /^[\x21-\x7e]+$/.test(apiKey))) {
     // Said here, without the key: a header that cannot be sent would carry it into an error message.
     throw new CountersignError("invalid_option", "apiKey: visible ASCII characters without blanks were expected");
   }
-  const { hosts, send, close } = connect(config.connectionURI);
+  const { hosts, send, close } = connection;
   let nextHost = 0;
   let version: Promise<string> | undefined;
   let negotiated: string | undefined;
@@ -135,7 +140,7 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
     const spoken = negotiated === undefined ? {} : { "cdi-version": negotiated };
     return exchange("GET", path, { headers: { ...headers, ...spoken } }, userContext);
   };
-  const kept = new KeptDocuments(systemClock);
+  const kept = new KeptDocuments(clock);
 
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
@@ -156,7 +161,8 @@ export function createCoreClient(config: CoreConfig, appInfo: NormalisedAppInfo)
   };
 }
 
-interface Connection {
+/** A way to a core. */
+export interface Connection {
   readonly hosts: readonly string[];
   readonly send: Fetch;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { systemClock, type Clock } from "./clock.ts";
 import {
   createCoreClient,
   warnOfPlainHttp,
+  type Connection,
   type CoreClient,
   type CoreConfig,
   type UserContext,
@@ -70,6 +71,21 @@ export interface Countersign {
  * @throws CountersignError `invalid_option`
  */
 export function createCountersign(config: CountersignConfig): Countersign {
+  return buildCountersign(config).countersign;
+}
+
+/** What an instance stands on; tests bring their own. */
+interface Ground {
+  readonly clock?: Clock;
+  /** How its core is reached. */
+  readonly connection?: Connection;
+}
+
+/** @returns the instance, and a way to have what its issuer publishes anew without waiting for the time to come */
+export function buildCountersign(
+  config: CountersignConfig,
+  { clock = systemClock, connection }: Ground = {},
+): { countersign: Countersign; refresh(): Promise<void> } {
   if (typeof config !== "object" || config === null)
     throw new CountersignError("invalid_option", "init: an object was expected");
   if (config.core !== undefined && config.supertokens !== undefined) {
@@ -80,7 +96,7 @@ export function createCountersign(config: CountersignConfig): Countersign {
   }
   const appInfo = normaliseAppInfo(config.appInfo);
   const coreConfig = config.core ?? config.supertokens;
-  const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo);
+  const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo, clock, connection);
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
   const verifiers = new Set<Verifier>();
@@ -90,9 +106,9 @@ export function createCountersign(config: CountersignConfig): Countersign {
   };
   let known: Published | undefined;
   // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
-  const published = () => (known ??= publishedBy(appInfo, core, systemClock, tellAll));
+  const published = () => (known ??= publishedBy(appInfo, core, clock, tellAll));
 
-  return Object.freeze<Countersign>({
+  const countersign = Object.freeze<Countersign>({
     appInfo,
     jwt: listed === undefined ? undefined : recipe,
     front: createFront(appInfo, recipe, core),
@@ -102,7 +118,7 @@ export function createCountersign(config: CountersignConfig): Countersign {
     createVerifier(options = {}) {
       const reporting =
         config.debug === true && options.onEvent === undefined ? { ...options, onEvent: printEvent } : options;
-      const built = buildVerifier(reporting, published(), systemClock);
+      const built = buildVerifier(reporting, published(), clock);
       const listener = emitTo(reporting.onEvent);
       listeners.add(listener);
       const verifier: Verifier = Object.freeze({
@@ -123,6 +139,8 @@ export function createCountersign(config: CountersignConfig): Countersign {
       await core?.close();
     },
   });
+  const refresh = async () => void (await Promise.all([known?.keySet.refresh(), known?.feed?.refresh()]));
+  return { countersign, refresh };
 }
 
 /** What an instance knows of its issuer: from its core, else from its own domain, where another service has it. */

@@ -8,6 +8,7 @@ export function defaultInstance(): Countersign | undefined {
   return holder[KEY];
 }
 
-export function setDefaultInstance(instance: Countersign): void {
-  holder[KEY] = instance;
+export function setDefaultInstance(instance: Countersign | undefined): void {
+  if (instance === undefined) delete holder[KEY];
+  else holder[KEY] = instance;
 }

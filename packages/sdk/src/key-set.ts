@@ -108,6 +108,12 @@ export class KeySet {
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
   }
 
+  /** Has the set anew, due or not. Never rejects. */
+  async refresh(): Promise<void> {
+    await this.#document.refreshing;
+    await this.#document.refresh();
+  }
+
   health(maxStale: number): KeySetHealth {
     return {
       ...this.#document.health(),

@@ -76,6 +76,12 @@ export class RevocationFeed {
     return this.#document.tried ? undefined : this.#document.refresh();
   }
 
+  /** Has the feed anew, due or not. Never rejects. */
+  async refresh(): Promise<void> {
+    await this.#document.refreshing;
+    await this.#document.refresh();
+  }
+
   health(): FeedHealth {
     return { ...this.#document.health(), exists: this.#document.value?.revocations !== undefined };
   }

@@ -248,7 +248,7 @@ export function feedAt(uri: string): FeedSource {
 }
 
 /** Where a core and a service's front have the feed: next to the key set. */
-export function revocationsBeside(jwksUri: string | undefined): string | undefined {
+function revocationsBeside(jwksUri: string | undefined): string | undefined {
   if (jwksUri === undefined) return undefined;
   const url = new URL(jwksUri);
   if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;

@@ -36,7 +36,7 @@ export interface JwsKind {
   readonly maxLength: number;
 }
 
-export const ACCESS_TOKEN: JwsKind = { types: new Set([undefined, "JWT", "at+jwt"]), maxLength: LIMITS.tokenLength };
+const ACCESS_TOKEN: JwsKind = { types: new Set([undefined, "JWT", "at+jwt"]), maxLength: LIMITS.tokenLength };
 export const REVOCATION_FEED: JwsKind = { types: new Set(["revocations+jwt"]), maxLength: LIMITS.feedBytes };
 
 /**

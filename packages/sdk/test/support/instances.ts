@@ -34,5 +34,5 @@ export function closingInstance(instance: Countersign): Countersign {
 /** Forgets the instance that `init` made, as a new process would. */
 export async function forgetDefaultInstance(): Promise<void> {
   await defaultInstance()?.close();
-  setDefaultInstance(undefined as unknown as Countersign);
+  setDefaultInstance(undefined);
 }

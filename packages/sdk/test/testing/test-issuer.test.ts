@@ -1,0 +1,130 @@
+import express, { type Request, type Response } from "express";
+import { afterEach, expect, test, vi } from "vitest";
+import { defaultInstance } from "../../src/default-instance.ts";
+import { middleware, verifyMicroservice } from "../../src/framework/express.ts";
+import { init } from "../../src/index.ts";
+import { createJWT } from "../../src/recipe/jwt.ts";
+import { startTestIssuer, type TestIssuer, type TestIssuerOptions } from "../../src/testing/index.ts";
+import { listen } from "../support/http.ts";
+import { forgetDefaultInstance } from "../support/instances.ts";
+
+let issuer: TestIssuer;
+afterEach(async () => {
+  await issuer.close();
+  expect(defaultInstance()).toBeUndefined();
+  vi.unstubAllEnvs();
+});
+
+/** A service as somebody writes it, which knows nothing of the test. */
+async function service(options: TestIssuerOptions = {}) {
+  issuer = startTestIssuer(options);
+  init({
+    appInfo: { appName: "inventory", apiDomain: "http://localhost" },
+    core: { connectionURI: "http://192.0.2.1" },
+  });
+  const app = express();
+  app.use(middleware());
+  app.get(
+    "/stock",
+    verifyMicroservice(),
+    (req: Request, res: Response) => void res.json({ askedBy: req.caller?.service }),
+  );
+  const { url } = await listen(app);
+  return async (headers: object = {}) => {
+    const answer = await fetch(`${url}/stock`, { headers: { ...headers } });
+    return answer.status === 200 ? ((await answer.json()) as { askedBy: string }).askedBy : answer.status;
+  };
+}
+
+test.each(["RS256", "ES256", "Ed25519"] as const)(
+  "a service named by actAs is let in, nobody else (%s)",
+  async (algorithm) => {
+    const ask = await service({ algorithm });
+    expect(await ask(issuer.actAs("orders"))).toBe("orders");
+    expect(await ask()).toBe(401);
+    expect(await ask(issuer.actAsStranger("orders"))).toBe(401);
+    expect(await ask(issuer.actAs("orders", { source: "user" }))).toBe(403);
+    expect(await ask(issuer.actAs("orders", { aud: "payments" }))).toBe(401);
+    expect(await ask(issuer.actAs("orders", { exp: undefined }))).toBe(401);
+  },
+);
+
+test("time passes at once, for tokens and for keys", async () => {
+  const ask = await service();
+  const headers = issuer.actAs("orders");
+  expect(await ask(headers)).toBe("orders");
+  await issuer.advance(3_629);
+  expect(await ask(headers)).toBe("orders"); // 30 s are forgiven
+  await issuer.advance(2);
+  expect(await ask(headers)).toBe(401);
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+  await expect(issuer.advance(-1)).rejects.toThrow(/advance: seconds from 0 up/);
+});
+
+test("a rotated key strands nobody, a revoked one everybody that it signed for", async () => {
+  const ask = await service();
+  const first = issuer.actAs("orders");
+  await issuer.rotate();
+  const second = issuer.actAs("orders");
+  expect([await ask(first), await ask(second)]).toEqual(["orders", "orders"]);
+  await issuer.revokeKey();
+  expect([await ask(first), await ask(second)]).toEqual(["orders", 401]);
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+});
+
+test("tokens and services are revoked", async () => {
+  const ask = await service();
+  const [one, two] = [issuer.actAs("orders"), issuer.actAs("orders")];
+  expect([await ask(one), await ask(two)]).toEqual(["orders", "orders"]);
+  await issuer.revokeToken(one);
+  expect([await ask(one), await ask(two)]).toEqual([401, "orders"]);
+  await issuer.revokeService("orders");
+  expect([await ask(two), await ask(issuer.actAs("payments"))]).toEqual([401, "payments"]);
+  await issuer.advance(1);
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+  await expect(issuer.revokeToken("nothing")).rejects.toThrow(/revokeToken: headers of actAs/);
+});
+
+test("the issuer goes down: what is known verifies for three days, and what is new after it came back", async () => {
+  const ask = await service();
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+  issuer.goDown();
+  await issuer.advance(71 * 3_600);
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+  expect((await createJWT({}).catch((error: Error) => error)) instanceof Error).toBe(true);
+  await issuer.advance(2 * 3_600);
+  expect(await ask(issuer.actAs("orders"))).toBe(503);
+  await issuer.comeBack();
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+});
+
+test("a clock that is ahead by more than is forgiven", async () => {
+  const ask = await service();
+  issuer.skew(29);
+  expect(await ask(issuer.actAs("orders"))).toBe("orders");
+  issuer.skew(90);
+  expect(await ask(issuer.actAs("orders"))).toBe(401);
+});
+
+test("createJWT and the front interface of the service under test are the issuer's", async () => {
+  const ask = await service();
+  const answer = await createJWT({ sub: "orders", source: "microservice" }, 60);
+  if (answer.status !== "OK") throw new Error(answer.status);
+  expect(await ask({ authorization: `Bearer ${answer.jwt}` })).toBe("orders");
+  const { keys } = await issuer.countersign.getJWKS();
+  expect(keys).toMatchObject([{ kid: "s-test-1", alg: "RS256" }]);
+});
+
+test("it refuses to start in production, and puts back what was there", async () => {
+  init({ appInfo: { appName: "a", apiDomain: "http://localhost" } });
+  const before = defaultInstance();
+  issuer = startTestIssuer({ algorithm: "Ed25519" });
+  expect(defaultInstance()).toBe(issuer.countersign);
+  await issuer.close();
+  expect(defaultInstance()).toBe(before);
+  await forgetDefaultInstance();
+  vi.stubEnv("NODE_ENV", "production");
+  expect(() => startTestIssuer()).toThrow(/not where NODE_ENV is production/);
+  vi.unstubAllEnvs();
+  expect(() => startTestIssuer({ algorithm: "HS256" as "RS256" })).toThrow(/algorithm: expected one of/);
+});
