@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { CountersignError, explainToken, meaningOf, type Check, type VerifierOptions } from "countersign";
 import pc from "picocolors";
 import { AdminError, tellErrors } from "../admin-client.ts";
-import { print, printTable } from "../output.ts";
+import { print, printable, printTable } from "../output.ts";
 
 interface ExplainFlags {
   jwks?: string;
@@ -41,7 +41,7 @@ async function explain(given: string, flags: ExplainFlags): Promise<void> {
 
   printTable(
     ["check", "outcome", "expected", "seen"],
-    checks.map((check) => [check.name, outcomeOf(check), safe(check.expected), safe(check.seen)]),
+    checks.map((check) => [check.name, outcomeOf(check), readable(check, check.expected), readable(check, check.seen)]),
   );
   if (parts !== undefined) {
     print(`\n${pc.dim("header")}  ${safe(JSON.stringify(parts.header))}`);
@@ -74,6 +74,17 @@ function optionsOf({ jwks, issuer, audience, require, allowHttp }: ExplainFlags)
 function outcomeOf({ outcome }: Check): string {
   if (outcome === "passed") return pc.green("✓ passed");
   return outcome === "failed" ? pc.red("✗ failed") : pc.dim("- not checked");
+}
+
+const TIMES: ReadonlySet<string> = new Set(["exp", "nbf and iat"]);
+
+function readable({ name }: Check, value: string | undefined): string {
+  const shown = safe(value);
+  if (!TIMES.has(name)) return shown;
+  return shown.replace(
+    /\d{1,12}$/,
+    (seconds) => `${seconds} (${printable(new Date(Number(seconds) * 1000).toISOString())})`,
+  );
 }
 
 /** A stranger's text on our terminal: no control characters, and no more than a line holds. */
