@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from "./clock.ts";
-import { CLAIM_CHECKS, mistypedClaim } from "./protocol/claims.ts";
+import { CLAIM_CHECKS, mistypedClaim, type ClaimCheck } from "./protocol/claims.ts";
 import { meaningOf, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { isRevoked } from "./protocol/revocations.ts";
@@ -33,6 +33,15 @@ const FORM: readonly (readonly [name: string, ...reasons: Reason[]])[] = [
   ["header", "header_not_allowed"],
   ["typ", "typ_not_allowed"],
 ];
+const NAMES: Partial<Record<Reason, string>> = {
+  token_expired: "exp",
+  token_not_yet_valid: "nbf and iat",
+  lifetime_exceeded: "lifetime",
+  issuer_mismatch: "iss",
+  audience_mismatch: "aud",
+  claim_mismatch: "required claims",
+};
+const nameOf = ({ reason }: ClaimCheck) => NAMES[reason] ?? reason;
 const AFTER_FORM = ["issuer is known", "key", "signature", "types of claims"];
 
 /**
@@ -65,8 +74,7 @@ export async function explainToken(
     else add(name, i < failedForm ? "passed" : "not checked");
   }
   if (!decoded.ok) {
-    for (const name of [...AFTER_FORM, ...CLAIM_CHECKS.map((check) => check.name), "revocation"])
-      add(name, "not checked");
+    for (const name of [...AFTER_FORM, ...CLAIM_CHECKS.map(nameOf), "revocation"]) add(name, "not checked");
     return { allowed: false, checks, token: undefined };
   }
 
@@ -99,10 +107,10 @@ export async function explainToken(
   judge("types of claims", "claims_malformed", mistyped === undefined, undefined, mistyped);
   const now = Math.floor(clock.now() / 1000);
   for (const check of CLAIM_CHECKS) {
-    if (mistyped !== undefined) add(check.name, "not checked");
+    if (mistyped !== undefined) add(nameOf(check), "not checked");
     else {
       const holds = !check.fails(claims, rules, now);
-      judge(check.name, check.reason, holds, check.expected(rules, now), check.seen(claims, rules));
+      judge(nameOf(check), check.reason, holds, check.expected(rules, now), check.seen(claims, rules));
     }
   }
   const revocations = published?.feed?.current(clock.monotonic());

@@ -41,8 +41,6 @@ const MIN_REFRESH = 1_000;
 const MAX_REFRESH = 3_600_000;
 /** Strangers can send any kid; that must not become traffic to the core. */
 const UNKNOWN_KID_COOLDOWN = 30_000;
-const RETRY_FIRST = 1_000;
-const RETRY_MOST = 30_000;
 
 /**
  * The public keys of one issuer: fetched once, refreshed ahead in the background, replaced whole so
@@ -61,15 +59,13 @@ export class KeySet {
     const { name } = source;
     this.#document = new PolledDocument<KeyTable>(
       {
+        name,
+        kind: "keys",
         load: () => this.#load(),
-        loaded: ({ keys, skipped }) => emit({ type: "keys_refreshed", source: name, keys: keys.size, skipped }),
-        failed: (problem) => {
-          const { ageSeconds } = this.#document.health();
-          emit({ type: "keys_refresh_failed", source: name, problem, ageSeconds });
-        },
-        retryIn: retryDelay,
+        describe: ({ keys, skipped }) => ({ type: "keys_refreshed", source: name, keys: keys.size, skipped }),
       },
       clock,
+      emit,
     );
   }
 
@@ -106,6 +102,12 @@ export class KeySet {
     }
     const keys = this.#usable(maxStale, this.#clock.monotonic());
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
+  }
+
+  /** Begins the first fetch, or tries again where that is due, so that whoever is asked for its health gets well. */
+  warm(): void {
+    const now = this.#clock.monotonic();
+    if (this.#document.value === undefined && this.#document.isDue(now)) void this.#document.refresh();
   }
 
   /** Has the set anew, due or not. Never rejects. */
@@ -187,10 +189,4 @@ function importAll(
 function refreshDelay(maxAgeSeconds: number | undefined): number {
   const maxAge = maxAgeSeconds === undefined ? DEFAULT_MAX_AGE : maxAgeSeconds * 1000;
   return Math.min(MAX_REFRESH, Math.max(MIN_REFRESH, maxAge * (0.75 + 0.2 * Math.random())));
-}
-
-/** Milliseconds: growing up to half a minute, and not at the same moment as everybody else. */
-export function retryDelay(failures: number): number {
-  const delay = Math.min(RETRY_MOST, RETRY_FIRST * 2 ** Math.min(failures - 1, 10));
-  return delay * (0.75 + 0.25 * Math.random());
 }

@@ -1,13 +1,15 @@
 import type { Clock } from "./clock.ts";
+import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
 
-/** How a document is kept up to date. */
+/** A document and where it comes from. */
 export interface Polling<T> {
+  /** For events: the URL, or what else names it. */
+  readonly name: string;
+  readonly kind: "keys" | "revocations";
   /** Gets it anew. @throws why it could not be had */
   load(): Promise<Loaded<T>>;
-  loaded(value: T): void;
-  failed(problem: string): void;
-  /** Milliseconds until the next try, after so many failures in a row. */
-  retryIn(failures: number): number;
+  /** What to tell of one that was had. */
+  describe(value: T): VerifierEvent | undefined;
 }
 
 export interface Loaded<T> {
@@ -26,6 +28,9 @@ export interface DocumentHealth {
   readonly nextRefreshSeconds: number;
 }
 
+/** Milliseconds. The longest pause is shorter where there is nothing to serve with yet. */
+const RETRY = { first: 1_000, most: 40_000, mostWithout: 30_000 };
+
 /**
  * A document of a server, had again and again in the background: one fetch at a time however many want it, the last
  * good one kept while it cannot be had.
@@ -33,6 +38,7 @@ export interface DocumentHealth {
 export class PolledDocument<T> {
   readonly #polling: Polling<T>;
   readonly #clock: Clock;
+  readonly #emit: OnVerifierEvent;
   #value: T | undefined;
   #loadedAt = 0;
   #dueAt = 0;
@@ -42,9 +48,10 @@ export class PolledDocument<T> {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(polling: Polling<T>, clock: Clock) {
+  constructor(polling: Polling<T>, clock: Clock, emit: OnVerifierEvent) {
     this.#polling = polling;
     this.#clock = clock;
+    this.#emit = emit;
   }
 
   get value(): T | undefined {
@@ -75,7 +82,7 @@ export class PolledDocument<T> {
     return monotonic >= this.#dueAt;
   }
 
-  /** Never rejects. */
+  /** Has it anew, due or not, or joins who does already. Never rejects. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#load().finally(() => {
       this.#refreshing = undefined;
@@ -107,12 +114,14 @@ export class PolledDocument<T> {
       this.#dueAt = this.#loadedAt + nextIn;
       this.#failures = 0;
       this.#problem = undefined;
-      this.#polling.loaded(value);
+      const event = this.#polling.describe(value);
+      if (event !== undefined) this.#emit(event);
     } catch (error) {
-      this.#failures++;
-      this.#dueAt = this.#clock.monotonic() + this.#polling.retryIn(this.#failures);
+      this.#dueAt = this.#clock.monotonic() + retryDelay(this.#failures++, this.#value !== undefined);
       this.#problem = problemOf(error);
-      this.#polling.failed(this.#problem);
+      const { kind, name: source } = this.#polling;
+      const { ageSeconds } = this.health();
+      this.#emit({ type: `${kind}_refresh_failed`, source, problem: this.#problem, ageSeconds });
     }
   }
 
@@ -122,6 +131,12 @@ export class PolledDocument<T> {
     this.#timer = setTimeout(() => void this.refresh(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
     this.#timer.unref();
   }
+}
+
+/** Growing, and not at the same moment as everybody else. Milliseconds. */
+function retryDelay(failuresBefore: number, hasValue: boolean): number {
+  const most = hasValue ? RETRY.most : RETRY.mostWithout;
+  return Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.75 + 0.25 * Math.random());
 }
 
 function problemOf(error: unknown): string {

@@ -1,7 +1,7 @@
 import type { BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
-import { retryDelay, type KeySet } from "./key-set.ts";
+import type { KeySet } from "./key-set.ts";
 import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
 import { decodeJwt, REVOCATION_FEED } from "./protocol/jwt.ts";
 import { isOlder, readRevocations, type Revocations } from "./protocol/revocations.ts";
@@ -42,22 +42,21 @@ export class RevocationFeed {
   constructor(source: FeedSource, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
     this.#source = source;
     this.#keySet = keySet;
+    const { name } = source;
     this.#document = new PolledDocument<FeedTable>(
       {
+        name,
+        kind: "revocations",
         load: () => this.#load(),
-        loaded: ({ revocations }) => {
-          if (revocations === undefined) return;
+        describe({ revocations }) {
+          if (revocations === undefined) return undefined;
           const { tokens, services, kids, generation, epoch } = revocations;
           const counts = { tokens: tokens.size, services: services.size, kids: kids.size };
-          emit({ type: "revocations_refreshed", source: source.name, generation, epoch, ...counts });
+          return { type: "revocations_refreshed", source: name, generation, epoch, ...counts };
         },
-        failed: (problem) => {
-          const { ageSeconds } = this.#document.health();
-          emit({ type: "revocations_refresh_failed", source: source.name, problem, ageSeconds });
-        },
-        retryIn: retryDelay,
       },
       clock,
+      emit,
     );
   }
 

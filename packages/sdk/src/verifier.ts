@@ -31,7 +31,7 @@ export interface Verifier {
 }
 
 export interface VerifierHealth {
-  /** Whether there are keys of every issuer to verify with. False before the first token, as nothing was fetched yet. */
+  /** Whether there are keys of every issuer to verify with. The first time it is asked, they begin to be fetched. */
   readonly ready: boolean;
   readonly issuers: readonly IssuerHealth[];
 }
@@ -150,15 +150,16 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     },
     health() {
       const issuers = trusted.map(({ keySet, feed, maxStale }) => {
+        keySet.warm();
+        void feed?.first();
         return { source: keySet.name, keys: keySet.health(maxStale), revocations: feed?.health() };
       });
       return { ready: issuers.every(({ keys }) => keys.usable), issuers };
     },
     close() {
       for (const { keySet, feed } of trusted) {
-        if (keySet === known?.keySet) continue;
-        keySet.close();
-        feed?.close();
+        if (keySet !== known?.keySet) keySet.close();
+        if (feed !== known?.feed) feed?.close();
       }
     },
   });
@@ -207,8 +208,8 @@ export function publishedBy(
   emit: OnVerifierEvent,
 ): Published {
   const source = sourceOf(trust, known !== undefined);
-  if (source === undefined) return trust.revocationsUri === null ? { ...known!, feed: undefined } : known!;
-  const keySet = new KeySet(source, clock, emit);
+  if (source === undefined && trust.revocationsUri === undefined) return known!;
+  const keySet = source === undefined ? known!.keySet : new KeySet(source, clock, emit);
   const uri = trust.revocationsUri === undefined ? revocationsBeside(trust.jwksUri) : trust.revocationsUri;
   return { keySet, feed: typeof uri !== "string" ? undefined : new RevocationFeed(feedAt(uri), keySet, clock, emit) };
 }

@@ -32,14 +32,14 @@ describe("R9 the key set is away for hours", () => {
       if (seconds === HOUR) {
         const fetches = issuer.requests.length - before;
         // Of the keys and of the feed, which are separate documents; the first few tries come sooner.
-        expect(fetches).toBeGreaterThan(2 * 100);
-        expect(fetches).toBeLessThanOrEqual(2 * (HOUR / 22.5 + 5));
+        expect(fetches).toBeGreaterThan(2 * 80);
+        expect(fetches).toBeLessThanOrEqual(2 * (HOUR / 30 + 6));
       }
     }
     const { ready, issuers } = verifier.health();
     expect([ready, issuers[0]!.keys]).toMatchObject([true, { keys: 1, usable: true, lastError: /status 503/ }]);
     expect(issuers[0]!.keys.ageSeconds).toBe(seconds);
-    expect(issuers[0]!.keys.nextRefreshSeconds).toBeLessThanOrEqual(30);
+    expect(issuers[0]!.keys.nextRefreshSeconds).toBeLessThanOrEqual(40);
     expect(events.findLast((event) => event.type === "keys_refresh_failed")).toMatchObject({
       ageSeconds: expect.any(Number) as number,
     });
@@ -48,7 +48,7 @@ describe("R9 the key set is away for hours", () => {
     expect(await outcome(long())).toBe("keys_unavailable");
     expect(verifier.health()).toMatchObject({ ready: false, issuers: [{ keys: { usable: false } }] });
     issuer.status = undefined;
-    clock.advance(31);
+    clock.advance(41);
     expect(await outcome(long())).toBe("allowed");
     expect(verifier.health().ready).toBe(true);
   }, 60_000);
@@ -98,30 +98,35 @@ test("R12 a flood of unknown kids costs one fetch per 30 s, and valid tokens not
   const issuer = await serveIssuer(key);
   const { verifier, clock, outcome } = readerOf(issuer);
   expect(await outcome(long())).toBe("allowed");
-  const p99Of = async (run: string, flooding: boolean) => {
+  let round = 0;
+  const p99Of = async (flooding: boolean) => {
     const times: number[] = [];
-    for (let i = 0; i < 2_000; i++) {
-      const kids = Array.from({ length: flooding ? 10 : 0 }, (_, j) => `x-${i}-${j}`);
+    round++;
+    for (let i = 0; i < 200; i++) {
+      const kids = Array.from({ length: flooding ? 10 : 0 }, (_, j) => `x-${round}-${i}-${j}`);
       const flood = kids.map((kid) => verifier.verify(long({}).replace(/^[^.]+/, kidHeader(kid))));
-      const fresh = long({ jti: `${run}-${i}` });
+      const fresh = long({ jti: `${round}-${i}` });
       await Promise.all(flood);
       const began = performance.now();
       expect(await outcome(fresh)).toBe("allowed");
       times.push(performance.now() - began);
     }
-    times.sort((a, b) => a - b);
-    return times[Math.floor(times.length * 0.99)]!;
+    return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!;
   };
-  await p99Of("warm", false);
-  const quiet = await p99Of("quiet", false);
+  await p99Of(false); // warm
   const before = issuer.requests.length;
-  const flooded = await p99Of("flooded", true);
+  // In turns, and the best round of each: what else this machine does is no part of the promise.
+  const [quiet, flooded]: number[][] = [[], []];
+  for (let i = 0; i < 10; i++) {
+    quiet!.push(await p99Of(false));
+    flooded!.push(await p99Of(true));
+  }
+  const [without, beside] = [Math.min(...quiet!), Math.min(...flooded!)];
   process.stderr.write(
-    `note: R12 p99 of a valid token ${quiet.toFixed(3)} ms, beside a flood ${flooded.toFixed(3)} ms\n`,
+    `note: R12 p99 of a valid token ${without.toFixed(3)} ms, beside a flood ${beside.toFixed(3)} ms\n`,
   );
   expect(issuer.requests.length - before).toBeLessThanOrEqual(1);
-  // Ten percent are promised; what two runs of the same differ by on a shared machine is more.
-  expect(flooded).toBeLessThan(quiet * 1.1 + 0.5);
+  expect(beside).toBeLessThan(without * 1.1 + 0.05);
   clock.advance(31);
   await Promise.all(
     Array.from({ length: 1_000 }, (_, i) => verifier.verify(long({}).replace(/^[^.]+/, kidHeader(`y-${i}`)))),
@@ -158,6 +163,14 @@ test("a hundred thousand good tokens and as many forgeries, with issuer and key 
   }
   expect(Object.fromEntries(tally)).toEqual({ "good allowed": 100_000, "bad refused": 100_000 });
 }, 120_000);
+
+test("a readiness probe gets a service ready that no token has reached yet", async () => {
+  const issuer = await serveIssuer(key);
+  const { verifier } = readerOf(issuer);
+  expect(verifier.health()).toMatchObject({ ready: false, issuers: [{ keys: { keys: 0, ageSeconds: undefined } }] });
+  await vi.waitFor(() => expect(verifier.health()).toMatchObject({ ready: true, issuers: [{ keys: { keys: 1 } }] }));
+  expect(issuer.requests.map((request) => request.url).sort()).toEqual(["/jwks-all.json", "/revocations"]);
+});
 
 test("closing stops every background work", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

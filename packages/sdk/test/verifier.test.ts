@@ -5,6 +5,7 @@ import { KeySet, type KeySetSource } from "../src/key-set.ts";
 import { buildVerifier, createVerifier, placesOf } from "../src/verifier.ts";
 import { fakeClock } from "./support/clock.ts";
 import { closing, openDoor, openPrimedDoor, type Door } from "./support/door.ts";
+import { serveIssuer } from "./support/issuer.ts";
 import { listen } from "./support/http.ts";
 import { ecKey, edKey, forge, goodClaims, headerOf, NOW, rsaKey, tokenBy, type TestKey } from "./support/keys.ts";
 import { serveKeys } from "./support/key-server.ts";
@@ -190,6 +191,18 @@ describe("what an instance knows", () => {
     const verifier = closing(buildVerifier({ issuer: "orders" }, knownOf(ed), fakeClock()));
     expect(await verifier.verify(tokenBy(ed, { iss: "orders" }))).toMatchObject({ allowed: true });
     expect(await verifier.verify(tokenBy(ed, { iss: "other" }))).toMatchObject({ reason: "issuer_mismatch" });
+  });
+
+  test("revocations may be somewhere else than the keys, or nowhere", async () => {
+    const issuer = await serveIssuer(ed);
+    issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
+    const outcome = async (revocationsUri: string | null | undefined) => {
+      const verifier = closing(buildVerifier({ revocationsUri }, knownOf(ed), fakeClock()));
+      const decision = await verifier.verify(tokenBy(ed));
+      return decision.allowed ? "allowed" : decision.reason;
+    };
+    expect(await outcome(`${issuer.url}/revocations`)).toBe("token_revoked");
+    expect(await outcome(null)).toBe("allowed");
   });
 
   test("K6 is never taken for the keys of a listed issuer, which is found by discovery", async () => {

@@ -42,7 +42,6 @@ export function mistypedClaim(claims: JsonObject): string | undefined {
 
 /** One thing that is checked about the claims of a token whose signature is good. */
 export interface ClaimCheck {
-  readonly name: string;
   /** Why a token is refused that fails it. */
   readonly reason: Reason;
   readonly fails: (claims: RegisteredClaims, rules: ClaimRules, now: number) => boolean;
@@ -57,21 +56,18 @@ type RegisteredClaims = JsonObject & { exp?: number; nbf?: number; iat?: number 
 /** In the order in which they are made: the first that fails names the refusal. */
 export const CLAIM_CHECKS: readonly ClaimCheck[] = [
   {
-    name: "exp",
     reason: "token_expired",
     fails: ({ exp = 0 }, { clockTolerance }, now) => now >= exp + clockTolerance,
     expected: ({ clockTolerance }, now) => `exp after ${now - clockTolerance}`,
     seen: ({ exp }) => exp,
   },
   {
-    name: "nbf and iat",
     reason: "token_not_yet_valid",
     fails: ({ nbf, iat }, { clockTolerance }, now) => Math.max(nbf ?? 0, iat ?? 0) - clockTolerance > now,
     expected: ({ clockTolerance }, now) => `nbf and iat up to ${now + clockTolerance}`,
     seen: ({ nbf, iat }) => Math.max(nbf ?? 0, iat ?? 0),
   },
   {
-    name: "lifetime",
     reason: "lifetime_exceeded",
     fails: ({ exp = 0, iat }, { maxTokenLifetime }) =>
       maxTokenLifetime !== undefined && (iat === undefined || exp - iat > maxTokenLifetime),
@@ -79,21 +75,18 @@ export const CLAIM_CHECKS: readonly ClaimCheck[] = [
     seen: ({ exp = 0, iat }) => (iat === undefined ? undefined : exp - iat),
   },
   {
-    name: "iss",
     reason: "issuer_mismatch",
     fails: (claims, { issuer }) => issuer !== undefined && own(claims, "iss") !== issuer,
     expected: ({ issuer }) => issuer ?? "any",
     seen: (claims) => own(claims, "iss"),
   },
   {
-    name: "aud",
     reason: "audience_mismatch",
     fails: (claims, { audience }) => !audienceMatches(own(claims, "aud"), audience),
     expected: ({ audience }) => (audience === null ? "any" : audience.join(" or ") || "no aud"),
     seen: (claims) => own(claims, "aud"),
   },
   {
-    name: "required claims",
     reason: "claim_mismatch",
     fails: (claims, rules) => mismatchOf(claims, rules) !== undefined,
     expected: ({ requiredClaims }) => JSON.stringify(Object.fromEntries(requiredClaims)),
