@@ -26,8 +26,7 @@ export type OnVerifierEvent = (event: VerifierEvent) => void;
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   if (listener === undefined) return () => {};
   const warn = (error: unknown) => {
-    const text = error instanceof Error ? error.message : typeof error;
-    process.emitWarning(`onEvent failed: ${text}`, { code: "COUNTERSIGN_ON_EVENT" });
+    process.emitWarning(`onEvent failed: ${messageOf(error)}`, { code: "COUNTERSIGN_ON_EVENT" });
   };
   return (event) => {
     try {
@@ -37,4 +36,13 @@ export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
       warn(error);
     }
   };
+}
+
+/** What is thrown may throw again when it is looked at. */
+function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : typeof error;
+  } catch {
+    return "an error that cannot be read";
+  }
 }
