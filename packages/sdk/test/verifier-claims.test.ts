@@ -191,6 +191,34 @@ describe("C7 names of prototypes", () => {
     },
   );
 
+  test("C7 claims and header have no prototype at any depth: a name the token did not say is not there", async () => {
+    const { claims, header } = await door.expectAllowed(tokenBy(key, { x: [{ y: {} }] }, { z: {} }));
+    const [inner] = claims["x"] as [{ y: object }];
+    for (const object of [claims, inner, inner.y, header, header["z"]])
+      expect(Object.getPrototypeOf(object)).toBeNull();
+    for (const name of ["toString", "valueOf", "hasOwnProperty", "__proto__"]) expect(claims[name]).toBeUndefined();
+  });
+
+  test("C7 what was done to Object.prototype elsewhere in the process is in no token", async () => {
+    const polluted = { admin: true, kid: key.kid, sub: "admin", source: "microservice", nbf: NOW + 9999 };
+    for (const [name, value] of Object.entries(polluted)) {
+      Object.defineProperty(Object.prototype, name, { value, configurable: true, writable: true });
+    }
+    try {
+      const caller = await door.expectAllowed(signed({ source: "microservice", exp: NOW + 60 }));
+      expect([caller.service, caller.claims["admin"], caller.header["admin"]]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      expect(await door.verifier.verify(signed({ exp: NOW + 60 }))).toMatchObject({ reason: "claim_mismatch" });
+      const withoutKid = forge(key, { alg: "Ed25519" }, goodClaims());
+      expect(await door.verifier.verify(withoutKid)).toMatchObject({ reason: "header_not_allowed" });
+    } finally {
+      for (const name of Object.keys(polluted)) Reflect.deleteProperty(Object.prototype, name);
+    }
+  });
+
   test.each([["__proto__"], ["constructor"], ["toString"], ["hasOwnProperty"], ["valueOf"]])(
     "C7 K3 kid %s finds nothing",
     async (kid) => {
