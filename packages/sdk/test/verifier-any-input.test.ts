@@ -55,7 +55,7 @@ const hostile: [string, unknown][] = [
   ["a list of symbols", [Symbol("Bearer x")]],
   ["a list with holes", Array.from({ length: 3 })],
   ["a function", throws],
-  ["a class", class {}],
+  ["a class", Map],
   ["a symbol", Symbol("x")],
   ["a bigint", 2n ** 4000n],
   ["NaN", NaN],

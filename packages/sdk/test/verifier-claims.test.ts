@@ -202,7 +202,7 @@ describe("C7 names of prototypes", () => {
   test("C7 what was done to Object.prototype elsewhere in the process is in no token", async () => {
     const polluted = { admin: true, kid: key.kid, sub: "admin", source: "microservice", nbf: NOW + 9999 };
     for (const [name, value] of Object.entries(polluted)) {
-      Object.defineProperty(Object.prototype, name, { value, configurable: true, writable: true });
+      Reflect.defineProperty(Object.prototype, name, { value, configurable: true, writable: true });
     }
     try {
       const caller = await door.expectAllowed(signed({ source: "microservice", exp: NOW + 60 }));
