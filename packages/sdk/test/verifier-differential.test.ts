@@ -28,7 +28,7 @@ const keys = [rsaKey(), ecKey(), edKey()];
 // Without `alg`, because jose takes Ed25519 and EdDSA, its older name, for two.
 const jwks = keys.map((key): Jwk => ({ ...key.jwk, alg: undefined }));
 
-interface Door {
+interface Settings {
   readonly ours: Omit<VerifierOptions, "jwksUri">;
   /** The same, as jose calls it. */
   readonly jose: JWTVerifyOptions & { clockTolerance: number };
@@ -36,7 +36,7 @@ interface Door {
   readonly claims: object;
 }
 
-const doors: readonly Door[] = [
+const doors: readonly Settings[] = [
   { ours: {}, jose: { algorithms: ["RS256", "ES256", "Ed25519", "EdDSA"], clockTolerance: 30 }, claims: {} },
   {
     ours: { issuer: "https://core.test", audience: ["inventory", "stock"], clockTolerance: 0 },
@@ -58,7 +58,7 @@ const doors: readonly Door[] = [
 /** A token that jose accepts: three parts, the first two of them JSON objects. */
 interface Seen {
   readonly token: string;
-  readonly door: Door;
+  readonly door: Settings;
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: JWTPayload;
   /** What stands in header and payload, and what JSON.parse makes of it. */
@@ -158,7 +158,7 @@ const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolea
   ],
 };
 
-function look(token: string, door: Door, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
+function look(token: string, door: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
   const texts = token.split(".", 2).map((part) => Buffer.from(part, "base64url").toString());
   return { token, door, header: { ...header }, claims, texts, leaves: [...leavesOf(header), ...leavesOf(claims)] };
 }
