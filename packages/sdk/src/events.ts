@@ -26,7 +26,7 @@ export type OnVerifierEvent = (event: VerifierEvent) => void;
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   if (listener === undefined) return () => {};
   const warn = (error: unknown) => {
-    process.emitWarning(`onEvent failed: ${messageOf(error)}`, { code: "COUNTERSIGN_ON_EVENT" });
+    process.emitWarning(failureOf(error), { code: "COUNTERSIGN_ON_EVENT" });
   };
   return (event) => {
     try {
@@ -39,10 +39,10 @@ export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
 }
 
 /** What is thrown may throw again when it is looked at. */
-function messageOf(error: unknown): string {
+function failureOf(error: unknown): string {
   try {
-    return error instanceof Error ? String(error.message) : typeof error;
+    return `onEvent failed: ${error instanceof Error ? error.message : typeof error}`;
   } catch {
-    return "an error that cannot be read";
+    return "onEvent failed";
   }
 }
