@@ -22,10 +22,11 @@ export function readBearerToken(fields: string | readonly string[] | undefined):
   const field = onlyField(fields);
   if (field === undefined || field === null) return { ok: false, reason: "token_missing" };
   if (typeof field !== "string") return { ok: false, reason: "authorization_malformed" };
+  const isTooLong = field.length > MAX_FIELD_LENGTH;
+  const token = isTooLong ? undefined : BEARER.exec(field)?.[1];
+  if (token !== undefined) return { ok: true, token };
   if (!BEARER_SCHEME.test(field)) return { ok: false, reason: "token_missing" };
-  if (field.length > MAX_FIELD_LENGTH) return { ok: false, reason: "token_too_large" };
-  const token = BEARER.exec(field)?.[1];
-  return token === undefined ? { ok: false, reason: "authorization_malformed" } : { ok: true, token };
+  return { ok: false, reason: isTooLong ? "token_too_large" : "authorization_malformed" };
 }
 
 /** The one field, or `false` where there are several, or a list of the caller's own making that throws when it is read. */
