@@ -50,8 +50,7 @@ export type OnVerifierEvent = (event: VerifierEvent) => void;
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   if (listener === undefined) return () => {};
   const warn = (error: unknown) => {
-    const text = error instanceof Error ? error.message : typeof error;
-    process.emitWarning(`onEvent failed: ${text}`, { code: "COUNTERSIGN_ON_EVENT" });
+    process.emitWarning(failureOf(error), { code: "COUNTERSIGN_ON_EVENT" });
   };
   return (event) => {
     try {
@@ -61,4 +60,13 @@ export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
       warn(error);
     }
   };
+}
+
+/** What is thrown may throw again when it is looked at. */
+function failureOf(error: unknown): string {
+  try {
+    return `onEvent failed: ${error instanceof Error ? error.message : typeof error}`;
+  } catch {
+    return "onEvent failed";
+  }
 }

@@ -45,6 +45,16 @@ describe("T10 compact serialisation only", () => {
     [`"${h}.${p}.${s}"`],
   ])("T10 %s is refused", async (token) => door.expectRefused(token, "token_malformed"));
 
+  test("T10 a brace anywhere is refused", async () => {
+    const token = `${h}.${p}.${s}`;
+    for (const brace of ["{", "}", "[", '"', "{}", '{"a":1}']) {
+      for (let at = 0; at <= token.length; at++) {
+        const changed = token.slice(0, at) + brace + token.slice(at);
+        expect(await door.verifier.verify(changed), changed).toMatchObject({ reason: "token_malformed" });
+      }
+    }
+  });
+
   test("T10 what is no string is refused", async () => {
     const parts = { payload: p, protected: h, signature: s };
     for (const value of [

@@ -1,8 +1,11 @@
 // Forged and confused tokens against a verifier whose keys come from a real server.
 import { createHmac } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openPrimedDoor, type Door } from "./support/door.ts";
+import { openDoor, openPrimedDoor, type Door } from "./support/door.ts";
 import { listen } from "./support/http.ts";
 import {
   base64url,
@@ -39,7 +42,22 @@ describe("T1 alg none", () => {
   const spellings = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((bits) =>
     [..."none"].map((letter, i) => (bits & (1 << i) ? letter.toUpperCase() : letter)).join(""),
   );
-  const others = ["", " ", " none", "none ", "n\u043ene", "none\0", "null", "undefined", "false"];
+  const others = [
+    "",
+    " ",
+    " none",
+    "none ",
+    "none\n",
+    "none,RS256",
+    "n\u043ene",
+    "ｎｏｎｅ",
+    "none\0",
+    "null",
+    "undefined",
+    "false",
+    "none;",
+    "none/none",
+  ];
   const values: unknown[] = [
     ...spellings,
     ...others,
@@ -58,6 +76,12 @@ describe("T1 alg none", () => {
   test.each(values.map((value) => [value]))("T1 alg %j is refused, with and without a signature", async (alg) => {
     for (const signature of [undefined, "", "AA"])
       await door.expectRefused(withAlg(alg, signature), "algorithm_not_allowed");
+  });
+
+  test("T1 is refused before any key is asked for", async () => {
+    const closed = await openDoor([rsa]);
+    for (const alg of values) await closed.expectRefused(withAlg(alg, ""), "algorithm_not_allowed");
+    expect([values.length >= 40, closed.keys.connections()]).toEqual([true, 0]);
   });
 
   test("T1 no alg at all is refused", async () => {
@@ -140,6 +164,15 @@ describe("T3 a public key is never a shared secret", () => {
   });
 });
 
+test("T3 there is no code for secrets that are shared", () => {
+  const source = fileURLToPath(new URL("../src/", import.meta.url));
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  expect(files.length).toBeGreaterThan(20);
+  for (const file of files) {
+    expect(readFileSync(path.join(source, file), "utf8"), file).not.toMatch(/hmac|createSecretKey|\bHS\d{3}\b/i);
+  }
+});
+
 describe("T6 T7 keys named by the token are never used", () => {
   const attacker = rsaKey(rsa.kid);
 
@@ -207,77 +240,5 @@ describe("T8 T9 header parameters that change how a token is read", () => {
     await door.expectRefused(`${header}..${signature}`, "header_not_allowed");
     const [head, , mark] = tokenBy(rsa).split(".");
     await door.expectRefused(`${head}..${mark}`, "token_malformed");
-  });
-});
-
-describe("T13 T14 signatures of ES256", () => {
-  const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-  const input = `${base64url(headerOf(ec))}.${base64url(goodClaims())}`;
-  const numbers = (r: bigint, s: bigint) => [r, s].map((one) => one.toString(16).padStart(64, "0")).join("");
-  const good = signatureOf(ec, input);
-  const r = BigInt(`0x${good.subarray(0, 32).toString("hex")}`);
-  const s = BigInt(`0x${good.subarray(32).toString("hex")}`);
-  const tokenWith = (hex: string) => `${input}.${Buffer.from(hex, "hex").toString("base64url")}`;
-
-  test("T13 the (r, n - s) twin is accepted, as the standard allows", async () => {
-    const own = await openPrimedDoor(ec);
-    await own.expectAllowed(tokenWith(numbers(r, ORDER - s)));
-  });
-
-  test("T14 zero, the order and beyond, DER and wrong lengths are refused", async () => {
-    const own = await openPrimedDoor(ec);
-    const max = (1n << 256n) - 1n;
-    for (const [a, b] of [
-      [0n, 0n],
-      [0n, s],
-      [r, 0n],
-      [ORDER, s],
-      [r, ORDER],
-      [ORDER, ORDER],
-      [1n, 1n],
-      [max, max],
-      [0n, 1n],
-      [1n, 0n],
-      [r, (ORDER + s) % max],
-    ] as const) {
-      await own.expectRefused(tokenWith(numbers(a, b)), "signature_invalid");
-    }
-    const integer = (hex: string) => (parseInt(hex.slice(0, 2), 16) > 127 ? `022100${hex}` : `0220${hex}`);
-    const body = integer(numbers(r, s).slice(0, 64)) + integer(numbers(r, s).slice(64));
-    const der = `30${(body.length / 2).toString(16)}${body}`;
-    for (const hex of [
-      der,
-      numbers(r, s).slice(2),
-      `00${numbers(r, s)}`,
-      `${numbers(r, s)}00`,
-      "00",
-      numbers(r, s).repeat(2),
-    ]) {
-      await own.expectRefused(tokenWith(hex), "signature_invalid");
-    }
-  });
-});
-
-describe("a changed token", () => {
-  test("any change of a signed character is refused", async () => {
-    const token = tokenBy(rsa);
-    const signed = token.lastIndexOf(".");
-    await fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 0, max: token.length - 1 }),
-        fc.constantFrom(..."AQgwZz09-_."),
-        async (at, character) => {
-          fc.pre(token[at] !== character && at !== signed);
-          expect((await door.verifier.verify(token.slice(0, at) + character + token.slice(at + 1))).allowed).toBe(
-            false,
-          );
-        },
-      ),
-      { numRuns: 400 },
-    );
-  });
-
-  test("another key's signature is refused under this key's id", async () => {
-    await door.expectRefused(forge(rsaKey(), headerOf(rsa), goodClaims()), "signature_invalid");
   });
 });

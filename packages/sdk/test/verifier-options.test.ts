@@ -128,6 +128,8 @@ describe("what cannot work is refused at creation, by name", () => {
     "C5 a clockTolerance of %s",
     (clockTolerance) => {
       expect(errorOf({ jwksUri, clockTolerance }).message).toMatch(/^clockTolerance: expected seconds from 0 to 300/);
+      const issuers = [{ issuer: "a", jwksUri, clockTolerance }];
+      expect(errorOf({ jwksUri: issuers }).message).toMatch(/^jwksUri\[0\]\.clockTolerance: expected seconds from 0/);
     },
   );
 
@@ -146,6 +148,35 @@ describe("what cannot work is refused at creation, by name", () => {
     ["text in place of the object", "microservice"],
   ])("C8 requiredClaims with %s", (_name, requiredClaims) => {
     expect(errorOf({ jwksUri, requiredClaims }).message).toMatch(/^requiredClaims/);
+  });
+});
+
+describe("C8 only exact text: a pattern or a function neither compiles nor passes", () => {
+  const wrong: VerifierOptions[] = [
+    // @ts-expect-error C8
+    { jwksUri, issuer: /core/ },
+    // @ts-expect-error C8
+    { jwksUri, audience: /stock/ },
+    // @ts-expect-error C8
+    { jwksUri, audience: ["stock", /stock/] },
+    // @ts-expect-error C8
+    { jwksUri, audience: () => true },
+    // @ts-expect-error C8
+    { jwksUri, requiredClaims: { role: /reader/ } },
+    // @ts-expect-error C8
+    { jwksUri, requiredClaims: { role: (role: string) => role === "reader" } },
+    // @ts-expect-error C8
+    { jwksUri, requiredClaims: { role: ["reader"] } },
+    // @ts-expect-error C8
+    { jwksUri, algorithms: [/RS/] },
+    // @ts-expect-error C8
+    { jwksUri: [{ issuer: /core/, jwksUri }] },
+    // @ts-expect-error C8
+    { jwksUri: /core/ },
+  ];
+  test.each(wrong)("C8 %#: %o", (options) => {
+    const names = /^(jwksUri\[0\]\.issuer|jwksUri|issuer|audience|requiredClaims\.role|algorithms): expected/;
+    expect(errorOf(options).message).toMatch(names);
   });
 });
 

@@ -1,10 +1,10 @@
 import { SignJWT } from "jose";
-import { beforeAll, describe, expect, test, onTestFinished } from "vitest";
+import { describe, expect, test, onTestFinished } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
 import { KeySet, type KeySetSource } from "../src/key-set.ts";
 import { buildVerifier, createVerifier, placesOf } from "../src/verifier.ts";
 import { fakeClock } from "./support/clock.ts";
-import { closing, openDoor, openPrimedDoor, type Door } from "./support/door.ts";
+import { closing, openDoor, openPrimedDoor } from "./support/door.ts";
 import { serveIssuer } from "./support/issuer.ts";
 import { listen } from "./support/http.ts";
 import { ecKey, edKey, forge, goodClaims, headerOf, NOW, rsaKey, tokenBy, type TestKey } from "./support/keys.ts";
@@ -65,30 +65,6 @@ describe("a token that passes", () => {
     ]) {
       expect(change).toThrow(TypeError);
     }
-  });
-});
-
-describe("verifyAuthorization", () => {
-  let door: Door;
-  beforeAll(async () => {
-    door = await openPrimedDoor(ed);
-  });
-
-  test("reads the token out of the header", async () => {
-    expect(await door.verifier.verifyAuthorization([`bearer ${tokenBy(ed)}`])).toMatchObject({ allowed: true });
-  });
-
-  test.each([
-    [[], "token_missing", 401],
-    [["Basic dTpw"], "token_missing", 401],
-    [["Bearer  x"], "authorization_malformed", 400],
-    [["Bearer a, Bearer b"], "authorization_malformed", 400],
-    [["Bearer a", "Bearer b"], "authorization_malformed", 400],
-    [["Bearer x"], "token_malformed", 401],
-  ])("H1 H2 %j is %s", async (fields, reason, status) => {
-    const before = door.events.length;
-    expect(await door.verifier.verifyAuthorization(fields)).toEqual({ allowed: false, reason, status });
-    expect(door.events.slice(before)).toEqual([{ type: "refused", reason }]);
   });
 });
 

@@ -1,24 +1,40 @@
 import type { Reason } from "./decision.ts";
+import { LIMITS } from "./limits.ts";
 
 /** `Bearer` SP token68 and nothing around it (RFC 6750 section 2.1, RFC 9110 section 11.2); the scheme in any case. */
 const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 const BEARER_SCHEME = /^bearer(?:[^A-Za-z0-9]|$)/i;
 
+/** A longer field holds no token that is accepted; it costs no more than a look at its start. */
+const MAX_FIELD_LENGTH = "Bearer ".length + LIMITS.tokenLength;
+
 export type BearerToken =
-  { ok: true; token: string } | { ok: false; reason: Extract<Reason, "token_missing" | "authorization_malformed"> };
+  | { ok: true; token: string }
+  | { ok: false; reason: Extract<Reason, "token_missing" | "authorization_malformed" | "token_too_large"> };
 
 /**
- * Reads the token out of a request's `Authorization` fields.
+ * Reads the token out of a request's `Authorization` fields. Never throws, whatever is passed in.
  *
  * @param fields every Authorization field of the request, undivided: two are refused, because
  *   servers disagree about which one counts
  */
 export function readBearerToken(fields: string | readonly string[] | undefined): BearerToken {
-  const all: readonly unknown[] = Array.isArray(fields) ? fields : [fields];
-  const [field] = all;
+  const field = onlyField(fields);
   if (field === undefined || field === null) return { ok: false, reason: "token_missing" };
-  if (all.length > 1 || typeof field !== "string") return { ok: false, reason: "authorization_malformed" };
-  const token = BEARER.exec(field)?.[1];
+  if (typeof field !== "string") return { ok: false, reason: "authorization_malformed" };
+  const isTooLong = field.length > MAX_FIELD_LENGTH;
+  const token = isTooLong ? undefined : BEARER.exec(field)?.[1];
   if (token !== undefined) return { ok: true, token };
-  return { ok: false, reason: BEARER_SCHEME.test(field) ? "authorization_malformed" : "token_missing" };
+  if (!BEARER_SCHEME.test(field)) return { ok: false, reason: "token_missing" };
+  return { ok: false, reason: isTooLong ? "token_too_large" : "authorization_malformed" };
+}
+
+/** The one field, or `false` where there are several, or a list of the caller's own making that throws when it is read. */
+function onlyField(fields: unknown): unknown {
+  try {
+    if (!Array.isArray(fields)) return fields;
+    return fields.length > 1 ? false : (fields[0] as unknown);
+  } catch {
+    return false;
+  }
 }

@@ -1,7 +1,10 @@
 import type { JsonObject } from "./strict-json.ts";
 import type { JwtHeader } from "./jwt.ts";
 
-/** Who called: the facts of a verified token. Deep-frozen. */
+/**
+ * Who called: the facts of a verified token. Deep-frozen; the objects in `claims` and `header` have no prototype, so
+ * that nothing is read from them that the token did not say.
+ */
 export interface Caller {
   /** The calling service: the `sub` claim, else the `service` claim, where one of them is a string. */
   readonly service: string | undefined;

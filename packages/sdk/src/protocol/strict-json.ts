@@ -14,6 +14,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, a well-formed pair is one 
 /**
  * Parses a JSON object and refuses what parsers disagree about (RFC 7515 section 4, RFC 8259 section 4):
  * duplicate names, names that reach a prototype, lone surrogates, nesting deeper than `maxDepth`.
+ * The objects it returns have no prototype: what a stranger did not write is never read from them, whatever was done to
+ * `Object.prototype` elsewhere in the process.
  *
  * Duplicates are found by counting: `JSON.parse` keeps one member per name, however the name is
  * escaped, so a text with more members than its value has said some name twice.
@@ -87,7 +89,7 @@ interface Tally {
   problem: JsonProblem | undefined;
 }
 
-/** Recursion is bounded: the depth was checked before the text was parsed. */
+/** Takes prototypes away on its way. Recursion is bounded: the depth was checked before the text was parsed. */
 function inspect(value: unknown, tally: Tally): void {
   if (typeof value === "string") {
     if (LONE_SURROGATE.test(value)) tally.problem = "lone-surrogate";
@@ -96,6 +98,7 @@ function inspect(value: unknown, tally: Tally): void {
   } else if (Array.isArray(value)) {
     for (const item of value) inspect(item, tally);
   } else if (typeof value === "object" && value !== null) {
+    Object.setPrototypeOf(value, null);
     for (const name of Object.keys(value)) {
       tally.members++;
       if (FORBIDDEN.has(name)) tally.problem = "forbidden-name";

@@ -53,6 +53,18 @@ describe("readBearerToken", () => {
     expect(readBearerToken(["", ""])).toEqual(malformed);
   });
 
+  test("T19 a field that is too long for any token is judged by its start alone", () => {
+    expect(readBearerToken([`Bearer ${"a".repeat(8192)}`])).toMatchObject({ ok: true });
+    expect(readBearerToken([`Bearer ${"a".repeat(8193)}`])).toEqual({ ok: false, reason: "token_too_large" });
+    expect(readBearerToken([`Negotiate ${"a".repeat(60_000)}`])).toEqual(missing);
+    const huge = Buffer.from(`Bearer ${"a".repeat(1_000_000)}!`).toString("latin1");
+    const rounds = 1_000;
+    const start = process.cpuUsage();
+    for (let i = 0; i < rounds; i++) expect(readBearerToken(huge).ok).toBe(false);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / rounds / 1000).toBeLessThan(1);
+  });
+
   test("H2 whatever is read is one run of token68 characters", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 20 }), (rest) => {
