@@ -1,5 +1,5 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
-import { decodeBase64url, decodeUtf8 } from "./base64url.ts";
+import { decodeBase64urlInto, decodeUtf8 } from "./base64url.ts";
 import { LIMITS } from "./limits.ts";
 import { parseStrictJson, type JsonObject } from "./strict-json.ts";
 
@@ -51,10 +51,11 @@ export function decodeJwt(token: unknown, kind: JwsKind = ACCESS_TOKEN): DecodeR
   const second = token.indexOf(".", first + 1);
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
 
-  const headerBytes = decodeBase64url(token.slice(0, first));
-  if (headerBytes === undefined) return refuse("token_malformed");
-  if (headerBytes.length > LIMITS.headerBytes) return refuse("token_too_large");
-  const header = decodeObject(headerBytes);
+  const bytes = new Uint8Array((token.length * 3) >> 2); // of all three parts, one behind the other
+  const headerEnd = decodeBase64urlInto(bytes, 0, token, 0, first);
+  if (headerEnd === -1) return refuse("token_malformed");
+  if (headerEnd > LIMITS.headerBytes) return refuse("token_too_large");
+  const header = decodeObject(bytes.subarray(0, headerEnd));
   if (header === undefined) return refuse("token_malformed");
   const algorithm = algorithmNamed(header["alg"]);
   if (algorithm === undefined) return refuse("algorithm_not_allowed");
@@ -64,11 +65,13 @@ export function decodeJwt(token: unknown, kind: JwsKind = ACCESS_TOKEN): DecodeR
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 
-  const claimBytes = decodeBase64url(token.slice(first + 1, second));
-  const claims = claimBytes && decodeObject(claimBytes);
+  const claimsEnd = decodeBase64urlInto(bytes, headerEnd, token, first + 1, second);
+  if (claimsEnd === -1) return refuse("token_malformed");
+  const claims = decodeObject(bytes.subarray(headerEnd, claimsEnd));
   if (claims === undefined) return refuse("token_malformed");
-  const signature = decodeBase64url(token.slice(second + 1));
-  if (signature === undefined || signature.length === 0) return refuse("token_malformed");
+  const signatureEnd = decodeBase64urlInto(bytes, claimsEnd, token, second + 1, token.length);
+  if (signatureEnd <= claimsEnd) return refuse("token_malformed");
+  const signature = bytes.subarray(claimsEnd, signatureEnd);
   return {
     ok: true,
     jwt: { header: header as JwtHeader, algorithm, claims, signingInput: token.slice(0, second), signature },

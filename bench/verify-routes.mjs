@@ -1,0 +1,60 @@
+// A protected route beside the same route behind a middleware that does nothing: same process, same headers, by turns.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { shuffled } from "./rounds.mjs";
+import { issue, serveKeySet } from "./verify-issuer.mjs";
+
+const SERVER = fileURLToPath(new URL("./verify-server.mjs", import.meta.url));
+const LOAD = fileURLToPath(new URL("./verify-load.mjs", import.meta.url));
+const PATHS = { countersign: "/guarded", "a middleware that does nothing": "/open" };
+const WARM_UP = 5; // rounds that are thrown away
+
+/**
+ * @param {"fastify" | "hono"} framework @param {number} rounds @param {number} seconds of each measurement
+ * @returns {Promise<{ bySecond: ReadonlyMap<string, number[]>, byCpuSecond: ReadonlyMap<string, number[]> }>} requests of
+ *   each round; by the server's CPU time it does not matter who else is at work
+ */
+export async function protectedRoute(framework, rounds, seconds) {
+  const { jwksUri, close } = await serveKeySet();
+  const server = fork(SERVER, [framework, jwksUri]);
+  const load = fork(LOAD);
+  const { port } = await answerOf(server);
+  const token = issue("RS256");
+  const emptyRates = () => new Map(Object.keys(PATHS).map((name) => [name, /** @type {number[]} */ ([])]));
+  const [bySecond, byCpuSecond] = [emptyRates(), emptyRates()];
+  for (let round = -WARM_UP; round < rounds; round++) {
+    for (const [name, path] of shuffled(Object.entries(PATHS))) {
+      await ask(server, "begin");
+      const done = await ask(load, { url: `http://127.0.0.1:${port}${path}`, token, seconds });
+      const { cpuSeconds } = await ask(server, "end");
+      if (done.failed > 0) throw new Error(`${done.failed} requests of ${framework}${path} failed`);
+      if (round < 0) continue;
+      bySecond.get(name)?.push(done.total / done.seconds);
+      byCpuSecond.get(name)?.push(done.total / cpuSeconds);
+    }
+  }
+  server.kill();
+  load.kill();
+  close();
+  return { bySecond, byCpuSecond };
+}
+
+/** @param {import("node:child_process").ChildProcess} child @param {import("node:child_process").Serializable} question */
+function ask(child, question) {
+  const answer = answerOf(child);
+  child.send(question);
+  return answer;
+}
+
+/** @param {import("node:child_process").ChildProcess} child */
+async function answerOf(child) {
+  const gone = new AbortController();
+  const exited = once(child, "exit", { signal: gone.signal }).then(
+    () => Promise.reject(new Error("a process of the bench ended")),
+    () => [],
+  );
+  const [answer] = await Promise.race([once(child, "message"), exited]);
+  gone.abort();
+  return answer;
+}

@@ -1,0 +1,45 @@
+// One framework's server, in a process of its own: the same route behind a middleware that does nothing and behind ours.
+import { serve } from "@hono/node-server";
+import fastify from "fastify";
+import { Hono } from "hono";
+import { fastifyGuard, honoGuard } from "./verify-guards.mjs";
+
+const [framework, jwksUri = ""] = process.argv.slice(2);
+const answer = { item: "anvil", stock: 7 };
+
+/** Each framework listens, and resolves to its port. @type {Record<string, () => Promise<number>>} */
+const FRAMEWORKS = {
+  async fastify() {
+    const app = fastify();
+    app.get("/open", { onRequest: async () => {} }, async () => answer);
+    app.get("/guarded", { onRequest: fastifyGuard({ jwksUri }) }, async () => answer);
+    return Number(new URL(await app.listen({ port: 0, host: "127.0.0.1" })).port);
+  },
+  async hono() {
+    /** @type {Hono<{ Bindings: import("@hono/node-server").HttpBindings }>} */
+    const app = new Hono();
+    app.get(
+      "/open",
+      async (_c, next) => next(),
+      (c) => c.json(answer),
+    );
+    app.get("/guarded", honoGuard({ jwksUri }), (c) => c.json(answer));
+    return new Promise((resolve) => {
+      serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => resolve(port));
+    });
+  },
+};
+
+const listen = FRAMEWORKS[framework ?? ""];
+if (listen === undefined) throw new Error(`expected one of ${Object.keys(FRAMEWORKS).join(", ")}`);
+const port = await listen();
+
+// Asked before and after each measurement: what it cost this process does not depend on who else is at work.
+let last = process.cpuUsage();
+process.on("message", () => {
+  const { user, system } = process.cpuUsage(last);
+  process.send?.({ cpuSeconds: (user + system) / 1e6 });
+  last = process.cpuUsage();
+});
+process.on("disconnect", () => process.exit());
+process.send?.({ port });
