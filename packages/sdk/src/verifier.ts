@@ -79,7 +79,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   function verify(token: unknown): Promise<Decision> {
     const [wall, monotonic] = [clock.now(), clock.monotonic()];
     noteTime(wall, monotonic);
-    const kept = typeof token === "string" ? cache.get(token) : undefined;
+    const kept = typeof token === "string" && token.length <= LIMITS.tokenLength ? cache.get(token) : undefined;
     if (kept === undefined) return verifyAnew(token);
     const { caller, trust } = kept;
     if (monotonic >= kept.endsAt) return refuseLater("token_expired", caller, trust);
