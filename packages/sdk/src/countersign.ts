@@ -11,6 +11,7 @@ import {
 import { emitTo, type OnVerifierEvent, type VerifierEvent } from "./events.ts";
 import { createFront, type Front } from "./front.ts";
 import { KeySet, type KeySetSource } from "./key-set.ts";
+import { publishedAt, type Published } from "./published.ts";
 import { PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import {
@@ -21,7 +22,7 @@ import {
   type JwtRecipeInstance,
 } from "./recipe/jwt-implementation.ts";
 import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
-import { buildVerifier, feedAt, keySetAt, placesOf, type Published, type Verifier } from "./verifier.ts";
+import { buildVerifier, type Verifier } from "./verifier.ts";
 import type { VerifierOptions } from "./verifier-options.ts";
 
 /** What `init` and `createCountersign` take. */
@@ -139,7 +140,11 @@ export function buildCountersign(
       await core?.close();
     },
   });
-  const refresh = async () => void (await Promise.all([known?.keySet.refresh(), known?.feed?.refresh()]));
+  const refresh = async () => {
+    const documents = [known?.keySet.document, known?.feed?.document];
+    await Promise.all(documents.map((document) => document?.refreshing)); // which began before what is new
+    await Promise.all(documents.map((document) => document?.refresh()));
+  };
   return { countersign, refresh };
 }
 
@@ -157,14 +162,9 @@ function publishedBy(
     const source: FeedSource = { name, get: (headers) => core.getDocument(PATHS.revocations, {}, headers) };
     return { keySet, feed: new RevocationFeed(source, keySet, clock, emit) };
   }
-  const base = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt`;
-  warnOfPlainHttp(base);
-  const keySet = new KeySet(
-    keySetAt(`${base}/jwks.json`, async () => placesOf(`${base}/jwks.json`)),
-    clock,
-    emit,
-  );
-  return { keySet, feed: new RevocationFeed(feedAt(`${base}/revocations`), keySet, clock, emit) };
+  const jwksUri = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt/jwks.json`;
+  warnOfPlainHttp(jwksUri);
+  return publishedAt(jwksUri, undefined, clock, emit);
 }
 
 function printEvent(event: VerifierEvent): void {

@@ -3,8 +3,9 @@ import { CLAIM_CHECKS, mistypedClaim, type ClaimCheck } from "./protocol/claims.
 import { meaningOf, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { isRevoked } from "./protocol/revocations.ts";
+import { publishedBy } from "./published.ts";
 import { verifySignature } from "./signature.ts";
-import { publishedBy } from "./verifier.ts";
+
 import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
 
 /** One check of a verifier, and how it went. */

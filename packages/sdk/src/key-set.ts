@@ -49,7 +49,7 @@ const UNKNOWN_KID_COOLDOWN = 30_000;
 export class KeySet {
   readonly #source: KeySetSource;
   readonly #clock: Clock;
-  readonly #document: PolledDocument<KeyTable>;
+  readonly document: PolledDocument<KeyTable>;
   #unknownKidAt = -Infinity;
   #clockOffset: number | undefined;
 
@@ -57,7 +57,7 @@ export class KeySet {
     this.#source = source;
     this.#clock = clock;
     const { name } = source;
-    this.#document = new PolledDocument<KeyTable>(
+    this.document = new PolledDocument<KeyTable>(
       {
         name,
         kind: "keys",
@@ -83,7 +83,7 @@ export class KeySet {
   peek(kid: string, maxStale: number, now: number): ImportedKey | undefined {
     const known = this.#usable(maxStale, now)?.get(kid);
     // The timer does this too, but timers stand still where a process is frozen between requests.
-    if (known !== undefined && this.#document.isDue(now)) void this.#document.refresh();
+    if (known !== undefined && this.document.isDue(now)) void this.document.refresh();
     return known;
   }
 
@@ -93,12 +93,12 @@ export class KeySet {
     const known = this.peek(kid, maxStale, now);
     if (known !== undefined) return known;
     if (this.#usable(maxStale, now) === undefined) {
-      if (this.#document.isDue(now)) await this.#document.refresh();
+      if (this.document.isDue(now)) await this.document.refresh();
     } else if (now - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN) {
       this.#unknownKidAt = now;
-      await this.#document.refresh();
+      await this.document.refresh();
     } else {
-      await this.#document.refreshing;
+      await this.document.refreshing;
     }
     const keys = this.#usable(maxStale, this.#clock.monotonic());
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
@@ -107,19 +107,13 @@ export class KeySet {
   /** Begins the first fetch, or tries again where that is due, so that whoever is asked for its health gets well. */
   warm(): void {
     const now = this.#clock.monotonic();
-    if (this.#document.value === undefined && this.#document.isDue(now)) void this.#document.refresh();
-  }
-
-  /** Has the set anew, due or not. Never rejects. */
-  async refresh(): Promise<void> {
-    await this.#document.refreshing;
-    await this.#document.refresh();
+    if (this.document.value === undefined && this.document.isDue(now)) void this.document.refresh();
   }
 
   health(maxStale: number): KeySetHealth {
     return {
-      ...this.#document.health(),
-      keys: this.#document.value?.keys.size ?? 0,
+      ...this.document.health(),
+      keys: this.document.value?.keys.size ?? 0,
       usable: this.#usable(maxStale, this.#clock.monotonic()) !== undefined,
       clockOffsetSeconds: this.#clockOffset,
     };
@@ -127,18 +121,18 @@ export class KeySet {
 
   /** Stops refreshing in the background. */
   close(): void {
-    this.#document.close();
+    this.document.close();
   }
 
   #usable(maxStale: number, now: number): ReadonlyMap<string, ImportedKey> | undefined {
-    return now - this.#document.loadedAt <= maxStale ? this.#document.value?.keys : undefined;
+    return now - this.document.loadedAt <= maxStale ? this.document.value?.keys : undefined;
   }
 
   /** From the best place that has a key set; once found, that place is asked alone. */
   async #load(): Promise<Loaded<KeyTable>> {
-    const known = this.#document.value;
+    const known = this.document.value;
     // After a failure it may have moved.
-    const places = known === undefined || this.#document.failing ? await this.#source.places() : [known.place];
+    const places = known === undefined || this.document.failing ? await this.#source.places() : [known.place];
     let problem = "no place to look for the key set";
     for (const place of places) {
       const etag = known?.place === place ? known.etag : null;

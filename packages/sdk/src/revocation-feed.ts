@@ -37,13 +37,13 @@ const ABSENT = 300_000;
 export class RevocationFeed {
   readonly #source: FeedSource;
   readonly #keySet: KeySet;
-  readonly #document: PolledDocument<FeedTable>;
+  readonly document: PolledDocument<FeedTable>;
 
   constructor(source: FeedSource, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
     this.#source = source;
     this.#keySet = keySet;
     const { name } = source;
-    this.#document = new PolledDocument<FeedTable>(
+    this.document = new PolledDocument<FeedTable>(
       {
         name,
         kind: "revocations",
@@ -63,8 +63,8 @@ export class RevocationFeed {
   /** What is known to be revoked at `now`, by the monotonic clock; the same object until something changes. */
   current(now: number): Revocations | undefined {
     // The timer does this too, but timers stand still where a process is frozen between requests.
-    if (this.#document.tried && this.#document.isDue(now)) void this.#document.refresh();
-    return this.#document.value?.revocations;
+    if (this.document.tried && this.document.isDue(now)) void this.document.refresh();
+    return this.document.value?.revocations;
   }
 
   /**
@@ -72,26 +72,20 @@ export class RevocationFeed {
    * request on. Undefined once it is over.
    */
   first(): Promise<void> | undefined {
-    return this.#document.tried ? undefined : this.#document.refresh();
-  }
-
-  /** Has the feed anew, due or not. Never rejects. */
-  async refresh(): Promise<void> {
-    await this.#document.refreshing;
-    await this.#document.refresh();
+    return this.document.tried ? undefined : this.document.refresh();
   }
 
   health(): FeedHealth {
-    return { ...this.#document.health(), exists: this.#document.value?.revocations !== undefined };
+    return { ...this.document.health(), exists: this.document.value?.revocations !== undefined };
   }
 
   /** Stops polling. */
   close(): void {
-    this.#document.close();
+    this.document.close();
   }
 
   async #load(): Promise<Loaded<FeedTable>> {
-    const known = this.#document.value;
+    const known = this.document.value;
     const etag = known?.etag ?? null;
     const response = await this.#source.get(etag === null ? {} : { "if-none-match": etag });
     const nextIn = POLL.least + (POLL.most - POLL.least) * Math.random();

@@ -1,19 +1,18 @@
-import { boundedFetch } from "./bounded-fetch.ts";
 import { systemClock, watchClock, type Clock } from "./clock.ts";
-import { emitTo, type OnVerifierEvent, type VerifierEvent } from "./events.ts";
-import { KeySet, type KeySetHealth, type KeySetSource } from "./key-set.ts";
+import { emitTo, type VerifierEvent } from "./events.ts";
+import type { KeySetHealth } from "./key-set.ts";
 import { readBearerToken } from "./protocol/bearer.ts";
 import { CLAIM_CHECKS, failedCheck, mistypedClaim } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
-import { CountersignError } from "./protocol/errors.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { LIMITS } from "./protocol/limits.ts";
 import { isRevoked } from "./protocol/revocations.ts";
-import { freezeJson, parseStrictJson } from "./protocol/strict-json.ts";
-import { RevocationFeed, type FeedHealth, type FeedSource } from "./revocation-feed.ts";
+import { freezeJson } from "./protocol/strict-json.ts";
+import { publishedBy, type Published } from "./published.ts";
+import type { FeedHealth } from "./revocation-feed.ts";
 import { verifySignature } from "./signature.ts";
 import { TokenCache, type VerifiedToken } from "./token-cache.ts";
-import { checkKeyUrl, resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
+import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
 
 /** Decides about tokens, locally. */
 export interface Verifier {
@@ -42,12 +41,6 @@ export interface IssuerHealth {
   readonly keys: KeySetHealth;
   /** Undefined: none are read. */
   readonly revocations: FeedHealth | undefined;
-}
-
-/** What an issuer publishes, as one verifier or all of an instance's know it. */
-export interface Published {
-  readonly keySet: KeySet;
-  readonly feed: RevocationFeed | undefined;
 }
 
 type Trusted = Trust & Published;
@@ -198,87 +191,4 @@ function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | u
   const offset = OF_TIME.has(reason) ? trust?.keySet.health(0).clockOffsetSeconds : undefined;
   if (offset !== undefined) details.clockOffsetSeconds = offset;
   return details;
-}
-
-/** What the issuer publishes, over HTTP; `known` where the options name no source. */
-export function publishedBy(
-  trust: Trust,
-  known: Published | undefined,
-  clock: Clock,
-  emit: OnVerifierEvent,
-): Published {
-  const source = sourceOf(trust, known !== undefined);
-  if (source === undefined && trust.revocationsUri === undefined) return known!;
-  const keySet = source === undefined ? known!.keySet : new KeySet(source, clock, emit);
-  const uri = trust.revocationsUri === undefined ? revocationsBeside(trust.jwksUri) : trust.revocationsUri;
-  return { keySet, feed: typeof uri !== "string" ? undefined : new RevocationFeed(feedAt(uri), keySet, clock, emit) };
-}
-
-const FETCH_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
-
-/** Undefined: what the instance knows. */
-function sourceOf({ jwksUri, allowHttp, rules, listed }: Trust, hasKnown: boolean): KeySetSource | undefined {
-  if (jwksUri !== undefined) return keySetAt(jwksUri, async () => placesOf(jwksUri));
-  const { issuer } = rules;
-  // What the instance knows are the keys of its own core, and none of a listed issuer's.
-  if (issuer !== undefined && (listed || !hasKnown)) {
-    checkKeyUrl(issuer, allowHttp, "issuer");
-    return keySetAt(issuer, async () => placesOf(await discoverKeySet(issuer, allowHttp)));
-  }
-  if (hasKnown) return undefined;
-  throw new CountersignError(
-    "invalid_option",
-    "jwksUri: expected the URL of a key set, or an issuer to find it through",
-  );
-}
-
-/** A key set over HTTP. */
-export function keySetAt(name: string, places: KeySetSource["places"]): KeySetSource {
-  return {
-    name,
-    places,
-    get: (place, headers) =>
-      boundedFetch(fetch, place, { headers: { ...headers, accept: "application/json" } }, FETCH_BOUNDS),
-  };
-}
-
-/** A revocation feed over HTTP. */
-export function feedAt(uri: string): FeedSource {
-  const bounds = { ...FETCH_BOUNDS, maxBytes: LIMITS.feedBytes };
-  return { name: uri, get: (headers) => boundedFetch(fetch, uri, { headers }, bounds) };
-}
-
-/** Where a core and a service's front have the feed: next to the key set. */
-function revocationsBeside(jwksUri: string | undefined): string | undefined {
-  if (jwksUri === undefined) return undefined;
-  const url = new URL(jwksUri);
-  if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;
-  url.pathname = url.pathname.replace(/[^/]*$/, "revocations");
-  return url.href;
-}
-
-/** A `jwks.json` holds RSA keys only; where its source has the full set, that stands beside it. */
-export function placesOf(jwksUri: string): readonly string[] {
-  const url = new URL(jwksUri);
-  if (!url.pathname.endsWith("/jwks.json")) return [jwksUri];
-  url.pathname = url.pathname.replace(/jwks\.json$/, "jwks-all.json");
-  return [url.href, jwksUri];
-}
-
-/** OpenID Connect Discovery 1.0 section 4. The document must be the issuer's own (section 4.3). */
-async function discoverKeySet(issuer: string, allowHttp: boolean): Promise<string> {
-  const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const { status, text } = await boundedFetch(
-    fetch,
-    address,
-    { headers: { accept: "application/json" } },
-    FETCH_BOUNDS,
-  );
-  if (status !== 200) throw new Error(`${address} was answered with status ${status}`);
-  const document = parseStrictJson(text, LIMITS.jsonDepth);
-  if (!document.ok) throw new Error(`${address} is not a JSON object`);
-  const { issuer: named, jwks_uri: jwksUri } = document.value;
-  if (named !== issuer) throw new Error(`${address} speaks of another issuer`);
-  checkKeyUrl(jwksUri as string, allowHttp, "jwks_uri");
-  return jwksUri as string;
 }

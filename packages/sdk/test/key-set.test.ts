@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
 import { KeySet } from "../src/key-set.ts";
-import { keySetAt } from "../src/verifier.ts";
+import { keySetAt } from "../src/published.ts";
 import { fakeClock, type FakeClock } from "./support/clock.ts";
 import { listen } from "./support/http.ts";
 import { edKey, type TestKey } from "./support/keys.ts";

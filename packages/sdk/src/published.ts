@@ -1,0 +1,126 @@
+// What issuers publish, over HTTP: key sets, and the revocations beside them.
+import { boundedFetch } from "./bounded-fetch.ts";
+import type { Clock } from "./clock.ts";
+import type { OnVerifierEvent } from "./events.ts";
+import { KeySet, type KeySetSource } from "./key-set.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { LIMITS } from "./protocol/limits.ts";
+import { parseStrictJson } from "./protocol/strict-json.ts";
+import { RevocationFeed } from "./revocation-feed.ts";
+import { checkKeyUrl, type Trust } from "./verifier-options.ts";
+
+/** What an issuer publishes, as one verifier or all of an instance's know it. */
+export interface Published {
+  readonly keySet: KeySet;
+  /** Undefined: it is not read. */
+  readonly feed: RevocationFeed | undefined;
+}
+
+const KEY_SET_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
+const FEED_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
+
+/** @param known where the options name no source: what the instance knows */
+export function publishedBy(
+  { jwksUri, revocationsUri, allowHttp, rules: { issuer }, listed }: Trust,
+  known: Published | undefined,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): Published {
+  if (jwksUri !== undefined) return publishedAt(jwksUri, revocationsUri, clock, emit);
+  // What the instance knows are the keys of its own core, and none of a listed issuer's.
+  if (issuer !== undefined && (listed || known === undefined)) {
+    checkKeyUrl(issuer, allowHttp, "issuer");
+    const discover = () => discoverKeySet(issuer, allowHttp);
+    const keySet = new KeySet(
+      keySetAt(issuer, async () => placesOf(await discover())),
+      clock,
+      emit,
+    );
+    const locate = async () => revocationsUri ?? revocationsBeside(await discover());
+    return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
+  }
+  if (known === undefined) {
+    throw new CountersignError(
+      "invalid_option",
+      "jwksUri: expected the URL of a key set, or an issuer to find it through",
+    );
+  }
+  if (revocationsUri === undefined) return known;
+  const { keySet } = known;
+  if (revocationsUri === null) return { keySet, feed: undefined };
+  return { keySet, feed: feedAt(revocationsUri, async () => revocationsUri, keySet, clock, emit) };
+}
+
+/** A key set, and the feed where `revocationsUri` says, or beside it. */
+export function publishedAt(
+  jwksUri: string,
+  revocationsUri: string | null | undefined,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): Published {
+  const keySet = new KeySet(
+    keySetAt(jwksUri, async () => placesOf(jwksUri)),
+    clock,
+    emit,
+  );
+  const uri = revocationsUri === undefined ? revocationsBeside(jwksUri) : revocationsUri;
+  return { keySet, feed: typeof uri === "string" ? feedAt(uri, async () => uri, keySet, clock, emit) : undefined };
+}
+
+export function keySetAt(name: string, places: KeySetSource["places"]): KeySetSource {
+  return {
+    name,
+    places,
+    get: (place, headers) =>
+      boundedFetch(fetch, place, { headers: { ...headers, accept: "application/json" } }, KEY_SET_BOUNDS),
+  };
+}
+
+/** @param locate its URL; undefined: there is none */
+function feedAt(
+  name: string,
+  locate: () => Promise<string | undefined>,
+  keySet: KeySet,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): RevocationFeed {
+  const source = {
+    name,
+    async get(headers: Readonly<Record<string, string>>) {
+      const uri = await locate();
+      if (uri === undefined) return { status: 404, headers: new Headers(), text: "" };
+      return boundedFetch(fetch, uri, { headers }, FEED_BOUNDS);
+    },
+  };
+  return new RevocationFeed(source, keySet, clock, emit);
+}
+
+/** Where a core and a service's front have the feed: next to the key set, unless that has a name of its own. */
+function revocationsBeside(jwksUri: string): string | undefined {
+  const url = new URL(jwksUri);
+  if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;
+  url.pathname = url.pathname.replace(/[^/]*$/, "revocations");
+  return url.href;
+}
+
+/** A `jwks.json` holds RSA keys only; where its source has the full set, that stands beside it. */
+export function placesOf(jwksUri: string): readonly string[] {
+  const url = new URL(jwksUri);
+  if (!url.pathname.endsWith("/jwks.json")) return [jwksUri];
+  url.pathname = url.pathname.replace(/jwks\.json$/, "jwks-all.json");
+  return [url.href, jwksUri];
+}
+
+/** OpenID Connect Discovery 1.0 section 4. The document must be the issuer's own (section 4.3). */
+async function discoverKeySet(issuer: string, allowHttp: boolean): Promise<string> {
+  const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  const init = { headers: { accept: "application/json" } };
+  const { status, text } = await boundedFetch(fetch, address, init, KEY_SET_BOUNDS);
+  if (status !== 200) throw new Error(`${address} was answered with status ${status}`);
+  const document = parseStrictJson(text, LIMITS.jsonDepth);
+  if (!document.ok) throw new Error(`${address} is not a JSON object`);
+  const { issuer: named, jwks_uri: jwksUri } = document.value;
+  if (named !== issuer) throw new Error(`${address} speaks of another issuer`);
+  checkKeyUrl(jwksUri as string, allowHttp, "jwks_uri");
+  return jwksUri as string;
+}
