@@ -1,16 +1,19 @@
 import { defineConfig } from "tsdown";
 
+const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "nest", "node", "web"];
+
 export default defineConfig({
   entry: {
     index: "src/index.ts",
     "recipe/jwt": "src/recipe/jwt.ts",
-    "framework/express": "src/framework/express.ts",
+    ...Object.fromEntries(FRAMEWORKS.map((name) => [`framework/${name}`, `src/framework/${name}.ts`])),
     protocol: "src/protocol/index.ts",
   },
   format: ["esm", "cjs"],
   platform: "node",
   target: "node20.19",
   dts: true,
+  deps: { skipNodeModulesBundle: true }, // whoever has a framework has its types
   // `require("countersign").init` and `import countersign from "countersign"` both work.
   outputOptions: { exports: "named" },
   logLevel: "warn",
