@@ -47,7 +47,7 @@ export function answerWith(status: keyof typeof TEXTS): Answer {
 
 /** Tells the operator of an error where no framework does; what was refused is no error. */
 export function warnOf(error: unknown): void {
-  const happened = error instanceof RequestFailure ? error.cause : error;
+  const happened = isFailure(error) ? error.cause : error;
   const text = happened instanceof Error ? happened.message : typeof happened;
   process.emitWarning(`A request failed: ${text}`, { code: "COUNTERSIGN_REQUEST_FAILED" });
 }
@@ -58,12 +58,12 @@ export function warnOf(error: unknown): void {
  */
 export function presentable(error: unknown): unknown {
   const status = statusOf(error);
-  return status === undefined ? error : new RequestFailure(status, error);
+  return status === undefined ? error : new CountersignFailure(status, error);
 }
 
 /** What `presentable` makes. */
-export class RequestFailure extends Error {
-  override readonly name = "RequestFailure";
+export class CountersignFailure extends Error {
+  override readonly name = "CountersignFailure";
   readonly expose = false;
 
   constructor(
@@ -74,11 +74,15 @@ export class RequestFailure extends Error {
   }
 }
 
-/** 503 while the core is away. Told by name: the ESM and the CommonJS build each have these classes. */
+/** Told by name: the ESM and the CommonJS build each have these classes. */
+function isFailure(error: unknown): error is CountersignFailure {
+  return error instanceof Error && error.name === "CountersignFailure";
+}
+
+/** 503 while the core is away. */
 function statusOf(error: unknown): keyof typeof TEXTS | undefined {
-  if (!(error instanceof Error)) return undefined;
-  if (error.name === "RequestFailure") return (error as RequestFailure).statusCode;
-  if (error.name !== "CountersignError") return undefined;
+  if (isFailure(error)) return error.statusCode;
+  if (!(error instanceof Error) || error.name !== "CountersignError") return undefined;
   const { code, status = 0 } = error as CountersignError;
   return code === "core_unreachable" || (code === "core_refused" && status >= 500) ? 503 : 500;
 }

@@ -12,7 +12,7 @@ import {
 import { createGuard, type GuardOptions } from "../guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { answerToError, answerWith, RequestFailure, type Answer } from "./answer.ts";
+import { answerToError, answerWith, CountersignFailure, type Answer } from "./answer.ts";
 import { authorizationOf, type NodeRequest } from "./node-http.ts";
 
 /** Serves the front interface: on both platforms, what `app.use` takes is Express's. */
@@ -91,7 +91,7 @@ class OwnErrors implements ExceptionFilter<Error> {
     response.send(answer.body);
   }
 }
-Catch(CountersignError, RequestFailure)(OwnErrors);
+Catch(CountersignError, CountersignFailure)(OwnErrors);
 
 function requestOf(context: ExecutionContext): NestRequest {
   if (context.getType() === "http") return context.switchToHttp().getRequest<NestRequest>();
