@@ -1,13 +1,15 @@
-import { defineConfig } from "tsdown";
+import { defineConfig, type UserConfig } from "tsdown";
 
-export default defineConfig(
-  ["orders", "inventory"].map((service) => ({
-    entry: `${service}/src/main.ts`,
-    outDir: `${service}/dist`,
-    format: "esm" as const,
-    platform: "node" as const,
-    target: "node20.19",
-    dts: false,
-    deps: { skipNodeModulesBundle: true },
-  })),
-);
+const service: UserConfig = {
+  format: "esm",
+  platform: "node",
+  target: "node20.19",
+  dts: false,
+  deps: { skipNodeModulesBundle: true, neverBundle: /^countersign/ },
+};
+
+export default defineConfig([
+  ...["orders", "inventory"].map((name) => ({ ...service, entry: `${name}/src/main.ts`, outDir: `${name}/dist` })),
+  // One file for each framework, but for Next.js, which builds its own.
+  { ...service, entry: ["frameworks/*.ts", "!frameworks/inventory.ts"], outDir: "frameworks/dist" },
+]);

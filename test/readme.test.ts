@@ -13,6 +13,7 @@ const SURROUNDINGS: Record<string, string> = {
 
 test.each(["README.md", "packages/sdk/README.md", "packages/core/README.md"])(
   "the examples of %s compile",
+  { timeout: 60_000 }, // the types of every framework
   (readme) => {
     const blocks = [...readFileSync(join(ROOT, readme), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
       (match) => match[1]!,
@@ -36,6 +37,7 @@ test.each(["README.md", "packages/sdk/README.md", "packages/core/README.md"])(
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
       strict: true,
       exactOptionalPropertyTypes: true,
+      experimentalDecorators: true,
       noEmit: true,
       skipLibCheck: true,
       types: ["node"],

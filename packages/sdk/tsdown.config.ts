@@ -1,10 +1,12 @@
 import { defineConfig } from "tsdown";
 
+const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "nest", "node", "web"];
+
 export default defineConfig({
   entry: {
     index: "src/index.ts",
     "recipe/jwt": "src/recipe/jwt.ts",
-    "framework/express": "src/framework/express.ts",
+    ...Object.fromEntries(FRAMEWORKS.map((name) => [`framework/${name}`, `src/framework/${name}.ts`])),
     testing: "src/testing/index.ts",
     protocol: "src/protocol/index.ts",
   },
@@ -12,6 +14,7 @@ export default defineConfig({
   platform: "node",
   target: "node20.19",
   dts: true,
+  deps: { skipNodeModulesBundle: true }, // whoever has a framework has its types
   // `require("countersign").init` and `import countersign from "countersign"` both work.
   outputOptions: { exports: "named" },
   logLevel: "warn",

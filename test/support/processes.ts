@@ -60,9 +60,12 @@ export class Process {
   }
 }
 
-export async function temporaryDirectory(): Promise<string> {
+/** When what was made goes away again: with the test, unless several share it. */
+type AtEnd = (cleanUp: () => void | Promise<void>) => void;
+
+export async function temporaryDirectory(atEnd: AtEnd = onTestFinished): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "countersign-test-"));
-  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  atEnd(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -71,9 +74,10 @@ export async function startCoreProcess(
   dataDir: string,
   flags: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
+  atEnd: AtEnd = onTestFinished,
 ): Promise<Process & { url: string }> {
   const core = new Process([COUNTERSIGN_BIN, "start", "--port", "0", "--data-dir", dataDir, ...flags], env);
-  onTestFinished(() => void core.kill("SIGKILL"));
+  atEnd(() => void core.kill("SIGKILL"));
   const [, url] = await core.says(/^countersign core listening on (http:\/\/\S+)$/m);
   return Object.assign(core, { url: url! });
 }

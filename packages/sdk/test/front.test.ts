@@ -12,7 +12,7 @@ import { appInfo, closingInstance, instanceAt } from "./support/instances.ts";
 import { edKey } from "./support/keys.ts";
 import { startStandInCore } from "./support/stand-in-core.ts";
 
-function get({ front }: Countersign, path: string, method = "GET"): Promise<FrontAnswer | undefined> {
+async function get({ front }: Countersign, path: string, method = "GET"): Promise<FrontAnswer | undefined> {
   const request = {
     original: {},
     getMethod: () => method,

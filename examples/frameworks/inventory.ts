@@ -1,0 +1,15 @@
+// What every service of this folder starts with. It holds no secret: the core's public keys are all it needs.
+import countersign from "countersign";
+
+const { CORE_URI = "http://localhost:3567", PORT = "4002" } = process.env;
+
+countersign.init({
+  appInfo: { appName: "inventory", apiDomain: `http://localhost:${PORT}` },
+  core: { connectionURI: CORE_URI },
+});
+
+export const port = Number(PORT);
+export const stock = new Map([
+  ["anvil", 7],
+  ["rope", 120],
+]);

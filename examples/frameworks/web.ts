@@ -1,0 +1,13 @@
+// Any `Request -> Response`: the same handler for Bun.serve and Deno.serve; here Node serves it.
+import { serve } from "@hono/node-server";
+import { errorHandler, middleware, verifyMicroservice } from "countersign/framework/web";
+import { port, stock } from "./inventory.ts";
+
+const handler = verifyMicroservice()((request, { caller }) => {
+  const item = new URL(request.url).pathname.replace("/stock/", "");
+  return Response.json({ item, left: stock.get(item) ?? 0, askedBy: caller.service });
+});
+
+serve({ fetch: errorHandler()(middleware()(handler)), port, hostname: "127.0.0.1" }, (info) => {
+  console.log(`inventory listening on http://127.0.0.1:${info.port}`);
+});

@@ -1,0 +1,76 @@
+// Translates between Koa and the parts that decide. Koa is not imported: its contexts carry node:http's objects.
+import type { Context, Middleware } from "koa";
+import { createGuard, type GuardOptions } from "../guard.ts";
+import type { Caller } from "../protocol/decision.ts";
+import { answerToError, presentable, type Answer, type FrontOptions } from "./answer.ts";
+import { askFrontFor, authorizationOf } from "./node-http.ts";
+
+declare module "koa" {
+  interface DefaultState {
+    /** The service that called, put there by `verifyMicroservice`. */
+    caller?: Caller | undefined;
+  }
+}
+
+/**
+ * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes on.
+ *
+ * @example
+ * app.use(middleware());
+ */
+export function middleware(options: FrontOptions = {}): Middleware {
+  return (ctx, next) => {
+    const asked = askFrontFor(options, ctx.req, { request: ctx, response: ctx, url: ctx.originalUrl });
+    return asked === undefined
+      ? next()
+      : asked.then((answer) => (answer === undefined ? next() : send(ctx, answer)), failed);
+  };
+}
+
+/**
+ * Lets a request through if its Bearer token is a good one of a service, and puts the caller on `ctx.state.caller`;
+ * answers 400, 401, 403 or 503 otherwise (RFC 6750).
+ *
+ * @throws CountersignError `invalid_option`
+ * @example
+ * app.use(verifyMicroservice());
+ * app.use((ctx) => (ctx.body = { askedBy: ctx.state.caller?.service }));
+ */
+export function verifyMicroservice(options: GuardOptions = {}): Middleware {
+  const guard = createGuard(options);
+  return (ctx, next) =>
+    guard(authorizationOf(ctx.req)).then((outcome) => {
+      if (!outcome.allowed) return send(ctx, outcome.answer);
+      ctx.state.caller = outcome.caller;
+      return next();
+    }, failed);
+}
+
+/**
+ * Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on.
+ *
+ * @example
+ * app.use(errorHandler()); // before all others
+ */
+export function errorHandler(): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const answer = answerToError(error);
+      if (answer === undefined || ctx.headerSent) throw error;
+      ctx.app.emit("error", error, ctx);
+      send(ctx, answer);
+    }
+  };
+}
+
+function send(ctx: Context, { status, headers, body }: Answer): void {
+  ctx.status = status;
+  ctx.set(headers);
+  ctx.body = body;
+}
+
+function failed(error: unknown): never {
+  throw presentable(error);
+}

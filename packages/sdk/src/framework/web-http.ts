@@ -1,0 +1,45 @@
+// Translates between Request, Response and the parts that decide.
+import type { FrontCall } from "../front.ts";
+import type { FrontRequest } from "../recipe/jwt-implementation.ts";
+import { askFront, type Answer, type FrontOptions } from "./answer.ts";
+
+const NONE: readonly string[] = Object.freeze([]);
+
+/**
+ * Every Authorization field that the platform lets us see: two are refused. Headers joins them with a comma, which no
+ * Bearer token has; taken apart where another one begins, two schemes are two as well.
+ */
+export function authorizationOf(headers: Headers): readonly string[] {
+  const field = headers.get("authorization");
+  if (field === null) return NONE;
+  return field.includes(",") ? field.split(/,\s*(?=bearer\b)/i) : [field];
+}
+
+/** The framework's own objects, for overrides of the front interface that know them, and the path where it knows that. */
+export interface Originals {
+  readonly request: unknown;
+  readonly response: unknown;
+  readonly path: string;
+}
+
+/** As `askFront`, for a Request. */
+export function askFrontFor(
+  options: FrontOptions,
+  request: Request,
+  originals?: Originals,
+): Promise<Answer | undefined> | undefined {
+  const url = () => new URL(request.url);
+  const asked: FrontRequest = {
+    original: originals?.request ?? request,
+    getMethod: () => request.method,
+    getOriginalURL: () => url().pathname + url().search,
+    getHeaderValue: (name) => request.headers.get(name) ?? undefined,
+    getKeyValueFromQuery: (name) => url().searchParams.get(name) ?? undefined,
+  };
+  const call: FrontCall = {
+    path: originals?.path ?? url().pathname,
+    originalResponse: originals?.response,
+    request: asked,
+  };
+  return askFront(options, call);
+}
