@@ -104,39 +104,32 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
 function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   const { issuer, jwksUri, audience, requiredClaims = { source: "microservice" }, algorithms = ALGORITHMS } = options;
   const { clockTolerance = 30, maxTokenLifetime, allowHttp = false, revocationsUri, maxStale = 259_200 } = options;
-  if (issuer !== undefined) expect(isText(issuer), `${at}issuer`, "a string that is not empty");
-  expect(typeof allowHttp === "boolean", `${at}allowHttp`, "true or false");
-  if (jwksUri !== undefined) checkKeyUrl(jwksUri, allowHttp, `${at}jwksUri`);
-  else if (at !== "" && issuer !== undefined) checkKeyUrl(issuer, allowHttp, `${at}issuer`);
-
-  if (typeof revocationsUri === "string") checkKeyUrl(revocationsUri, allowHttp, `${at}revocationsUri`);
-  else expect(revocationsUri === undefined || revocationsUri === null, `${at}revocationsUri`, "a URL, or null");
-  expect(Number.isFinite(maxStale) && maxStale >= 0, `${at}maxStale`, "seconds from 0 up");
+  const must = (holds: boolean, option: string, expected: string) => expect(holds, at + option, expected);
+  must(issuer === undefined || isText(issuer), "issuer", "a string that is not empty");
+  must(typeof allowHttp === "boolean", "allowHttp", "true or false");
+  const keysFrom = at === "" ? jwksUri : (jwksUri ?? issuer);
+  if (keysFrom !== undefined) checkKeyUrl(keysFrom, allowHttp, at + (jwksUri === undefined ? "issuer" : "jwksUri"));
+  if (revocationsUri !== undefined && revocationsUri !== null) {
+    checkKeyUrl(revocationsUri, allowHttp, `${at}revocationsUri`);
+  }
 
   const audiences = audience === undefined ? [] : typeof audience === "string" ? [audience] : audience;
-  if (audiences !== null) {
-    expect(Array.isArray(audiences) && audiences.every(isText), `${at}audience`, "a string, several strings, or null");
-    expect(audience === undefined || audiences.length > 0, `${at}audience`, "at least one name");
-  }
+  const named = Array.isArray(audiences) && audiences.every(isText) && (audience === undefined || audiences.length > 0);
+  must(audiences === null || named, "audience", "one or several names that are not empty, or null");
 
-  expect(Array.isArray(algorithms) && algorithms.length > 0, `${at}algorithms`, `some of ${ALGORITHMS.join(", ")}`);
-  const accepted = algorithms.map((name) => algorithmNamed(name));
-  expect(!accepted.includes(undefined), `${at}algorithms`, `only ${ALGORITHMS.join(", ")}`);
+  const accepted = Array.isArray(algorithms) ? algorithms.map((name) => algorithmNamed(name)) : [];
+  must(accepted.length > 0 && !accepted.includes(undefined), "algorithms", `some of ${ALGORITHMS.join(", ")}`);
 
-  expect(isPlainObject(requiredClaims), `${at}requiredClaims`, "an object of claims and their exact values");
+  must(isPlainObject(requiredClaims), "requiredClaims", "an object of claims and their exact values");
   for (const [name, value] of Object.entries(requiredClaims)) {
     const exact = ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
-    expect(exact, `${at}requiredClaims.${name}`, "a string, a finite number or a boolean");
+    must(exact, `requiredClaims.${name}`, "a string, a finite number or a boolean");
   }
 
-  expect(
-    Number.isFinite(clockTolerance) && clockTolerance >= 0 && clockTolerance <= LIMITS.clockTolerance,
-    `${at}clockTolerance`,
-    `seconds from 0 to ${LIMITS.clockTolerance}`,
-  );
-  if (maxTokenLifetime !== undefined) {
-    expect(Number.isFinite(maxTokenLifetime) && maxTokenLifetime > 0, `${at}maxTokenLifetime`, "seconds above 0");
-  }
+  const { clockTolerance: most } = LIMITS;
+  must(isFrom0(clockTolerance) && clockTolerance <= most, "clockTolerance", `seconds from 0 to ${most}`);
+  must(isFrom0(maxStale), "maxStale", "seconds from 0 up");
+  must(maxTokenLifetime !== 0 && isFrom0(maxTokenLifetime ?? 1), "maxTokenLifetime", "seconds above 0");
   return Object.freeze({
     rules: Object.freeze({
       issuer,
@@ -176,6 +169,10 @@ function checkNames(options: object, known: ReadonlySet<string>, at: string): vo
 function isPlainObject(value: unknown): value is object {
   // A Map of required claims has no entries of its own and would ask for nothing; of any realm.
   return Object.prototype.toString.call(value) === "[object Object]";
+}
+
+function isFrom0(value: number): boolean {
+  return Number.isFinite(value) && value >= 0;
 }
 
 function isText(value: unknown): value is string {

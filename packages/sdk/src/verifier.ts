@@ -1,7 +1,7 @@
 import { systemClock, watchClock, type Clock } from "./clock.ts";
 import { emitTo, type VerifierEvent } from "./events.ts";
 import type { KeySetHealth } from "./key-set.ts";
-import { readBearerToken } from "./protocol/bearer.ts";
+import { onlyField, readBearerToken } from "./protocol/bearer.ts";
 import { CLAIM_CHECKS, failedCheck, mistypedClaim } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
@@ -68,17 +68,21 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   const cache = new TokenCache<Trusted>();
   const noteTime = watchClock((seconds) => emit({ type: "clock_jumped", seconds }));
 
-  /** A token that was verified before: what may have changed since is looked at again, each time. */
   function verify(token: unknown): Promise<Decision> {
+    return (typeof token === "string" ? recall(token) : undefined) ?? verifyAnew(token);
+  }
+
+  /** A token that was verified before: what may have changed since is looked at again, each time. */
+  function recall(token: string): Promise<Decision> | undefined {
     const [wall, monotonic] = [clock.now(), clock.monotonic()];
     noteTime(wall, monotonic);
-    const kept = typeof token === "string" && token.length <= LIMITS.tokenLength ? cache.get(token) : undefined;
-    if (kept === undefined) return verifyAnew(token);
+    const kept = token.length <= LIMITS.tokenLength ? cache.get(token) : undefined;
+    if (kept === undefined) return undefined;
     const { caller, trust } = kept;
     if (monotonic >= kept.endsAt) return refuseLater("token_expired", caller, trust);
     if (!stillStands(kept, monotonic)) {
-      cache.delete(token as string);
-      return verifyAnew(token);
+      cache.delete(token);
+      return undefined;
     }
     const failed = failedCheck(caller.claims, trust.rules, Math.floor(wall / 1000));
     return failed === undefined ? kept.allowed : refuseLater(failed, caller, trust);
@@ -137,9 +141,13 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
 
   return Object.freeze({
     verify,
-    async verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision> {
+    verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision> {
+      // Reading the field by its grammar costs as much as all else that is done with a token that is kept.
+      const field = onlyField(fields);
+      const kept = typeof field === "string" && field.startsWith("Bearer ") ? recall(field.slice(7)) : undefined;
+      if (kept !== undefined) return kept;
       const bearer = readBearerToken(fields);
-      return bearer.ok ? verify(bearer.token) : refuseAndTell(bearer.reason);
+      return bearer.ok ? verifyAnew(bearer.token) : refuseLater(bearer.reason);
     },
     health() {
       const issuers = trusted.map(({ keySet, feed, maxStale }) => {

@@ -30,7 +30,7 @@ export function readBearerToken(fields: string | readonly string[] | undefined):
 }
 
 /** The one field, or `false` where there are several, or a list of the caller's own making that throws when it is read. */
-function onlyField(fields: unknown): unknown {
+export function onlyField(fields: unknown): unknown {
   try {
     if (!Array.isArray(fields)) return fields;
     return fields.length > 1 ? false : (fields[0] as unknown);

@@ -26,31 +26,37 @@ interface ReasonFacts {
   readonly error?: "invalid_request" | "invalid_token" | "insufficient_scope";
 }
 
-const INVALID_TOKEN = { status: 401, error: "invalid_token" } as const;
-
 /** Every way of being refused. Closed: nothing else invents a reason. */
-const REASONS = {
+export type Reason =
+  | "token_missing"
+  | "authorization_malformed"
+  | "token_malformed"
+  | "token_too_large"
+  | "header_not_allowed"
+  | "algorithm_not_allowed"
+  | "typ_not_allowed"
+  | "key_unknown"
+  | "signature_invalid"
+  | "claims_malformed"
+  | "token_expired"
+  | "token_not_yet_valid"
+  | "lifetime_exceeded"
+  | "issuer_mismatch"
+  | "audience_mismatch"
+  | "token_revoked"
+  | "claim_mismatch"
+  | "keys_unavailable";
+
+/** A bad token, unless it is said here to be something else. */
+const INVALID_TOKEN: ReasonFacts = { status: 401, error: "invalid_token" };
+const OTHERS: { readonly [reason in Reason]?: ReasonFacts } = {
   token_missing: { status: 401 },
   authorization_malformed: { status: 400, error: "invalid_request" },
-  token_malformed: INVALID_TOKEN,
-  token_too_large: INVALID_TOKEN,
-  header_not_allowed: INVALID_TOKEN,
-  algorithm_not_allowed: INVALID_TOKEN,
-  typ_not_allowed: INVALID_TOKEN,
-  key_unknown: INVALID_TOKEN,
-  signature_invalid: INVALID_TOKEN,
-  claims_malformed: INVALID_TOKEN,
-  token_expired: INVALID_TOKEN,
-  token_not_yet_valid: INVALID_TOKEN,
-  lifetime_exceeded: INVALID_TOKEN,
-  issuer_mismatch: INVALID_TOKEN,
-  audience_mismatch: INVALID_TOKEN,
-  token_revoked: INVALID_TOKEN,
   claim_mismatch: { status: 403, error: "insufficient_scope" },
   keys_unavailable: { status: 503 },
-} as const satisfies Record<string, ReasonFacts>;
+};
 
-export type Reason = keyof typeof REASONS;
+const factsOf = (reason: Reason) => OTHERS[reason] ?? INVALID_TOKEN;
 
 const REALM = 'Bearer realm="microservices"';
 
@@ -81,7 +87,7 @@ export function meaningOf(reason: Reason): string {
 }
 
 export function refuse(reason: Reason): Refusal {
-  return Object.freeze({ allowed: false, reason, status: REASONS[reason].status });
+  return Object.freeze({ allowed: false, reason, status: factsOf(reason).status });
 }
 
 /**
@@ -89,7 +95,7 @@ export function refuse(reason: Reason): Refusal {
  * Undefined where no credential could change the answer.
  */
 export function challengeFor(reason: Reason): string | undefined {
-  const facts: ReasonFacts = REASONS[reason];
+  const facts = factsOf(reason);
   if (facts.status === 503) return undefined;
   // A challenge has one parameter at least (RFC 6750 section 3).
   return facts.error === undefined ? REALM : `${REALM}, error="${facts.error}"`;

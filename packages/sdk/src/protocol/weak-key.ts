@@ -1,10 +1,12 @@
 // Keys that crypto libraries verify with and that prove nothing.
 
-/** Primes that tell keys of the flawed generator apart from others: up to 167, as in the paper. */
-const ROCA_PRIMES = [
-  3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
-  127, 131, 137, 139, 149, 151, 157, 163, 167,
-];
+const isPrime = (n: number): boolean => {
+  for (let divisor = 2; divisor < n; divisor++) if (n % divisor === 0) return false;
+  return true;
+};
+
+/** Primes that tell keys of the flawed generator apart from others: 3 to 167, as in the paper. */
+const ROCA_PRIMES = Array.from({ length: 165 }, (_, i) => i + 3).filter(isPrime);
 
 /**
  * Whether a modulus was made by the generator of CVE-2017-15361 (ROCA), whose keys can be factored:
