@@ -1,5 +1,5 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
-import { decodeBase64url, decodeUtf8 } from "./base64url.ts";
+import { decodeBase64urlInPlace, decodeUtf8, writeAscii } from "./base64url.ts";
 import { LIMITS } from "./limits.ts";
 import { parseStrictJson, type JsonObject } from "./strict-json.ts";
 
@@ -29,6 +29,9 @@ type DecodeRefusal =
 const PRINTABLE_ASCII = /^[\x20-\x7e]+$/;
 const TYPES: ReadonlySet<unknown> = new Set([undefined, "JWT", "at+jwt"]);
 
+/** Where one token after the other is decoded. Nothing waits while one is, and nothing of it is handed out. */
+const BYTES = new Uint8Array(LIMITS.tokenLength);
+
 /**
  * Takes a compact JWS apart, strictly: three parts of canonical base64url, JSON without duplicate
  * names, one of our algorithms, a `kid`, and no header parameter that changes how a token is read.
@@ -40,11 +43,12 @@ export function decodeJwt(token: unknown): DecodeResult {
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
+  if (!writeAscii(token, BYTES)) return refuse("token_malformed");
 
-  const headerBytes = decodeBase64url(token.slice(0, first));
-  if (headerBytes === undefined) return refuse("token_malformed");
-  if (headerBytes.length > LIMITS.headerBytes) return refuse("token_too_large");
-  const header = decodeObject(headerBytes);
+  const headerEnd = decodeBase64urlInPlace(BYTES, 0, first);
+  if (headerEnd === -1) return refuse("token_malformed");
+  if (headerEnd > LIMITS.headerBytes) return refuse("token_too_large");
+  const header = decodeObject(BYTES.subarray(0, headerEnd));
   if (header === undefined) return refuse("token_malformed");
   const algorithm = algorithmNamed(header["alg"]);
   if (algorithm === undefined) return refuse("algorithm_not_allowed");
@@ -54,11 +58,12 @@ export function decodeJwt(token: unknown): DecodeResult {
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 
-  const claimBytes = decodeBase64url(token.slice(first + 1, second));
-  const claims = claimBytes && decodeObject(claimBytes);
+  const claimsEnd = decodeBase64urlInPlace(BYTES, first + 1, second);
+  const claims = claimsEnd === -1 ? undefined : decodeObject(BYTES.subarray(first + 1, claimsEnd));
   if (claims === undefined) return refuse("token_malformed");
-  const signature = decodeBase64url(token.slice(second + 1));
-  if (signature === undefined || signature.length === 0) return refuse("token_malformed");
+  const signatureEnd = decodeBase64urlInPlace(BYTES, second + 1, token.length);
+  if (signatureEnd <= second + 1) return refuse("token_malformed");
+  const signature = BYTES.slice(second + 1, signatureEnd);
   return {
     ok: true,
     jwt: { header: header as JwtHeader, algorithm, claims, signingInput: token.slice(0, second), signature },

@@ -59,15 +59,13 @@ describe("decodeBase64url", () => {
 });
 
 describe("decodeUtf8", () => {
+  // What is no UTF-8 does not come back: Buffer reads it as U+FFFD.
   const oracle = (bytes: Uint8Array): string | undefined => {
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      return undefined;
-    }
+    const text = Buffer.from(bytes).toString("utf8");
+    return Buffer.from(text, "utf8").equals(bytes) ? text : undefined;
   };
 
-  test("T21 agrees with a fatal TextDecoder about random bytes", () => {
+  test("T21 accepts exactly the bytes that can be written again as they were", () => {
     const byte = fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(0xc0, 0xe0, 0xed, 0xf0, 0xf4, 0x80, 0xbf));
     fc.assert(
       fc.property(fc.array(byte, { maxLength: 8 }), (list) => {
@@ -78,7 +76,7 @@ describe("decodeUtf8", () => {
     );
   });
 
-  test("agrees with TextEncoder about random text, and about texts longer than an engine's argument list", () => {
+  test("agrees with TextEncoder about random text, and about long text", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
         expect(decodeUtf8(new TextEncoder().encode(text))).toBe(text);

@@ -27,6 +27,28 @@ describe("decodeJwt", () => {
     });
   });
 
+  test("what was taken apart stays as it is when the next token is", () => {
+    const first = decodeJwt(token(header({ x: "first" }), { sub: "first" }, "Zmlyc3Q"));
+    const before = structuredClone(first);
+    decodeJwt(token(header({ x: "other" }), { sub: "other" }, "b3RoZXI"));
+    decodeJwt("!".repeat(LIMITS.tokenLength));
+    expect(first).toEqual(before);
+  });
+
+  test("T12 a character beyond ASCII is refused at every place of a token, also of the longest", () => {
+    const short = token(header({ kid: "key" })); // its first two parts leave a length that base64url can have
+    const longest = short.replace(/[^.]*$/, "").padEnd(LIMITS.tokenLength, "A");
+    expect(decodeJwt(short).ok && decodeJwt(longest).ok).toBe(true);
+    for (const text of [short, longest]) {
+      for (const character of ["\x80", "\u00c1", "\u0141", "\ud800", "😀"]) {
+        for (const at of [0, 1, short.indexOf(".") + 1, short.lastIndexOf(".") + 1, text.length - character.length]) {
+          const spoilt = text.slice(0, at) + character + text.slice(at + character.length);
+          expect(reasonOf(spoilt), `U+${character.codePointAt(0)?.toString(16)} at ${at}`).toBe("token_malformed");
+        }
+      }
+    }
+  });
+
   test("EdDSA is the older name of Ed25519", () => {
     for (const alg of ["EdDSA", "Ed25519"]) {
       expect(decodeJwt(token(header({ alg })))).toMatchObject({ ok: true, jwt: { algorithm: "Ed25519" } });
