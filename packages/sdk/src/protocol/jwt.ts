@@ -1,7 +1,7 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64urlInPlace, decodeUtf8, writeAscii } from "./base64url.ts";
 import { LIMITS } from "./limits.ts";
-import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+import { freezeJson, parseStrictJson, type JsonObject } from "./strict-json.ts";
 
 /** The protected header of a token we accept (RFC 7515 section 4.1). Whatever else it held is kept, and means nothing. */
 export interface JwtHeader extends JsonObject {
@@ -12,6 +12,7 @@ export interface JwtHeader extends JsonObject {
 
 /** A token taken apart, nothing about it proven yet. */
 export interface DecodedJwt {
+  /** Deep-frozen: tokens with the same header share it. */
   readonly header: JwtHeader;
   readonly algorithm: Algorithm;
   readonly claims: JsonObject;
@@ -45,10 +46,31 @@ export function decodeJwt(token: unknown): DecodeResult {
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
   if (!writeAscii(token, BYTES)) return refuse("token_malformed");
 
-  const headerEnd = decodeBase64urlInPlace(BYTES, 0, first);
-  if (headerEnd === -1) return refuse("token_malformed");
-  if (headerEnd > LIMITS.headerBytes) return refuse("token_too_large");
-  const header = decodeObject(BYTES.subarray(0, headerEnd));
+  const read = readHeader(token.slice(0, first));
+  if (!read.ok) return read;
+  const claimsEnd = decodeBase64urlInPlace(BYTES, first + 1, second);
+  const claims = claimsEnd === -1 ? undefined : decodeObject(BYTES.subarray(first + 1, claimsEnd));
+  if (claims === undefined) return refuse("token_malformed");
+  const signatureEnd = decodeBase64urlInPlace(BYTES, second + 1, token.length);
+  if (signatureEnd <= second + 1) return refuse("token_malformed");
+  const signature = BYTES.slice(second + 1, signatureEnd);
+  const { header, algorithm } = read;
+  return { ok: true, jwt: { header, algorithm, claims, signingInput: token.slice(0, second), signature } };
+}
+
+type HeaderResult = { ok: true; header: JwtHeader; algorithm: Algorithm } | { ok: false; reason: DecodeRefusal };
+
+/** Good headers as they were sent. Those of one key's tokens are alike to the letter, so few are enough. */
+const HEADERS = new Map<string, HeaderResult>();
+
+/** @param encoded the first part of the token whose bytes are in `BYTES` */
+function readHeader(encoded: string): HeaderResult {
+  const known = HEADERS.get(encoded);
+  if (known !== undefined) return known;
+  const end = decodeBase64urlInPlace(BYTES, 0, encoded.length);
+  if (end === -1) return refuse("token_malformed");
+  if (end > LIMITS.headerBytes) return refuse("token_too_large");
+  const header = decodeObject(BYTES.subarray(0, end));
   if (header === undefined) return refuse("token_malformed");
   const algorithm = algorithmNamed(header["alg"]);
   if (algorithm === undefined) return refuse("algorithm_not_allowed");
@@ -58,16 +80,10 @@ export function decodeJwt(token: unknown): DecodeResult {
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 
-  const claimsEnd = decodeBase64urlInPlace(BYTES, first + 1, second);
-  const claims = claimsEnd === -1 ? undefined : decodeObject(BYTES.subarray(first + 1, claimsEnd));
-  if (claims === undefined) return refuse("token_malformed");
-  const signatureEnd = decodeBase64urlInPlace(BYTES, second + 1, token.length);
-  if (signatureEnd <= second + 1) return refuse("token_malformed");
-  const signature = BYTES.slice(second + 1, signatureEnd);
-  return {
-    ok: true,
-    jwt: { header: header as JwtHeader, algorithm, claims, signingInput: token.slice(0, second), signature },
-  };
+  const result: HeaderResult = { ok: true, header: freezeJson(header) as JwtHeader, algorithm };
+  if (HEADERS.size >= LIMITS.jwksKeys) HEADERS.clear(); // strangers can send any number of them
+  HEADERS.set(encoded, result);
+  return result;
 }
 
 /** Whether a verifier takes this key id: 1 to 256 printable ASCII characters, used for map look-ups only. */
@@ -82,6 +98,6 @@ function decodeObject(bytes: Uint8Array): JsonObject | undefined {
   return parsed.ok ? parsed.value : undefined;
 }
 
-function refuse(reason: DecodeRefusal): DecodeResult {
+function refuse(reason: DecodeRefusal): { ok: false; reason: DecodeRefusal } {
   return { ok: false, reason };
 }

@@ -35,6 +35,24 @@ describe("decodeJwt", () => {
     expect(first).toEqual(before);
   });
 
+  test("V4 a header cannot be changed by who reads it, and whatever headers came before, each is judged by itself", () => {
+    const judge = (n: number) => {
+      const [good, twice] = [header({ kid: `k-${n}` }), `{"alg":"RS256","kid":"k-${n}","kid":"k-${n}"}`];
+      const result = decodeJwt(token(good, { n }));
+      expect(result).toMatchObject({ ok: true, jwt: { header: good, algorithm: "RS256", claims: { n } } });
+      expect(result.ok && Object.isFrozen(result.jwt.header)).toBe(true);
+      expect(reasonOf(token(twice))).toBe("token_malformed");
+      expect(reasonOf(token(header({ kid: `k-${n}`, crit: [] })))).toBe("header_not_allowed");
+      expect(reasonOf(token(good).replace(".", "=.")), "another spelling").toBe("token_malformed");
+    };
+    for (let n = 0; n < 500; n++) {
+      judge(n);
+      judge(n >> 4);
+    }
+    const nested = decodeJwt(token(header({ x: { y: [1] } })));
+    expect(nested.ok && Object.isFrozen((nested.jwt.header["x"] as { y: number[] }).y)).toBe(true);
+  });
+
   test("T12 a character beyond ASCII is refused at every place of a token, also of the longest", () => {
     const short = token(header({ kid: "key" })); // its first two parts leave a length that base64url can have
     const longest = short.replace(/[^.]*$/, "").padEnd(LIMITS.tokenLength, "A");
