@@ -1,7 +1,7 @@
 // Comparing on a machine that is busy: peers take turns many times a second, so that what disturbs one disturbs all, and
 // each round gives its own ratio.
 
-const SLICES = 10;
+const SLICES = 50;
 
 /**
  * @typedef {{

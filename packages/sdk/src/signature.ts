@@ -17,13 +17,8 @@ export interface ImportedKey {
 export function importKey({ kid, algorithm, jwk }: VerificationKey): ImportedKey {
   const publicKey = createPublicKey({ key: jwk, format: "jwk" });
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
-  return Object.freeze({
-    kid,
-    algorithm,
-    jwk,
-    publicKey,
-    signatureLength: bits === undefined ? 64 : Math.ceil(bits / 8),
-  });
+  const signatureLength = bits === undefined ? 64 : Math.ceil(bits / 8);
+  return Object.freeze({ kid, algorithm, jwk, publicKey, signatureLength });
 }
 
 /**
@@ -34,7 +29,7 @@ export function verifySignature(key: ImportedKey, signingInput: string, signatur
   if (signature.length !== key.signatureLength) return false;
   switch (key.algorithm) {
     case "RS256":
-      // 5 % faster than `verify`, which sets more up each time; for the other two it is not.
+      // 3 % faster than `verify`, which sets more up each time; for the other two it is not.
       return createVerify("sha256").update(signingInput, "latin1").verify(key.publicKey, signature);
     case "ES256":
       // r || s of 32 bytes each, never DER (RFC 7518 section 3.4)

@@ -1,13 +1,21 @@
+// Parts of every runtime, but not of the language: they are pure, and the types of this folder do not know them.
+declare const TextEncoder: new () => {
+  encodeInto(text: string, bytes: Uint8Array): { read: number; written: number };
+};
+declare const TextDecoder: new (
+  label: "utf-8",
+  options: { fatal: true; ignoreBOM: true },
+) => { decode(bytes: Uint8Array): string };
+
+const ENCODER = new TextEncoder();
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const INVALID = 64;
 
-const SEXTETS = new Uint8Array(128).fill(INVALID);
+/** By byte: whatever is not of the alphabet, such as every byte of a character beyond ASCII, is invalid. */
+const SEXTETS = new Uint8Array(256).fill(INVALID);
 for (let i = 0; i < ALPHABET.length; i++) SEXTETS[ALPHABET.charCodeAt(i)] = i;
-
-function sextetAt(text: string, index: number): number {
-  const code = text.charCodeAt(index);
-  return code < 128 ? SEXTETS[code]! : INVALID;
-}
 
 /**
  * Decodes base64url without padding, strictly (RFC 4648 section 3.5, RFC 7515 section 2): only the 64
@@ -17,27 +25,33 @@ function sextetAt(text: string, index: number): number {
  * @returns the bytes, or undefined for anything else
  */
 export function decodeBase64url(text: string): Uint8Array | undefined {
-  const bytes = new Uint8Array((text.length * 3) >> 2);
-  return decodeBase64urlInto(bytes, 0, text, 0, text.length) === -1 ? undefined : bytes;
+  const bytes = new Uint8Array(text.length);
+  const end = writeAscii(text, bytes) ? decodeBase64urlInPlace(bytes, 0, text.length) : -1;
+  return end === -1 ? undefined : bytes.slice(0, end);
+}
+
+/** Writes `text` into `bytes`, a byte for each character; false where it has others than ASCII, or more than there is room for. */
+export function writeAscii(text: string, bytes: Uint8Array): boolean {
+  const { read, written } = ENCODER.encodeInto(text, bytes);
+  return read === text.length && written === text.length;
 }
 
 /**
- * The same for a part of `text`: `from` to before `to`. Reading it where it stands, and writing several parts behind each
- * other, spares the strings and arrays that cost as much as the decoding.
+ * The same for base64url that stands in `bytes` from `from` to before `to`: what it means is written over it. Bytes are
+ * read nearly twice as fast as the characters of a string, and in place they cost no memory.
  *
- * @param at where in `bytes` to begin; there must be room
- * @returns where in `bytes` it ends, or -1 for anything else
+ * @returns where the decoded bytes, which begin at `from`, end; -1 for anything else
  */
-export function decodeBase64urlInto(bytes: Uint8Array, at: number, text: string, from: number, to: number): number {
+export function decodeBase64urlInPlace(bytes: Uint8Array, from: number, to: number): number {
   const rest = (to - from) & 3;
   if (rest === 1) return -1;
   let read = from;
-  let written = at;
+  let written = from;
   while (read < to - rest) {
-    const a = sextetAt(text, read);
-    const b = sextetAt(text, read + 1);
-    const c = sextetAt(text, read + 2);
-    const d = sextetAt(text, read + 3);
+    const a = SEXTETS[bytes[read]!]!;
+    const b = SEXTETS[bytes[read + 1]!]!;
+    const c = SEXTETS[bytes[read + 2]!]!;
+    const d = SEXTETS[bytes[read + 3]!]!;
     if ((a | b | c | d) & INVALID) return -1;
     bytes[written] = (a << 2) | (b >> 4);
     bytes[written + 1] = (b << 4) | (c >> 2);
@@ -46,23 +60,15 @@ export function decodeBase64urlInto(bytes: Uint8Array, at: number, text: string,
     written += 3;
   }
   if (rest === 0) return written;
-  const a = sextetAt(text, read);
-  const b = sextetAt(text, read + 1);
-  const c = rest === 3 ? sextetAt(text, read + 2) : 0;
+  const a = SEXTETS[bytes[read]!]!;
+  const b = SEXTETS[bytes[read + 1]!]!;
+  const c = rest === 3 ? SEXTETS[bytes[read + 2]!]! : 0;
   if ((a | b | c) & INVALID) return -1;
   if ((rest === 2 ? b & 15 : c & 3) !== 0) return -1;
   bytes[written] = (a << 2) | (b >> 4);
   if (rest === 3) bytes[written + 1] = (b << 4) | (c >> 2);
   return written + rest - 1;
 }
-
-/** Part of every runtime, but not of the language: it is pure, and the types of this folder do not know it. */
-declare const TextDecoder: new (
-  label: "utf-8",
-  options: { fatal: true; ignoreBOM: true },
-) => { decode(bytes: Uint8Array): string };
-
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Decodes UTF-8, refusing every malformed sequence and keeping a byte order mark, which JSON then refuses. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {

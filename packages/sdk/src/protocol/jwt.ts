@@ -1,7 +1,7 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
-import { decodeBase64urlInto, decodeUtf8 } from "./base64url.ts";
+import { decodeBase64urlInPlace, decodeUtf8, writeAscii } from "./base64url.ts";
 import { LIMITS } from "./limits.ts";
-import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+import { freezeJson, parseStrictJson, type JsonObject } from "./strict-json.ts";
 
 /** The protected header of a token we accept (RFC 7515 section 4.1). Whatever else it held is kept, and means nothing. */
 export interface JwtHeader extends JsonObject {
@@ -12,6 +12,7 @@ export interface JwtHeader extends JsonObject {
 
 /** A token taken apart, nothing about it proven yet. */
 export interface DecodedJwt {
+  /** Deep-frozen: tokens with the same header share it. */
   readonly header: JwtHeader;
   readonly algorithm: Algorithm;
   readonly claims: JsonObject;
@@ -39,6 +40,9 @@ export interface JwsKind {
 const ACCESS_TOKEN: JwsKind = { types: new Set([undefined, "JWT", "at+jwt"]), maxLength: LIMITS.tokenLength };
 export const REVOCATION_FEED: JwsKind = { types: new Set(["revocations+jwt"]), maxLength: LIMITS.feedBytes };
 
+/** Where one token after the other is decoded. Nothing waits while one is, and nothing of it is handed out. */
+const BYTES = new Uint8Array(LIMITS.tokenLength);
+
 /**
  * Takes a compact JWS apart, strictly: three parts of canonical base64url, JSON without duplicate
  * names, one of our algorithms, a `kid`, and no header parameter that changes how a token is read.
@@ -50,32 +54,48 @@ export function decodeJwt(token: unknown, kind: JwsKind = ACCESS_TOKEN): DecodeR
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
   if (first <= 0 || second === -1 || token.indexOf(".", second + 1) !== -1) return refuse("token_malformed");
+  const bytes = token.length <= BYTES.length ? BYTES : new Uint8Array(token.length);
+  if (!writeAscii(token, bytes)) return refuse("token_malformed");
 
-  const bytes = new Uint8Array((token.length * 3) >> 2); // of all three parts, one behind the other
-  const headerEnd = decodeBase64urlInto(bytes, 0, token, 0, first);
-  if (headerEnd === -1) return refuse("token_malformed");
-  if (headerEnd > LIMITS.headerBytes) return refuse("token_too_large");
-  const header = decodeObject(bytes.subarray(0, headerEnd));
+  const read = readHeader(token.slice(0, first), bytes);
+  if (!read.ok) return read;
+  // Looked at apart from the rest of the header, which is the same for every kind.
+  if (!kind.types.has(read.header["typ"])) return refuse("typ_not_allowed");
+  const claimsEnd = decodeBase64urlInPlace(bytes, first + 1, second);
+  const claims = claimsEnd === -1 ? undefined : decodeObject(bytes.subarray(first + 1, claimsEnd));
+  if (claims === undefined) return refuse("token_malformed");
+  const signatureEnd = decodeBase64urlInPlace(bytes, second + 1, token.length);
+  if (signatureEnd <= second + 1) return refuse("token_malformed");
+  const signature = bytes.slice(second + 1, signatureEnd);
+  const { header, algorithm } = read;
+  return { ok: true, jwt: { header, algorithm, claims, signingInput: token.slice(0, second), signature } };
+}
+
+type HeaderResult = { ok: true; header: JwtHeader; algorithm: Algorithm } | { ok: false; reason: DecodeRefusal };
+
+/** Good headers as they were sent. Those of one key's tokens are alike to the letter, so few are enough. */
+const HEADERS = new Map<string, HeaderResult>();
+
+/** @param encoded the first part of what stands in `bytes` */
+function readHeader(encoded: string, bytes: Uint8Array): HeaderResult {
+  const known = HEADERS.get(encoded);
+  if (known !== undefined) return known;
+  const end = decodeBase64urlInPlace(bytes, 0, encoded.length);
+  if (end === -1) return refuse("token_malformed");
+  if (end > LIMITS.headerBytes) return refuse("token_too_large");
+  const header = decodeObject(bytes.subarray(0, end));
   if (header === undefined) return refuse("token_malformed");
   const algorithm = algorithmNamed(header["alg"]);
   if (algorithm === undefined) return refuse("algorithm_not_allowed");
   // We understand no extension, so any `crit` must fail (RFC 7515 section 4.1.11); `b64` changes what is signed (RFC 7797).
   if (Object.hasOwn(header, "crit") || Object.hasOwn(header, "b64")) return refuse("header_not_allowed");
-  if (!kind.types.has(header["typ"])) return refuse("typ_not_allowed");
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 
-  const claimsEnd = decodeBase64urlInto(bytes, headerEnd, token, first + 1, second);
-  if (claimsEnd === -1) return refuse("token_malformed");
-  const claims = decodeObject(bytes.subarray(headerEnd, claimsEnd));
-  if (claims === undefined) return refuse("token_malformed");
-  const signatureEnd = decodeBase64urlInto(bytes, claimsEnd, token, second + 1, token.length);
-  if (signatureEnd <= claimsEnd) return refuse("token_malformed");
-  const signature = bytes.subarray(claimsEnd, signatureEnd);
-  return {
-    ok: true,
-    jwt: { header: header as JwtHeader, algorithm, claims, signingInput: token.slice(0, second), signature },
-  };
+  const result: HeaderResult = { ok: true, header: freezeJson(header) as JwtHeader, algorithm };
+  if (HEADERS.size >= LIMITS.jwksKeys) HEADERS.clear(); // strangers can send any number of them
+  HEADERS.set(encoded, result);
+  return result;
 }
 
 /** Whether a verifier takes this key id: 1 to 256 printable ASCII characters, used for map look-ups only. */
@@ -90,6 +110,6 @@ function decodeObject(bytes: Uint8Array): JsonObject | undefined {
   return parsed.ok ? parsed.value : undefined;
 }
 
-function refuse(reason: DecodeRefusal): DecodeResult {
+function refuse(reason: DecodeRefusal): { ok: false; reason: DecodeRefusal } {
   return { ok: false, reason };
 }

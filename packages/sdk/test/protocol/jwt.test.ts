@@ -27,6 +27,46 @@ describe("decodeJwt", () => {
     });
   });
 
+  test("what was taken apart stays as it is when the next token is", () => {
+    const first = decodeJwt(token(header({ x: "first" }), { sub: "first" }, "Zmlyc3Q"));
+    const before = structuredClone(first);
+    decodeJwt(token(header({ x: "other" }), { sub: "other" }, "b3RoZXI"));
+    decodeJwt("!".repeat(LIMITS.tokenLength));
+    expect(first).toEqual(before);
+  });
+
+  test("V4 a header cannot be changed by who reads it, and whatever headers came before, each is judged by itself", () => {
+    const judge = (n: number) => {
+      const [good, twice] = [header({ kid: `k-${n}` }), `{"alg":"RS256","kid":"k-${n}","kid":"k-${n}"}`];
+      const result = decodeJwt(token(good, { n }));
+      expect(result).toMatchObject({ ok: true, jwt: { header: good, algorithm: "RS256", claims: { n } } });
+      expect(result.ok && Object.isFrozen(result.jwt.header)).toBe(true);
+      expect(reasonOf(token(twice))).toBe("token_malformed");
+      expect(reasonOf(token(header({ kid: `k-${n}`, crit: [] })))).toBe("header_not_allowed");
+      expect(reasonOf(token(good).replace(".", "=.")), "another spelling").toBe("token_malformed");
+    };
+    for (let n = 0; n < 500; n++) {
+      judge(n);
+      judge(n >> 4);
+    }
+    const nested = decodeJwt(token(header({ x: { y: [1] } })));
+    expect(nested.ok && Object.isFrozen((nested.jwt.header["x"] as { y: number[] }).y)).toBe(true);
+  });
+
+  test("T12 a character beyond ASCII is refused at every place of a token, also of the longest", () => {
+    const short = token(header({ kid: "key" })); // its first two parts leave a length that base64url can have
+    const longest = short.replace(/[^.]*$/, "").padEnd(LIMITS.tokenLength, "A");
+    expect(decodeJwt(short).ok && decodeJwt(longest).ok).toBe(true);
+    for (const text of [short, longest]) {
+      for (const character of ["\x80", "\u00c1", "\u0141", "\ud800", "😀"]) {
+        for (const at of [0, 1, short.indexOf(".") + 1, short.lastIndexOf(".") + 1, text.length - character.length]) {
+          const spoilt = text.slice(0, at) + character + text.slice(at + character.length);
+          expect(reasonOf(spoilt), `U+${character.codePointAt(0)?.toString(16)} at ${at}`).toBe("token_malformed");
+        }
+      }
+    }
+  });
+
   test("EdDSA is the older name of Ed25519", () => {
     for (const alg of ["EdDSA", "Ed25519"]) {
       expect(decodeJwt(token(header({ alg })))).toMatchObject({ ok: true, jwt: { algorithm: "Ed25519" } });
