@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from "./clock.ts";
-import { CLAIM_CHECKS, mistypedClaim, type ClaimCheck } from "./protocol/claims.ts";
+import { CLAIM_CHECKS, mistypedClaim, seenBy, type ClaimCheck } from "./protocol/claims.ts";
 import { meaningOf, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { isRevoked } from "./protocol/revocations.ts";
@@ -111,7 +111,7 @@ export async function explainToken(
     if (mistyped !== undefined) add(nameOf(check), "not checked");
     else {
       const holds = !check.fails(claims, rules, now);
-      judge(nameOf(check), check.reason, holds, check.expected(rules, now), check.seen(claims, rules));
+      judge(nameOf(check), check.reason, holds, check.expected(rules, now) ?? "any", seenBy(check, claims, rules));
     }
   }
   const revocations = published?.feed?.current(clock.monotonic());

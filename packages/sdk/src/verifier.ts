@@ -2,7 +2,7 @@ import { systemClock, watchClock, type Clock } from "./clock.ts";
 import { emitTo, type VerifierEvent } from "./events.ts";
 import type { KeySetHealth } from "./key-set.ts";
 import { onlyField, readBearerToken } from "./protocol/bearer.ts";
-import { CLAIM_CHECKS, failedCheck, mistypedClaim } from "./protocol/claims.ts";
+import { CLAIM_CHECKS, failedCheck, mistypedClaim, seenBy } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { LIMITS } from "./protocol/limits.ts";
@@ -194,7 +194,7 @@ function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | u
     note("seen", header.alg);
   } else if (check !== undefined) {
     note("expected", trust && check.expected(trust.rules, Math.floor(now / 1000)));
-    note("seen", trust === undefined ? claims["iss"] : check.seen(claims, trust.rules));
+    note("seen", trust === undefined ? claims["iss"] : seenBy(check, claims, trust.rules));
   }
   const offset = OF_TIME.has(reason) ? trust?.keySet.health(0).clockOffsetSeconds : undefined;
   if (offset !== undefined) details.clockOffsetSeconds = offset;

@@ -18,7 +18,7 @@ test("a good token passes every check, each with what it wants and what is there
   expect(explained).toMatchObject({ allowed: true, token: { claims: { sub: "orders" } } });
   expect(namesOf(explained.checks, "passed")).toHaveLength(explained.checks.length);
   expect(explained.checks.find(({ name }) => name === "aud")).toMatchObject({
-    expected: "inventory",
+    expected: '["inventory"]',
     seen: '["inventory"]',
   });
   expect(explained.checks.find(({ name }) => name === "exp")).toMatchObject({ seen: String(NOW + 3600) });

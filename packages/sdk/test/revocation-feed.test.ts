@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "./support/keys.ts";
+import { ecKey, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "./support/keys.ts";
 import { readerOf, serveIssuer, type FeedContent } from "./support/issuer.ts";
 
 const key = edKey("s-1");
@@ -49,6 +49,23 @@ describe("what is revoked", () => {
     await reader.later(13, token, REFRESHED); // 30 s and 20 %; instances and caches add 31 s at most
     expect(await reader.outcome(token)).toBe("token_revoked");
     expect(await reader.outcome(token)).toBe("token_revoked");
+  });
+
+  test("T13 C9 a revoked token's (r, n - s) twin is revoked too, and neither comes back from the cache", async () => {
+    const ec = ecKey("s-ec");
+    const issuer = await serveIssuer(key, ec);
+    issuer.revoke({});
+    const reader = readerOf(issuer);
+    const original = tokenBy(ec);
+    const [head, payload, signature] = original.split(".");
+    const bytes = Buffer.from(signature!, "base64url");
+    const order = BigInt("0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    const s = (order - BigInt(`0x${bytes.toString("hex", 32)}`)).toString(16).padStart(64, "0");
+    const twin = `${head}.${payload}.${Buffer.concat([bytes.subarray(0, 32), Buffer.from(s, "hex")]).toString("base64url")}`;
+    for (const one of [original, twin, original, twin]) expect(await reader.outcome(one)).toBe("allowed");
+    issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
+    await reader.later(37, original, REFRESHED);
+    for (const one of [original, twin, original, twin]) expect(await reader.outcome(one)).toBe("token_revoked");
   });
 
   test("R17 no request is made per token, and an unchanged feed is not sent again", async () => {

@@ -236,7 +236,7 @@ describe("events", () => {
       kid: ed.kid,
       jti: "j".repeat(256),
       sub: "s".repeat(256),
-      expected: `exp after ${NOW - 30}`,
+      expected: `after ${NOW - 30}`,
       seen: String(NOW - 99),
       clockOffsetSeconds: expect.any(Number) as number,
     });
