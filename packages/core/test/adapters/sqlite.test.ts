@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, it } from "vitest";
 import { openSqliteStore } from "../../src/adapters/sqlite.ts";
-import type { Store } from "../../src/ports/store.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { StartupError } from "../../src/startup-error.ts";
 import { appIdsOf, describeStore } from "../ports/store-contract.ts";
 import { openDatabase } from "../support/sqlite.ts";
@@ -177,7 +177,7 @@ describe("a file that is not to be touched", () => {
   });
 });
 
-describe("a write lock that somebody else holds (R3)", () => {
+describe("R3 a write lock that somebody else holds", () => {
   it("for a second is waited out, without stalling the event loop", async () => {
     const dataDir = await usedDirectory();
     const store = await openSqliteStore({ dataDir });
@@ -195,6 +195,34 @@ describe("a write lock that somebody else holds (R3)", () => {
     expect(waited).toBeLessThan(2_500);
     expect(delay.max / 1e6).toBeLessThan(300); // a busy timeout would have held it for the whole second
     expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "late"]);
+    await store.close();
+  });
+
+  it("for longer is given up 5 s after it was asked for, however many wait, and the next have it once it is free", async () => {
+    const dataDir = await usedDirectory();
+    const store = await openSqliteStore({ dataDir });
+    const foreign = await openDatabase(join(dataDir, FILE));
+    foreign.exec("begin immediate");
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const waits = (count: number) =>
+      Array.from({ length: count }, async () => {
+        const began = performance.now();
+        await expect(store.write((writer) => writer.insertApp("late"))).rejects.toThrow(StoreUnavailable);
+        return performance.now() - began;
+      });
+    const early = waits(4);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    // They wait their own 5 s: not what was left to those before them, and not the sum.
+    const times = await Promise.all([...early, ...waits(2)]);
+    delay.disable();
+    expect(Math.min(...times)).toBeGreaterThan(4_900);
+    expect(Math.max(...times)).toBeLessThan(5_500);
+    expect(delay.max / 1e6).toBeLessThan(300);
+    foreign.exec("rollback");
+    foreign.close();
+    await store.write((writer) => writer.insertApp("in time"));
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "in time"]);
     await store.close();
   });
 

@@ -23,8 +23,12 @@ export interface SqlEngine {
   readonly writer: Kysely<Schema>;
   /** The engine's clock, milliseconds since the epoch. */
   now(db: Kysely<Schema>): Promise<number>;
-  /** Keeps other writers out until the transaction ends, where its beginning has not done so. */
-  lockWriters(transaction: Kysely<Schema>): Promise<void>;
+  /**
+   * Keeps other writers out until the transaction ends, where its beginning has not done so.
+   *
+   * @param waited milliseconds since the transaction was asked for: its patience is one, for its turn and for the lock
+   */
+  lockWriters(transaction: Kysely<Schema>, waited: number): Promise<void>;
   /** Tells other instances of the change when the transaction commits, where the engine can. */
   announce(transaction: Kysely<Schema>): Promise<void>;
   watch(listener: () => void): () => void;
@@ -95,8 +99,9 @@ export function createSqlStore(engine: SqlEngine): Store {
   function write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T> {
     // Read committed: what is read after the lock was had is what the writer before has left, whatever the server's habit.
     const transaction = engine.writer.transaction().setIsolationLevel("read committed");
+    const asked = performance.now();
     return transaction.execute(async (db) => {
-      await engine.lockWriters(db);
+      await engine.lockWriters(db, performance.now() - asked);
       const writer = new SqlWriter(db, await engine.now(db));
       const result = await work(writer);
       if (writer.changed) {
