@@ -46,6 +46,8 @@ export class KeyRing {
   readonly #opened = new Map<string, Promise<KeyObject>>();
   readonly #issued = new Map<string, number>();
   #refreshing: Promise<void> = Promise.resolve();
+  /** The one that comes after it, for everybody who has asked meanwhile. */
+  #nextRefresh: Promise<void> | undefined;
 
   /** @param policy for apps that have no algorithms of their own */
   constructor(store: Store, vault: KeyVault, clock: StoreClock, policy: RotationPolicy) {
@@ -146,18 +148,21 @@ export class KeyRing {
   }
 
   /**
-   * Asks the store for its clock and epoch, and reads everything if the epoch has changed. One at a time;
-   * each begins after it was asked for, so it sees what the asker wrote.
+   * Asks the store for its clock and epoch, and reads everything if the epoch has changed. One at a time; each begins
+   * after it was asked for, so it sees what the asker wrote. However many ask, at most one waits: a slow store with a
+   * busy neighbour is not asked the same a hundred times.
    *
    * @throws StoreUnavailable; what is in memory stays
    */
   refresh(): Promise<void> {
-    const before = this.#refreshing;
-    this.#refreshing = before.then(
-      () => this.#refresh(),
-      () => this.#refresh(),
-    );
-    return this.#refreshing;
+    if (this.#nextRefresh === undefined) {
+      const begin = () => {
+        this.#nextRefresh = undefined;
+        return this.#refresh();
+      };
+      this.#refreshing = this.#nextRefresh = this.#refreshing.then(begin, begin);
+    }
+    return this.#nextRefresh;
   }
 
   async #refresh(): Promise<void> {
