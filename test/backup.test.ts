@@ -123,7 +123,14 @@ describe("countersign restore", () => {
       const { generation } = await statusOf(restored);
       generations.push(generation);
       for (const token of tokens) expect(await verifies(restored, token)).toBe(true);
-      const keys = await keysOf(restored);
+      const keys = await vi.waitFor(
+        async () => {
+          const found = await keysOf(restored);
+          expect(found.filter((key) => key.kind === "static" && key.state === "prepared")).toHaveLength(1);
+          return found;
+        },
+        { timeout: 5_000 },
+      );
       expect(keys.map((key) => key.kid)).toEqual(expect.arrayContaining(old.map((key) => key.kid)));
       for (const kind of ["static", "dynamic"]) {
         const prepared = keys.filter((key) => key.kind === kind && key.state === "prepared");
@@ -232,6 +239,7 @@ test("R15 a store restored behind a running core's back is noticed once: an alar
 
   await vi.waitFor(() => expect(core.stderr).toContain("behind this core's back"), { timeout: 5_000 });
   await vi.waitFor(() => expect(core.stderr).toContain("raised the generation"), { timeout: 5_000 });
+  await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(4), { timeout: 5_000 });
   const after = await statusOf(core);
   expect(after.generation).toBeGreaterThan(before.generation);
   expect(after.generation).toBeGreaterThanOrEqual(Math.floor(Date.now() / 1000) - 60);

@@ -121,9 +121,10 @@ function describeProcesses(server: PostgresServer): void {
     const again = await run(destination, "restore", file);
     expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/in use \(1 app\(s\)\).*--force/)]);
 
-    const listed = await run(destination, "keys", "list");
-    expect([listed.code, listed.stdout.match(/prepared/g)]).toEqual([0, ["prepared", "prepared"]]);
+    expect((await run(destination, "keys", "list")).code).toBe(0);
     const second = await startCoreProcess(await temporaryDirectory(), [], destination);
+    const prepared = async () => (await keysOf(second.url)).filter((key) => key.state === "prepared");
+    await vi.waitFor(async () => expect(await prepared()).toHaveLength(2), { timeout: 5_000 });
     expect(await refusalsOf(second.url, tokens)).toEqual([]);
     expect((await admin<{ generation: number }>(second.url, "GET", "/status")).generation).toBeGreaterThan(
       before.generation,

@@ -78,7 +78,7 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
       fetch: async (request: Request) => core.fetch(request, {}),
       url: server.url,
       async close() {
-        await server.close(CLOSING_PATIENCE);
+        await Promise.all([server.close(CLOSING_PATIENCE), core.stopUpkeep()]); // either may take long
         await core.close();
       },
     });
@@ -111,6 +111,8 @@ export async function embedCore(
 
 interface OpenCore {
   fetch(request: Request, env: object): Response | Promise<Response>;
+  /** What it does by itself ends, and requests are still answered. */
+  stopUpkeep(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -123,8 +125,8 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
     checkStoredKeys(keyRing);
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     await rotateKeys.provisionApp(DEFAULT_APP);
-    const noticeRestore = createNoticeRestore({ store, keyRing, rotateKeys, log });
-    const upkeep = keepUpToDate(store, keyRing, rotateKeys, config.rotation.instanceRefresh, log, noticeRestore);
+    const noticeRestore = createNoticeRestore(store, keyRing, log);
+    const upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore, log }, config.rotation.instanceRefresh);
     const services: Services = {
       config,
       store,
@@ -143,6 +145,7 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
     const http = createHttpInterface(services);
     return {
       fetch: http.fetch,
+      stopUpkeep: () => upkeep.stop(),
       async close() {
         await upkeep.stop();
         await store.close();

@@ -1,6 +1,5 @@
 // The second composition root: what is done to a store by hand, without a core that serves.
 import { randomBytes } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import { masterKeyIdOf } from "./adapters/envelope-vault.ts";
 import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/master-key.ts";
 import { openStore } from "./adapters/open-store.ts";
@@ -10,13 +9,10 @@ import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
 import { StartupError } from "./startup-error.ts";
 import type { Backup } from "./use-cases/backup.ts";
-import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import type { Managed } from "./use-cases/manage-keys.ts";
 import { createResealKeys, type Resealed } from "./use-cases/reseal-keys.ts";
 import { createRestore, type Restored } from "./use-cases/restore.ts";
-import { createRotateKeys } from "./use-cases/rotate-keys.ts";
-import { StoreClock } from "./use-cases/store-clock.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
 
@@ -76,11 +72,7 @@ export async function restoreBackup(
     config,
   );
   refuseForeign(vault, backup);
-  return withStore(config, async (store) => {
-    const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), config.rotation);
-    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
-    return createRestore({ store, keyRing, rotateKeys, log })(backup, force);
-  });
+  return withStore(config, (store) => createRestore(store, log)(backup, force));
 }
 
 function refuseForeign(vault: KeyVault, backup: Backup): void {

@@ -26,6 +26,7 @@ interface AppKeys {
   readonly tokens: readonly RevokedToken[];
   readonly services: readonly RevokedService[];
   readonly policy: RotationPolicy;
+  readonly rotationDue: boolean;
   sets: PublishedSets | undefined;
   setsUntil: number;
 }
@@ -102,6 +103,11 @@ export class KeyRing {
     return this.#apps.get(appId)?.policy ?? this.#policy;
   }
 
+  /** Whether every signer of the app is to be replaced. */
+  isRotationDue(appId: string): boolean {
+    return this.#apps.get(appId)?.rotationDue ?? false;
+  }
+
   /** The key that signs now; undefined for an algorithm that the app does not sign with. */
   signer(appId: string, kind: KeyKind, algorithm: Algorithm): StoredKey | undefined {
     if (!this.policyOf(appId).algorithms.includes(algorithm)) return undefined;
@@ -165,6 +171,14 @@ export class KeyRing {
     return this.#nextRefresh;
   }
 
+  /**
+   * After a change of one's own. It is done, and not undone by a store that cannot be read at this moment: the next look
+   * reads what is new.
+   */
+  async catchUp(): Promise<void> {
+    await this.refresh().catch(() => {});
+  }
+
   async #refresh(): Promise<void> {
     const askedAt = this.#clock.monotonic();
     const state = await this.#store.readState();
@@ -180,13 +194,14 @@ export class KeyRing {
     const tokensOf = byApp(revokedTokens);
     const servicesOf = byApp(revokedServices);
     this.#apps = new Map(
-      apps.map(({ appId, algorithms }) => [
+      apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
         {
           keys: keysOf(appId),
           tokens: tokensOf(appId),
           services: servicesOf(appId),
           policy: algorithms === null ? this.#policy : { ...this.#policy, algorithms },
+          rotationDue,
           sets: undefined,
           setsUntil: 0,
         },

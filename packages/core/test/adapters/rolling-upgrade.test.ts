@@ -8,7 +8,7 @@ import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
 import { startCore } from "../../src/index.ts";
 import { generateKeyMaterial } from "../../src/use-cases/private-keys.ts";
 import { ADMIN_KEY } from "../support/core.ts";
-import { itOnPostgres, startPostgres } from "../support/postgres.ts";
+import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -104,7 +104,7 @@ async function onSqlite(): Promise<Place> {
 }
 
 async function onPostgres(): Promise<Place> {
-  const database = await (await startPostgres()).newDatabase();
+  const database = await (await sharedPostgres()).newDatabase();
   return {
     options: { database },
     async connect() {

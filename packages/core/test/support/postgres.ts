@@ -54,11 +54,20 @@ export const itOnOwnPostgres = it.skipIf(skipPostgres || given !== undefined);
 /** The tests of a file that is about nothing but PostgreSQL. */
 export async function describeOnPostgres(tests: (server: PostgresServer) => void): Promise<void> {
   if (skipPostgres) it.skip(`PostgreSQL (${SKIP} is set)`, () => {});
-  else tests(await startPostgres());
+  else tests(await sharedPostgres());
+}
+
+let shared: Promise<PostgresServer> | undefined;
+
+/** The one server of a test file, for whoever does not stop it. */
+export function sharedPostgres(): Promise<PostgresServer> {
+  shared ??= startPostgres();
+  return shared;
 }
 
 /**
- * The server of a test file. `COUNTERSIGN_TEST_POSTGRES_URL` names a running one instead, on which databases may be made.
+ * A server, ended with the test file. `COUNTERSIGN_TEST_POSTGRES_URL` names a running one instead, on which databases
+ * may be made.
  *
  * @throws where there can be none
  */

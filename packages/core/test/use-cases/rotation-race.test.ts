@@ -6,7 +6,7 @@ import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { fakeClock } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
-import { itOnPostgres, note, startPostgres } from "../support/postgres.ts";
+import { itOnPostgres, note, sharedPostgres } from "../support/postgres.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 const INSTANCES = 16;
@@ -22,7 +22,7 @@ async function onSqlite(): Promise<() => Promise<Store>> {
 }
 
 async function onPostgres(): Promise<() => Promise<Store>> {
-  const url = await (await startPostgres()).newDatabase();
+  const url = await (await sharedPostgres()).newDatabase();
   return () => openPostgresStore({ url, poolSize: 2 });
 }
 
