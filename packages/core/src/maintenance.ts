@@ -4,7 +4,7 @@ import { masterKeyIdOf } from "./adapters/envelope-vault.ts";
 import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/master-key.ts";
 import { openStore } from "./adapters/open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
-import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "./config.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
 import { StartupError } from "./startup-error.ts";
@@ -34,8 +34,14 @@ export async function renewMasterKey(
         "every instance again, and then reseal without --new-master-key",
     );
   }
+  if (config.masterKeyFile !== undefined) {
+    throw new StartupError(
+      `the master key is in ${config.masterKeyFile}: put a new one in a line before the old one there, for every ` +
+        "instance, and then reseal without --new-master-key",
+    );
+  }
   return withStore(config, async (store) => {
-    const vault = await openVault(store, config);
+    const vault = await openVault(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId), config);
     const path = masterKeyPath(config.dataDir);
     const readKeys = async () => (await readMasterKeys(path))!;
     await store.write(async () => writeMasterKeys(path, [randomBytes(32), ...(await readKeys())]));
@@ -89,8 +95,7 @@ function refuseForeign(vault: KeyVault, backup: Backup): void {
 
 /** What a listening core would need beyond a store is not asked for. */
 function configOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): CoreConfig {
-  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION } = environment;
-  return resolveConfig({ ...options, apiKeys: [] }, { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION });
+  return resolveConfig({ ...options, apiKeys: [] }, storeSettingsIn(environment));
 }
 
 async function withStore<T>(config: CoreConfig, work: (store: Store) => Promise<T>): Promise<T> {

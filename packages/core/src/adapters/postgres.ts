@@ -6,7 +6,7 @@ import { connectionSettings } from "./postgres-connection.ts";
 import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
 import type { Schema } from "./sql/schema.ts";
-import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
@@ -15,6 +15,7 @@ export interface PostgresOptions {
   readonly poolSize: number;
   /** Milliseconds that a connection is used before another one takes its place. Default one minute. */
   readonly connectionLifetime?: number;
+  readonly beforeMigration?: BeforeMigration | undefined;
 }
 
 /**
@@ -57,7 +58,12 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   }
 }
 
-async function openStore({ url, poolSize, connectionLifetime = LIFETIME }: PostgresOptions): Promise<Store> {
+async function openStore({
+  url,
+  poolSize,
+  beforeMigration,
+  connectionLifetime = LIFETIME,
+}: PostgresOptions): Promise<Store> {
   const settings = connectionSettings(url, {
     types,
     application_name: "countersign-core",
@@ -98,6 +104,10 @@ async function openStore({ url, poolSize, connectionLifetime = LIFETIME }: Postg
     },
     watch: (listener) => watcher.watch(listener),
     lookEvery: LOOK_EVERY,
+    async schema() {
+      const { rows } = await sql<{ schema: string | null }>`select current_schema() as schema`.execute(reader);
+      return rows[0]?.schema ?? undefined;
+    },
     async close() {
       await watcher.close();
       await reader.destroy();
@@ -105,7 +115,7 @@ async function openStore({ url, poolSize, connectionLifetime = LIFETIME }: Postg
     },
   };
   try {
-    await migrate(engine);
+    await migrate(engine, beforeMigration);
     return createSqlStore(engine);
   } catch (error) {
     await engine.close();

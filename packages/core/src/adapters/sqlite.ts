@@ -1,10 +1,10 @@
-import { existsSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { Kysely } from "kysely";
 import { reasonOf, StartupError } from "../startup-error.ts";
 import type { Store } from "../ports/store.ts";
-import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
 import type { Schema } from "./sql/schema.ts";
 import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
 
@@ -25,6 +25,7 @@ export interface SqliteOptions {
   readonly dataDir: string;
   /** The store's clock, milliseconds since the epoch: this machine's, unless a test brings its own. */
   readonly now?: () => number;
+  readonly beforeMigration?: BeforeMigration | undefined;
 }
 
 /**
@@ -32,7 +33,7 @@ export interface SqliteOptions {
  *
  * @throws StartupError for a directory or file that cannot be used; the file is left as it was
  */
-export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions): Promise<Store> {
+export async function openSqliteStore({ dataDir, now = Date.now, beforeMigration }: SqliteOptions): Promise<Store> {
   const { DatabaseSync } = await loadDriver();
   await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new StartupError(
@@ -41,6 +42,7 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
     );
   });
   const path = join(dataDir, FILE_NAME);
+  await makeFile(path);
   await checkFile(DatabaseSync, path);
 
   const connections: SqliteDatabase[] = [];
@@ -61,17 +63,27 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       announce: async () => {}, // other processes look once a second
       watch: () => () => {},
       lookEvery: LOOK_EVERY,
+      schema: async () => undefined,
       close: async () => {
         await reader.destroy();
         await writer.destroy();
       },
     };
-    await migrate(engine);
+    await migrate(engine, beforeMigration);
     checkWritable(connections[0]!);
     return createSqlStore(engine);
   } catch (error) {
     for (const connection of connections) connection.close();
     if (error instanceof StartupError) throw error;
+    throw unusable(path, error);
+  }
+}
+
+/** An empty one where there is none, for its owner only, as SQLite's other files are then. */
+async function makeFile(path: string): Promise<void> {
+  try {
+    await (await open(path, "a", 0o600)).close();
+  } catch (error) {
     throw unusable(path, error);
   }
 }
@@ -87,7 +99,7 @@ function unusable(path: string, error: unknown): StartupError {
 
 /** Reads the file through before anything is written to it: a damaged one stays as it is, for whoever repairs it. */
 async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path: string): Promise<void> {
-  if (!existsSync(path) || statSync(path).size === 0) return;
+  if (statSync(path).size === 0) return;
   let finding: unknown;
   try {
     const database = new DatabaseSync(path, { readOnly: true });

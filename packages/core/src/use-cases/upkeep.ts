@@ -9,6 +9,7 @@ interface Parts {
   readonly keyRing: KeyRing;
   readonly rotateKeys: RotateKeys;
   readonly noticeRestore: () => Promise<void>;
+  readonly openAhead: () => Promise<void>;
   readonly log: Log;
 }
 
@@ -19,7 +20,7 @@ interface Parts {
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, log }: Parts,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -31,6 +32,7 @@ export function keepUpToDate(
     try {
       await keyRing.refresh();
       await noticeRestore();
+      await openAhead();
       if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
       await rotateKeys.rotateAll(stopping.signal);
       troubles.over();

@@ -100,10 +100,13 @@ function describePostgres(server: PostgresServer): void {
     it("it was written by a newer version: nothing in it is changed (R14)", async () => {
       const url = await server.newDatabase();
       await (await open(url)).close();
-      await server.query(url, "insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01')");
+      await server.query(
+        url,
+        "insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')",
+      );
       // xmin: which transaction has last touched a row, of ours or of the catalogue.
       const look = async () => [
-        await server.query(url, "select xmin, * from kysely_migration order by name"),
+        await server.query(url, "select xmin, * from countersign_migration order by name"),
         await server.query(url, "select xmin, * from core_state"),
         await server.query(url, "select xmin, relname from pg_class order by relname"),
       ];
@@ -111,6 +114,34 @@ function describePostgres(server: PostgresServer): void {
       expect(await refusalOf(url)).toMatch(/schema '9999_future'.*newer countersign-core.*another database/);
       expect(await look()).toEqual(before);
     });
+  });
+
+  it("keeps to its own schema, and to its own names in it: other programs use the same library", async () => {
+    const url = await server.newDatabase();
+    const foreign = "(name varchar(255) primary key, timestamp varchar(255) not null)";
+    for (const schema of ["public", "other"]) {
+      await server.query(url, `create schema if not exists ${schema}`);
+      await server.query(url, `create table ${schema}.kysely_migration ${foreign}`);
+      await server.query(url, `insert into ${schema}.kysely_migration values ('2024_of_another_program', 'x')`);
+    }
+    // Another core's, of a later version.
+    await server.query(url, `create table other.countersign_migration ${foreign}`);
+    await server.query(url, "insert into other.countersign_migration values ('9999_future', 'x')");
+    await server.query(url, "create table other.signing_keys (id integer)");
+    const store = await open(url);
+    await store.write((writer) => writer.insertApp("public"));
+    await store.close();
+    expect(appIdsOf(await (await open(url)).readSnapshot())).toEqual(["public"]);
+    expect(await server.query(url, "select name from public.kysely_migration")).toHaveLength(1);
+
+    // Two of them in one database, each in its schema.
+    const third = new URL(url);
+    await server.query(url, "create schema third");
+    third.searchParams.set("options", "-c search_path=third");
+    const apart = await open(third.href);
+    expect(appIdsOf(await apart.readSnapshot())).toEqual([]);
+    await apart.write((writer) => writer.insertApp("apart"));
+    expect(await server.query(url, "select app_id from third.apps")).toEqual([{ app_id: "apart" }]);
   });
 
   it("is opened by sixteen instances at once when it is new, and migrated once (R14)", async () => {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, it } from "vitest";
@@ -73,6 +73,17 @@ describe("the directory", () => {
     await copy.close();
   });
 
+  it("that is open to others has files that are not", async () => {
+    const dataDir = await tempDir();
+    await chmod(dataDir, 0o755);
+    const store = await openSqliteStore({ dataDir });
+    await newKey(store);
+    const names = await readdir(dataDir);
+    expect(names.sort()).toEqual([FILE, `${FILE}-shm`, `${FILE}-wal`]);
+    for (const name of names) expect((await stat(join(dataDir, name))).mode & 0o777).toBe(0o600);
+    await store.close();
+  });
+
   it("is closed after what is being written, and closing twice does no harm", async () => {
     const dataDir = await tempDir();
     const store = await openSqliteStore({ dataDir });
@@ -127,7 +138,7 @@ it("R14 a schema that a newer version has only added to is used: an older one ma
   const dataDir = await usedDirectory();
   const database = await openDatabase(join(dataDir, FILE));
   database.exec("create table of_the_future (id integer); alter table apps add column of_the_future text");
-  database.exec("insert into kysely_migration (name, timestamp) values ('9999_future_expand', '2030-01-01')");
+  database.exec("insert into countersign_migration (name, timestamp) values ('9999_future_expand', '2030-01-01')");
   database.close();
   const store = await openSqliteStore({ dataDir });
   await store.write((writer) => writer.insertApp("after-the-roll-back"));
@@ -139,7 +150,7 @@ describe("a file that is not to be touched", () => {
   it("was written by a newer version: refused, byte-identical (R14)", async () => {
     const dataDir = await usedDirectory();
     const database = await openDatabase(join(dataDir, FILE));
-    database.exec("insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01')");
+    database.exec("insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')");
     database.exec("pragma wal_checkpoint(truncate)");
     database.close();
     expect(await refusalOf(dataDir)).toMatch(/schema '9999_future'.*newer countersign-core/);

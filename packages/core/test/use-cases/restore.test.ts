@@ -15,7 +15,7 @@ import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
-const vault = createEnvelopeVault(Buffer.alloc(32, 5));
+const vault = createEnvelopeVault([Buffer.alloc(32, 5)]);
 const policy = { ...DEFAULT_ROTATION, algorithms: ["ES256"] as const };
 
 interface Place {

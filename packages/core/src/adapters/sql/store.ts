@@ -34,21 +34,35 @@ export interface SqlEngine {
   announce(transaction: Kysely<Schema>): Promise<void>;
   watch(listener: () => void): () => void;
   readonly lookEvery: number;
+  /** Where tables are made, in an engine that has several such places in a database. */
+  schema(): Promise<string | undefined>;
   close(): Promise<void>;
 }
+
+/**
+ * What has to be right before the schema of a store that has keys is changed.
+ *
+ * @param masterKeyIds reads which master keys they are sealed under
+ * @throws StartupError where it is not
+ */
+export type BeforeMigration = (masterKeyIds: () => Promise<readonly string[]>) => Promise<void>;
+
+/** Ours: another program in the same database may use the same library, under its own names. */
+const MIGRATION_TABLE = "countersign_migration";
 
 /**
  * Brings the schema up to date. Safe when several instances do it at once.
  *
  * @throws StartupError where a newer version has changed what this one needs; nothing is changed then
  */
-export async function migrate(engine: SqlEngine): Promise<void> {
-  const migrator = new Migrator({ db: engine.writer, provider: { getMigrations: async () => ({ ...MIGRATIONS }) } });
-  const tables = await engine.reader.introspection.getTables({ withInternalKyselyTables: true });
-  if (tables.some((table) => table.name === "kysely_migration")) {
+export async function migrate(engine: SqlEngine, before: BeforeMigration | undefined): Promise<void> {
+  const schema = await engine.schema();
+  const introspected = await engine.reader.introspection.getTables({ withInternalKyselyTables: true });
+  const tables = new Set(introspected.filter((table) => table.schema === schema).map((table) => table.name));
+  if (tables.has(MIGRATION_TABLE)) {
     const rows = await engine.reader
-      .withTables<{ kysely_migration: { name: string } }>()
-      .selectFrom("kysely_migration")
+      .withTables<{ [MIGRATION_TABLE]: { name: string } }>()
+      .selectFrom(MIGRATION_TABLE)
       .select("name")
       .execute();
     const newer = rows.filter((row) => MIGRATIONS[row.name] === undefined);
@@ -62,6 +76,19 @@ export async function migrate(engine: SqlEngine): Promise<void> {
     }
     if (isComplete) return;
   }
+  if (tables.has("signing_keys")) {
+    await before?.(async () => {
+      const rows = await engine.reader.selectFrom("signing_keys").select("master_key_id").distinct().execute();
+      return rows.map((row) => row.master_key_id);
+    });
+  }
+  const migrator = new Migrator({
+    db: engine.writer,
+    provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+    migrationTableName: MIGRATION_TABLE,
+    migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+    ...(schema !== undefined && { migrationTableSchema: schema }),
+  });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;
 }
