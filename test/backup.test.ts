@@ -1,4 +1,5 @@
 // Backups: what a restored store still knows, and how everybody learns that it is an older one.
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -105,6 +106,22 @@ describe("countersign backup", () => {
   });
 });
 
+test("a backup that the disk does not take leaves nothing behind, and what was there stays", async () => {
+  const { file, core } = await backedUp();
+  const text = await readFile(file, "utf8");
+  // No file may grow beyond a block, as on a disk that is full.
+  const command = `ulimit -f 1; exec "$0" "$@"`;
+  const parameters = [process.execPath, COUNTERSIGN_BIN, "backup", file, "--force", "--url", core.url];
+  const env = { ...process.env, COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
+  const { status, stderr } = spawnSync("sh", ["-c", command, ...parameters], { encoding: "utf8", env });
+  expect([status, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^countersign: cannot write .*backup\.json: .*too large/),
+  ]);
+  expect(await readdir(join(file, ".."))).toEqual(["backup.json"]);
+  expect(await readFile(file, "utf8")).toBe(text);
+});
+
 describe("countersign restore", () => {
   test("R15 an old backup in a new place: its tokens verify, the generation rises, every signer is replaced, loudly", async () => {
     const { dataDir, file, core, tokens } = await backedUp();
@@ -118,6 +135,7 @@ describe("countersign restore", () => {
       const place = await temporaryDirectory();
       await copyFile(join(dataDir, "master.key"), join(place, "master.key"));
       const exit = await succeeded(countersign("restore", file, "--data-dir", place));
+      expect(exit.stdout).toContain(` into ${place}, generation `);
       expect(exit.stderr.match(/THE STORE WAS RESTORED FROM A BACKUP/g)).toHaveLength(1);
       const restored = await startCoreProcess(place, [], CORE_ENV);
       const { generation } = await statusOf(restored);

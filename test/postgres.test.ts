@@ -118,6 +118,8 @@ function describeProcesses(server: PostgresServer): void {
       0,
       expect.stringMatching(/THE STORE WAS RESTORED FROM A BACKUP/),
     ]);
+    const { host, pathname } = new URL(to);
+    expect(restored.stdout).toContain(` into ${host}${pathname}, generation `);
     const again = await run(destination, "restore", file);
     expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/in use \(1 app\(s\)\).*--force/)]);
 

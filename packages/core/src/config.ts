@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { DEFAULT_CORE_PORT, type Algorithm } from "countersign/protocol";
 import { z } from "zod";
+import { isPostgresUrl } from "./adapters/database-url.ts";
 import { parseMasterKeys } from "./adapters/master-key.ts";
 import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "./domain/rotation.ts";
 import { StartupError } from "./startup-error.ts";
@@ -170,17 +171,6 @@ function durationsIn(text: string | undefined): { durations: Partial<RotationPol
   }
   const inMilliseconds = Object.entries(parsed.data).map(([name, value]) => [name, value! * 1000]);
   return { durations: Object.fromEntries(inMilliseconds) as Partial<RotationPolicy>, problems: [] };
-}
-
-/** A URL that the driver will be able to read. */
-function isPostgresUrl(text: string): boolean {
-  try {
-    const { protocol, hostname, username, password, pathname } = new URL(text);
-    for (const part of [username, password, pathname]) decodeURIComponent(part);
-    return ["postgres:", "postgresql:"].includes(protocol) && hostname !== "";
-  } catch {
-    return false;
-  }
 }
 
 /** What is set, before anything about it is known to be right. */

@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, sql } from "kysely";
 import pg from "pg";
 import type { Store } from "../ports/store.ts";
 import { StartupError } from "../startup-error.ts";
+import { placeOf } from "./database-url.ts";
 import { connectionSettings } from "./postgres-connection.ts";
 import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
@@ -121,10 +122,4 @@ async function openStore({
     await engine.close();
     throw error;
   }
-}
-
-/** Where a URL leads, without who goes there and with what password. */
-function placeOf(url: string): string {
-  const { host, pathname } = new URL(url);
-  return `${host}${pathname}`;
 }

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { Kysely } from "kysely";
@@ -26,6 +26,11 @@ export interface SqliteOptions {
   /** The store's clock, milliseconds since the epoch: this machine's, unless a test brings its own. */
   readonly now?: () => number;
   readonly beforeMigration?: BeforeMigration | undefined;
+}
+
+/** Whether there is a store in a directory: whoever wants to change one has to name it rightly. */
+export function hasSqliteStore(dataDir: string): boolean {
+  return existsSync(join(dataDir, FILE_NAME));
 }
 
 /**
