@@ -1,7 +1,7 @@
 // Backups: what a restored store still knows, and how everybody learns that it is an older one.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { createVerifier } from "countersign";
@@ -231,6 +231,37 @@ describe("countersign restore", () => {
     ]);
     expect(await readdir(stranger)).toEqual(["master.key"]);
   });
+});
+
+test("R15 a file put in the place of the one that a core uses: it says so, issues on, and writes to neither; then it is restored", async () => {
+  const { dataDir, core } = await backedUp();
+  const path = join(dataDir, "countersign.db");
+  const copy = join(await temporaryDirectory(), "old.db");
+  const database = new DatabaseSync(path);
+  database.exec(`vacuum into '${copy}'`);
+  database.close();
+  await admin(core, "POST", "/apps/public/revocations/services", { service: "late" });
+  const before = await statusOf(core);
+  await rename(copy, path);
+  const old = await readFile(path);
+
+  await vi.waitFor(() => expect(core.stderr).toMatch(/moved or replaced while it is in use/), { timeout: 5_000 });
+  const token = await mint(core, true);
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const body = JSON.stringify({ service: "refused" });
+  const url = `${core.url}/admin/v1/apps/public/revocations/services`;
+  expect((await fetch(url, { method: "POST", headers, body })).status).toBe(503);
+  expect(await readFile(path)).toEqual(old);
+  await core.kill("SIGTERM");
+
+  // As the message says: nobody else can know that what is there now is an older state.
+  const backup = join(await temporaryDirectory(), "of-the-old-one.json");
+  await succeeded(countersign("backup", backup, "--data-dir", dataDir));
+  await succeeded(countersign("restore", backup, "--data-dir", dataDir, "--force"));
+  const again = await startCoreProcess(dataDir, [], CORE_ENV);
+  expect((await statusOf(again)).generation).toBeGreaterThan(before.generation);
+  await vi.waitFor(async () => expect(await keysOf(again)).toHaveLength(4), { timeout: 5_000 });
+  expect(await verifies(again, token)).toBe(true);
 });
 
 test("R15 a store restored behind a running core's back is noticed once: an alarm, a new generation, new signers", async () => {

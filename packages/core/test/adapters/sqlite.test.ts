@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { chmod, copyFile, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { describe, expect, it } from "vitest";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { openSqliteStore, usableSqliteDrivers } from "../../src/adapters/sqlite.ts";
 import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { StartupError } from "../../src/startup-error.ts";
 import { appIdsOf, describeStore } from "../ports/store-contract.ts";
@@ -13,10 +13,13 @@ import { tempDir } from "../support/temp-dir.ts";
 
 const FILE = "countersign.db";
 
-describeStore("SQLite", { tells: false, settableClock: true }, async () => {
-  const dataDir = join(await tempDir(), "data");
-  return { open: (clock) => openSqliteStore({ dataDir, now: clock.now }) };
-});
+// Which of them a Node has depends on its version: the others are tested where that one is.
+for (const driver of await usableSqliteDrivers()) {
+  describeStore(`SQLite by ${driver}`, { tells: false, settableClock: true }, async () => {
+    const dataDir = join(await tempDir(), "data");
+    return { open: (clock) => openSqliteStore({ dataDir, now: clock.now, driver }) };
+  });
+}
 
 const digestOf = async (path: string) =>
   createHash("sha256")
@@ -264,5 +267,62 @@ describe("R3 a write lock that somebody else holds", () => {
     foreign.close();
     await second.close();
     await first.close();
+  });
+});
+
+describe("R15 a file that is moved or replaced while a store has it open", () => {
+  /** A store, and an older copy of its file with one app in it. */
+  async function withOlderCopy() {
+    const dataDir = await usedDirectory();
+    const path = join(dataDir, FILE);
+    const older = join(await tempDir(), "older.db");
+    const database = await openDatabase(path);
+    database.exec(`vacuum into '${older}'`);
+    database.close();
+    const store = await openSqliteStore({ dataDir });
+    onTestFinished(() => store.close());
+    await store.write((writer) => writer.insertApp("later"));
+    return { dataDir, path, older, store };
+  }
+  const expectRefused = async (store: Store) => {
+    const words = /countersign\.db was moved or replaced while it is in use: put it back, or stop every process/;
+    const write = () => store.write((writer) => writer.insertApp("lost"));
+    for (const ask of [store.readState, store.readSnapshot, write]) {
+      const error = await ask().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(StoreUnavailable);
+      expect((error as Error).message).toMatch(words);
+    }
+  };
+
+  it("is not written to any more, neither the old one nor the new one, and a new start uses the new one", async () => {
+    const { dataDir, path, older, store } = await withOlderCopy();
+    await rename(path, `${path}.before`);
+    await rename(older, path);
+    await expectRefused(store);
+    await store.close();
+    const fresh = await openSqliteStore({ dataDir });
+    expect(appIdsOf(await fresh.readSnapshot())).toEqual(["public"]);
+    await fresh.write((writer) => writer.insertApp("after"));
+    await fresh.close();
+    for (const [file, apps] of [
+      [path, ["public", "after"]],
+      [`${path}.before`, ["public", "later"]],
+    ] as const) {
+      const database = await openDatabase(file);
+      expect(database.prepare("pragma integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
+      const rows = database.prepare("select app_id from apps order by created_at").all() as { app_id: string }[];
+      expect(rows.map((row) => row.app_id)).toEqual(apps);
+      database.close();
+    }
+  });
+
+  it("that is gone is not made anew, and used again when it is back", async () => {
+    const { path, store } = await withOlderCopy();
+    await rename(path, `${path}.away`);
+    await expectRefused(store);
+    expect(await readdir(join(path, ".."))).not.toContain(FILE);
+    await rename(`${path}.away`, path);
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "later"]);
+    await store.write((writer) => writer.insertApp("again"));
   });
 });
