@@ -33,6 +33,7 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
   /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY, COUNTERSIGN_ROTATION: JSON.stringify(ROTATION) };
   delete env["COUNTERSIGN_DATABASE"];
+  const place = database === undefined ? ["--data-dir", dataDir] : [];
   if (database !== undefined) {
     env["COUNTERSIGN_DATABASE"] = database;
     env["COUNTERSIGN_MASTER_KEY"] = randomBytes(32).toString("base64url");
@@ -49,7 +50,7 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
     onRound(round);
     const problem = (/** @type {string} */ text) => report.problems.push(`round ${round}: ${text}`);
     const began = performance.now();
-    const core = spawn(process.execPath, [bin, "start", "--port", "0", "--data-dir", dataDir], {
+    const core = spawn(process.execPath, [bin, "start", "--port", "0", ...place], {
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -30,7 +30,8 @@ export async function soak({ seconds, dataDir, database, keySeconds = 10, tokenS
   /** @type {SoakReport} */
   const report = { tokens: 0, verified: 0, clamped: 0, kids: 0, longestPause: 0, gaps: [] };
   const kids = new Set();
-  const cores = [await start(env, dataDir), await start(env, dataDir)];
+  const place = database === undefined ? ["--data-dir", dataDir] : [];
+  const cores = [await start(env, place), await start(env, place)];
   const [first] = cores;
   const body = JSON.stringify({ algorithms: ["ES256"] });
   const headers = { authorization: `Bearer ${ADMIN_KEY}` };
@@ -90,11 +91,11 @@ export async function soak({ seconds, dataDir, database, keySeconds = 10, tokenS
 }
 
 /**
- * @param {NodeJS.ProcessEnv} env @param {string} dataDir
+ * @param {NodeJS.ProcessEnv} env @param {string[]} place
  * @returns {Promise<{ url: string, errors: () => number, stop: () => Promise<void> }>}
  */
-async function start(env, dataDir) {
-  const core = spawn(process.execPath, [bin, "start", "--port", "0", "--data-dir", dataDir], {
+async function start(env, place) {
+  const core = spawn(process.execPath, [bin, "start", "--port", "0", ...place], {
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,6 +1,7 @@
 // Backups: what a restored store still knows, and how everybody learns that it is an older one.
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { createVerifier } from "countersign";
@@ -105,6 +106,22 @@ describe("countersign backup", () => {
   });
 });
 
+test("a backup that the disk does not take leaves nothing behind, and what was there stays", async () => {
+  const { file, core } = await backedUp();
+  const text = await readFile(file, "utf8");
+  // No file may grow beyond a block, as on a disk that is full.
+  const command = `ulimit -f 1; exec "$0" "$@"`;
+  const parameters = [process.execPath, COUNTERSIGN_BIN, "backup", file, "--force", "--url", core.url];
+  const env = { ...process.env, COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
+  const { status, stderr } = spawnSync("sh", ["-c", command, ...parameters], { encoding: "utf8", env });
+  expect([status, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^countersign: cannot write .*backup\.json: .*too large/),
+  ]);
+  expect(await readdir(join(file, ".."))).toEqual(["backup.json"]);
+  expect(await readFile(file, "utf8")).toBe(text);
+});
+
 describe("countersign restore", () => {
   test("R15 an old backup in a new place: its tokens verify, the generation rises, every signer is replaced, loudly", async () => {
     const { dataDir, file, core, tokens } = await backedUp();
@@ -118,12 +135,20 @@ describe("countersign restore", () => {
       const place = await temporaryDirectory();
       await copyFile(join(dataDir, "master.key"), join(place, "master.key"));
       const exit = await succeeded(countersign("restore", file, "--data-dir", place));
+      expect(exit.stdout).toContain(` into ${place}, generation `);
       expect(exit.stderr.match(/THE STORE WAS RESTORED FROM A BACKUP/g)).toHaveLength(1);
       const restored = await startCoreProcess(place, [], CORE_ENV);
       const { generation } = await statusOf(restored);
       generations.push(generation);
       for (const token of tokens) expect(await verifies(restored, token)).toBe(true);
-      const keys = await keysOf(restored);
+      const keys = await vi.waitFor(
+        async () => {
+          const found = await keysOf(restored);
+          expect(found.filter((key) => key.kind === "static" && key.state === "prepared")).toHaveLength(1);
+          return found;
+        },
+        { timeout: 5_000 },
+      );
       expect(keys.map((key) => key.kid)).toEqual(expect.arrayContaining(old.map((key) => key.kid)));
       for (const kind of ["static", "dynamic"]) {
         const prepared = keys.filter((key) => key.kind === kind && key.state === "prepared");
@@ -208,6 +233,37 @@ describe("countersign restore", () => {
   });
 });
 
+test("R15 a file put in the place of the one that a core uses: it says so, issues on, and writes to neither; then it is restored", async () => {
+  const { dataDir, core } = await backedUp();
+  const path = join(dataDir, "countersign.db");
+  const copy = join(await temporaryDirectory(), "old.db");
+  const database = new DatabaseSync(path);
+  database.exec(`vacuum into '${copy}'`);
+  database.close();
+  await admin(core, "POST", "/apps/public/revocations/services", { service: "late" });
+  const before = await statusOf(core);
+  await rename(copy, path);
+  const old = await readFile(path);
+
+  await vi.waitFor(() => expect(core.stderr).toMatch(/moved or replaced while it is in use/), { timeout: 5_000 });
+  const token = await mint(core, true);
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const body = JSON.stringify({ service: "refused" });
+  const url = `${core.url}/admin/v1/apps/public/revocations/services`;
+  expect((await fetch(url, { method: "POST", headers, body })).status).toBe(503);
+  expect(await readFile(path)).toEqual(old);
+  await core.kill("SIGTERM");
+
+  // As the message says: nobody else can know that what is there now is an older state.
+  const backup = join(await temporaryDirectory(), "of-the-old-one.json");
+  await succeeded(countersign("backup", backup, "--data-dir", dataDir));
+  await succeeded(countersign("restore", backup, "--data-dir", dataDir, "--force"));
+  const again = await startCoreProcess(dataDir, [], CORE_ENV);
+  expect((await statusOf(again)).generation).toBeGreaterThan(before.generation);
+  await vi.waitFor(async () => expect(await keysOf(again)).toHaveLength(4), { timeout: 5_000 });
+  expect(await verifies(again, token)).toBe(true);
+});
+
 test("R15 a store restored behind a running core's back is noticed once: an alarm, a new generation, new signers", async () => {
   const dataDir = await temporaryDirectory();
   const core = await startCoreProcess(dataDir, [], CORE_ENV);
@@ -232,6 +288,7 @@ test("R15 a store restored behind a running core's back is noticed once: an alar
 
   await vi.waitFor(() => expect(core.stderr).toContain("behind this core's back"), { timeout: 5_000 });
   await vi.waitFor(() => expect(core.stderr).toContain("raised the generation"), { timeout: 5_000 });
+  await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(4), { timeout: 5_000 });
   const after = await statusOf(core);
   expect(after.generation).toBeGreaterThan(before.generation);
   expect(after.generation).toBeGreaterThanOrEqual(Math.floor(Date.now() / 1000) - 60);

@@ -1,7 +1,7 @@
 // R1, its short form; `npm run bench -- kill` runs it whole, on both databases.
 import { expect, test } from "vitest";
 import { killRounds } from "../bench/kill-rounds.mjs";
-import { note, startPostgres } from "../packages/core/test/support/postgres.ts";
+import { itOnPostgres, sharedPostgres } from "../packages/core/test/support/postgres.ts";
 import { temporaryDirectory } from "./support/processes.ts";
 
 type Report = Awaited<ReturnType<typeof killRounds>>;
@@ -20,8 +20,11 @@ test("R1 50 kills at random points of a core with keys of seconds: no key and no
   expectNothingLost(await killRounds({ rounds: 50, dataDir: await temporaryDirectory() }));
 }, 180_000);
 
-test("R1 15 of them on PostgreSQL", async () => {
-  const database = await (await startPostgres())?.newDatabase();
-  if (database === undefined) return note("R1 on PostgreSQL was not tested");
-  expectNothingLost(await killRounds({ rounds: 15, dataDir: await temporaryDirectory(), database }));
-}, 120_000);
+itOnPostgres(
+  "R1 50 of them on PostgreSQL",
+  async () => {
+    const database = await (await sharedPostgres()).newDatabase();
+    expectNothingLost(await killRounds({ rounds: 50, dataDir: await temporaryDirectory(), database }));
+  },
+  180_000,
+);

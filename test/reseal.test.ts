@@ -1,10 +1,12 @@
 // The master key changes while a core works under it.
 import { randomBytes } from "node:crypto";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { createVerifier } from "countersign";
-import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { masterKeyIdOf } from "../packages/core/src/adapters/envelope-vault.ts";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory, type Exit } from "./support/processes.ts";
 
 const ADMIN_KEY = "admin-key-of-the-tests-01";
@@ -61,6 +63,8 @@ async function refusedOf(url: string, tokens: readonly string[]): Promise<string
   return [...new Set(decisions.flatMap((decision) => (decision.allowed ? [] : [decision.reason])))];
 }
 
+const idOf = (line: string) => masterKeyIdOf(Buffer.from(line, "base64url"));
+
 /** The master keys that rows need. */
 function masterKeysIn(dataDir: string): string[] {
   const database = new DatabaseSync(join(dataDir, "countersign.db"));
@@ -81,8 +85,15 @@ describe("S8 countersign keys reseal", () => {
     const file = join(dataDir, "master.key");
     const seen = new Set([await readFile(file, "utf8")]);
     for (let round = 0; round < 4; round++) {
-      const { code, stdout, stderr } = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir]);
-      expect([code, stderr]).toEqual([0, ""]);
+      const { code, stdout, stderr } = await countersign([
+        "keys",
+        "reseal",
+        "--new-master-key",
+        "--yes",
+        "--data-dir",
+        dataDir,
+      ]);
+      expect([code, stderr]).toEqual([0, expect.stringMatching(/^Master key [0-9a-f]{16} is destroyed\./)]);
       expect(stdout).toMatch(/^sealed \d+ key\(s\) under master key [0-9a-f]{16}\n$/);
       const text = await readFile(file, "utf8");
       expect(text).toMatch(/^[\w-]{43}\n$/);
@@ -96,7 +107,7 @@ describe("S8 countersign keys reseal", () => {
     const { tokens, failures } = await issuing.stop();
     expect(failures).toEqual([]);
     expect(tokens.length).toBeGreaterThan(300);
-    expect(await readdir(dataDir)).not.toContain("master.key.");
+    expect((await readdir(dataDir)).filter((name) => name.startsWith("master.key"))).toEqual(["master.key"]);
     const { stderr } = await core.kill("SIGKILL");
     expect(stderr).not.toContain('"level":"error"');
 
@@ -120,7 +131,7 @@ describe("S8 countersign keys reseal", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     const { tokens, failures } = await mixed.stop();
     expect([failures, masterKeysIn(dataDir).length]).toEqual([[], 2]);
-    const { code } = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir]);
+    const { code } = await countersign(["keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir]);
     expect(code).toBe(0);
     const last = await readFile(file, "utf8");
     expect(last).toMatch(/^[\w-]{43}\n$/);
@@ -138,22 +149,22 @@ describe("S8 countersign keys reseal", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     const { tokens } = await issuing.stop();
     await first.kill("SIGTERM");
-    for (let round = 0; round < 8; round++) {
-      const command = new Process([COUNTERSIGN_BIN, "keys", "reseal", "--new-master-key", "--data-dir", dataDir], ENV);
-      // Most of a command's life is its start; the file and the store change at its end.
-      await vi
-        .waitFor(
-          async () => {
-            const { length } = (await readFile(join(dataDir, "master.key"), "utf8")).trim().split("\n");
-            expect(length > 1 + round || command.child.exitCode !== null).toBe(true);
-          },
-          { timeout: 5_000, interval: 1 },
-        )
-        .catch(() => {});
-      await new Promise((resolve) => setTimeout(resolve, round));
-      await command.kill("SIGKILL");
-      const ids = masterKeysIn(dataDir);
-      expect(ids.length).toBeGreaterThan(0);
+    const file = join(dataDir, "master.key");
+    let inTheMiddle = 0;
+    for (let round = 0; inTheMiddle < 8; round++) {
+      expect(round, "rounds until eight of them were killed in the middle").toBeLessThan(40);
+      const before = await readFile(file, "utf8");
+      const command = new Process(
+        [COUNTERSIGN_BIN, "keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir],
+        ENV,
+      );
+      // Most of a command's life is its start; from the first change of the file on it matters when it ends.
+      while ((await readFile(file, "utf8")) === before && command.child.exitCode === null) await setImmediate();
+      await new Promise((resolve) => setTimeout(resolve, round % 8));
+      const { signal } = await command.kill("SIGKILL");
+      if (signal === "SIGKILL") inTheMiddle++;
+      const held = (await readFile(file, "utf8")).trim().split("\n").map(idOf);
+      expect(held).toEqual(expect.arrayContaining(masterKeysIn(dataDir)));
     }
     const next = await startCoreProcess(dataDir, [], ENV);
     expect(await refusedOf(next.url, tokens)).toEqual([]);
@@ -162,6 +173,86 @@ describe("S8 countersign keys reseal", () => {
     expect((await more.stop()).failures).toEqual([]);
     await next.kill("SIGTERM");
   }, 60_000);
+
+  test("S8 says which master key is destroyed and asks; --keep-old keeps it, and an earlier backup is restored with it", async () => {
+    const [dataDir, elsewhere] = [await temporaryDirectory(), await temporaryDirectory()];
+    const [backup, kept] = [join(elsewhere, "backup.json"), join(elsewhere, "old.key")];
+    const core = await startCoreProcess(dataDir, [], ENV);
+    await setAlgorithms(core.url);
+    const issuing = issueAll(core.url);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { tokens } = await issuing.stop();
+    expect((await countersign(["backup", backup, "--url", core.url])).code).toBe(0);
+    await core.kill("SIGTERM");
+    const old = await readFile(join(dataDir, "master.key"), "utf8");
+
+    const renew = ["keys", "reseal", "--new-master-key", "--data-dir", dataDir];
+    const asked = await countersign(renew);
+    const [id] = masterKeysIn(dataDir);
+    expect([asked.code, asked.stderr]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^Master key ${id} is destroyed\\. A backup [^]*--keep-old[^]*add --yes`)),
+    ]);
+    expect(await readFile(join(dataDir, "master.key"), "utf8")).toBe(old);
+    const { code, stdout, stderr } = await countersign([...renew, "--keep-old", kept]);
+    expect([code, stderr, stdout]).toEqual([0, "", expect.stringContaining(`kept master key ${id} in ${kept}`)]);
+    expect([await readFile(kept, "utf8"), (await stat(kept)).mode & 0o777]).toEqual([old, 0o600]);
+    const again = await countersign([...renew, "--keep-old", kept]);
+    expect([again.code, again.stderr]).toEqual([
+      1,
+      expect.stringMatching(/cannot write .*old\.key: a file is in the way/),
+    ]);
+
+    const place = await temporaryDirectory();
+    await copyFile(join(dataDir, "master.key"), join(place, "master.key"));
+    const refused = await countersign(["restore", backup, "--data-dir", place]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`sealed under master key ${id}`)),
+    ]);
+    await copyFile(kept, join(place, "master.key"));
+    const restored = await countersign(["restore", backup, "--data-dir", place]);
+    expect([restored.code, restored.stdout]).toEqual([0, expect.stringContaining(` into ${place}, `)]);
+    const next = await startCoreProcess(place, [], ENV);
+    expect(await refusedOf(next.url, tokens)).toEqual([]);
+  });
+
+  test("S8 --new-master-key where there is no store makes none", async () => {
+    const directory = await temporaryDirectory();
+    for (const place of [directory, join(directory, "typo")]) {
+      const { code, stdout, stderr } = await countersign([
+        ...["keys", "reseal", "--new-master-key", "--yes", "--data-dir", place],
+      ]);
+      expect([code, stdout, stderr]).toEqual([
+        1,
+        "",
+        `countersign: there is no database in ${place}: name its directory with --data-dir\n`,
+      ]);
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("R3 a database that stays locked is said in one line, and nothing is done", async () => {
+    const dataDir = await temporaryDirectory();
+    const core = await startCoreProcess(dataDir, [], ENV);
+    const backup = join(await temporaryDirectory(), "backup.json");
+    expect((await countersign(["backup", backup, "--url", core.url])).code).toBe(0);
+    await core.kill("SIGTERM");
+    const before = await readFile(join(dataDir, "master.key"), "utf8");
+    const foreign = new DatabaseSync(join(dataDir, "countersign.db"));
+    onTestFinished(() => foreign.close());
+    foreign.exec("begin immediate");
+    const exits = await Promise.all([
+      countersign(["keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir]),
+      countersign(["restore", backup, "--force", "--data-dir", dataDir]),
+    ]);
+    for (const { code, stderr } of exits) {
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^countersign: the database was locked for 5 s$/m)]);
+      expect(stderr).not.toMatch(/\n\s+at /);
+    }
+    foreign.exec("rollback");
+    expect(await readFile(join(dataDir, "master.key"), "utf8")).toBe(before);
+  });
 
   test("S8 with COUNTERSIGN_MASTER_KEY: old,new then new,old then reseal then new", async () => {
     const dataDir = await temporaryDirectory();
@@ -186,7 +277,7 @@ describe("S8 countersign keys reseal", () => {
     const remote = await countersign(["keys", "reseal", "--url", both.url]);
     expect([remote.code, remote.stdout]).toEqual([0, expect.stringMatching(/^sealed \d+ key/)]);
     expect(masterKeysIn(dataDir)).toHaveLength(1);
-    const own = await countersign(["keys", "reseal", "--new-master-key", "--data-dir", dataDir], withKeys(b));
+    const own = await countersign(["keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir], withKeys(b));
     expect([own.code, own.stderr]).toEqual([1, expect.stringMatching(/master key is in COUNTERSIGN_MASTER_KEY/)]);
     const far = await countersign(["keys", "reseal", "--new-master-key", "--url", both.url]);
     expect([far.code, far.stderr]).toEqual([1, expect.stringMatching(/--data-dir, not --url/)]);

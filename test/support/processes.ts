@@ -76,7 +76,13 @@ export async function startCoreProcess(
   env: NodeJS.ProcessEnv = {},
   atEnd: AtEnd = onTestFinished,
 ): Promise<Process & { url: string }> {
-  const core = new Process([COUNTERSIGN_BIN, "start", "--port", "0", "--data-dir", dataDir, ...flags], env);
+  // Who names a directory in a flag does not mean the database of the environment.
+  const shared = env["COUNTERSIGN_DATABASE"] !== undefined;
+  const place = shared ? [] : ["--data-dir", dataDir];
+  const core = new Process([COUNTERSIGN_BIN, "start", "--port", "0", ...place, ...flags], {
+    ...(shared && { COUNTERSIGN_DATA_DIR: dataDir }),
+    ...env,
+  });
   atEnd(() => void core.kill("SIGKILL"));
   const [, url] = await core.says(/^countersign core listening on (http:\/\/\S+)$/m);
   return Object.assign(core, { url: url! });

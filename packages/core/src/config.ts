@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
-import { DEFAULT_CORE_PORT } from "countersign/protocol";
+import { DEFAULT_CORE_PORT, type Algorithm } from "countersign/protocol";
 import { z } from "zod";
+import { isPostgresUrl } from "./adapters/database-url.ts";
 import { parseMasterKeys } from "./adapters/master-key.ts";
 import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "./domain/rotation.ts";
 import { StartupError } from "./startup-error.ts";
@@ -17,8 +18,10 @@ export interface CoreConfig {
   readonly poolSize: number;
   readonly apiKeys: readonly string[];
   readonly adminKeys: readonly string[];
-  /** 32 bytes each: the first one seals, any of them opens; undefined: the file beside the embedded database. */
+  /** 32 bytes each: the first one seals, any of them opens; undefined: they are in a file. */
   readonly masterKeys: readonly Uint8Array[] | undefined;
+  /** undefined: the one beside the embedded database. */
+  readonly masterKeyFile: string | undefined;
   readonly rotation: RotationPolicy;
   /** Milliseconds that issuing goes on from memory while the store is away. */
   readonly maxRingAge: number;
@@ -30,10 +33,13 @@ export interface CoreOptions {
   port?: number | string | undefined;
   /** Address to listen on. Default 127.0.0.1. `COUNTERSIGN_HOST` */
   host?: string | undefined;
-  /** Directory of the embedded store, made where it is missing. Default `./.countersign`. `COUNTERSIGN_DATA_DIR` */
+  /**
+   * Directory of the embedded store, made where it is missing; given here, it wins over `COUNTERSIGN_DATABASE`. Default
+   * `./.countersign`. `COUNTERSIGN_DATA_DIR`
+   */
   dataDir?: string | undefined;
   /**
-   * PostgreSQL for many instances: `postgres://user:password@host:port/name`; needs `COUNTERSIGN_MASTER_KEY`.
+   * PostgreSQL for many instances: `postgres://user:password@host:port/name`; needs a configured master key.
    * Default: the embedded store. `COUNTERSIGN_DATABASE`
    */
   database?: string | undefined;
@@ -43,9 +49,12 @@ export interface CoreOptions {
   apiKeys?: readonly string[] | undefined;
   /** Keys of administration, of the same kind. `COUNTERSIGN_ADMIN_KEYS`, comma separated */
   adminKeys?: readonly string[] | undefined;
-  /** When keys change; see RotationPolicy. Milliseconds. `COUNTERSIGN_ROTATION`: the durations as JSON, in seconds */
+  /**
+   * When keys change, in milliseconds, and what apps sign with; see RotationPolicy. `COUNTERSIGN_ROTATION`: the durations
+   * as JSON, in seconds; `COUNTERSIGN_ALGORITHMS`, comma separated
+   */
   rotation?: Partial<RotationPolicy> | undefined;
-  /** Milliseconds that issuing goes on while the store is away. Default one hour. */
+  /** Milliseconds that issuing goes on while the store is away. Default one hour. `COUNTERSIGN_MAX_RING_AGE`, in seconds */
   maxRingAge?: number | undefined;
 }
 
@@ -59,7 +68,7 @@ const POOL_SIZE_RULE = "poolSize (COUNTERSIGN_POOL_SIZE): a number from 2 to 100
 const MASTER_KEY_RULE =
   "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters), or several with commas between them, " +
   "the current one first";
-const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected";
+const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected (COUNTERSIGN_MAX_RING_AGE: seconds)";
 
 // Every message names what a person can set, and is written for the person who sets it.
 const settings = z.object({
@@ -83,42 +92,56 @@ const settings = z.object({
     .transform((text) => parseMasterKeys(text, ","))
     .refine((keys) => keys !== undefined, MASTER_KEY_RULE)
     .optional(),
+  masterKeyFile: z.string().optional(),
   maxRingAge: z.number(RING_AGE_RULE).positive(RING_AGE_RULE),
 });
+
+/** The variables that are about a store and its keys, and not about listening. */
+export function storeSettingsIn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const names = ["MASTER_KEY", "MASTER_KEY_FILE", "ROTATION", "ALGORITHMS", "MAX_RING_AGE"];
+  return Object.fromEntries(names.map((name) => [`COUNTERSIGN_${name}`, environment[`COUNTERSIGN_${name}`]]));
+}
 
 /**
  * Resolves options, environment and defaults, in this order.
  *
+ * @param hasVault whether private keys are sealed by something else than a configured master key
  * @throws StartupError that lists every mistake at once; never the value of a key
  */
-export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv): CoreConfig {
+export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv, hasVault = false): CoreConfig {
   const fromEnvironment = durationsIn(setIn(environment, "COUNTERSIGN_ROTATION"));
-  const rotation = Object.freeze({ ...DEFAULT_ROTATION, ...fromEnvironment.durations, ...options.rotation });
+  const algorithms = listIn(environment, "COUNTERSIGN_ALGORITHMS") as Algorithm[];
+  const rotation = Object.freeze({
+    ...DEFAULT_ROTATION,
+    ...fromEnvironment.durations,
+    ...(algorithms.length > 0 && { algorithms }),
+    ...options.rotation,
+  });
   const given = {
     port: options.port ?? setIn(environment, "COUNTERSIGN_PORT") ?? DEFAULT_CORE_PORT,
     host: options.host ?? setIn(environment, "COUNTERSIGN_HOST") ?? "127.0.0.1",
     dataDir: options.dataDir ?? setIn(environment, "COUNTERSIGN_DATA_DIR") ?? "./.countersign",
-    database: options.database ?? setIn(environment, "COUNTERSIGN_DATABASE"),
+    // Who names a directory means it, whatever the environment has been made for.
+    database: options.database ?? (options.dataDir ? undefined : setIn(environment, "COUNTERSIGN_DATABASE")),
     poolSize: options.poolSize ?? setIn(environment, "COUNTERSIGN_POOL_SIZE") ?? 8,
     apiKeys: options.apiKeys ?? listIn(environment, "COUNTERSIGN_API_KEYS"),
     adminKeys: options.adminKeys ?? listIn(environment, "COUNTERSIGN_ADMIN_KEYS"),
     masterKeys: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
-    maxRingAge: options.maxRingAge ?? 3_600_000,
+    masterKeyFile: setIn(environment, "COUNTERSIGN_MASTER_KEY_FILE"),
+    maxRingAge: options.maxRingAge ?? secondsIn(environment, "COUNTERSIGN_MAX_RING_AGE") ?? 3_600_000,
   };
   const parsed = settings.safeParse(given);
   const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
   mistakes.push(...fromEnvironment.problems);
   mistakes.push(...problemsOfRotationPolicy(rotation).map((problem) => `rotation: ${problem}`));
   mistakes.push(...problemsOfKeys(given));
-  if (given.database !== undefined && given.masterKeys === undefined) {
-    mistakes.push(
-      "database: PostgreSQL is shared, and so is the master key: set COUNTERSIGN_MASTER_KEY to the same 32 bytes " +
-        "(base64url) for every instance",
-    );
+  if (options.database !== undefined && options.dataDir !== undefined) {
+    mistakes.push("database and data-dir: they name two stores, and one was expected");
   }
+  mistakes.push(...problemsOfMasterKey(given, hasVault));
   if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
-  const { database, masterKeys } = parsed.data;
-  return Object.freeze({ ...parsed.data, database, masterKeys, rotation });
+  const { database, masterKeys, masterKeyFile } = parsed.data;
+  return Object.freeze({ ...parsed.data, database, masterKeys, masterKeyFile, rotation });
 }
 
 const seconds = z.number().nonnegative();
@@ -150,17 +173,6 @@ function durationsIn(text: string | undefined): { durations: Partial<RotationPol
   return { durations: Object.fromEntries(inMilliseconds) as Partial<RotationPolicy>, problems: [] };
 }
 
-/** A URL that the driver will be able to read. */
-function isPostgresUrl(text: string): boolean {
-  try {
-    const { protocol, hostname, username, password, pathname } = new URL(text);
-    for (const part of [username, password, pathname]) decodeURIComponent(part);
-    return ["postgres:", "postgresql:"].includes(protocol) && hostname !== "";
-  } catch {
-    return false;
-  }
-}
-
 /** What is set, before anything about it is known to be right. */
 interface GivenKeys {
   readonly host: string;
@@ -183,6 +195,23 @@ function problemsOfKeys({ host, apiKeys, adminKeys }: GivenKeys): string[] {
   return problems;
 }
 
+interface GivenMasterKey {
+  readonly database: string | undefined;
+  readonly masterKeys: string | undefined;
+  readonly masterKeyFile: string | undefined;
+}
+
+function problemsOfMasterKey({ database, masterKeys, masterKeyFile }: GivenMasterKey, hasVault: boolean): string[] {
+  if (masterKeys !== undefined && masterKeyFile !== undefined) {
+    return ["COUNTERSIGN_MASTER_KEY and COUNTERSIGN_MASTER_KEY_FILE: one of them was expected"];
+  }
+  if (database === undefined || hasVault || masterKeys !== undefined || masterKeyFile !== undefined) return [];
+  return [
+    "database: PostgreSQL is shared, and so is the master key: set COUNTERSIGN_MASTER_KEY to the same 32 bytes " +
+      "(base64url) for every instance, or COUNTERSIGN_MASTER_KEY_FILE to a file with them",
+  ];
+}
+
 /** Whether only this machine reaches an address, or a host name of a request means this machine. */
 export function isLoopbackHost(host: string): boolean {
   const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
@@ -194,6 +223,11 @@ export function isLoopbackHost(host: string): boolean {
 function setIn(environment: NodeJS.ProcessEnv, name: string): string | undefined {
   const value = environment[name]?.trim();
   return value === "" ? undefined : value;
+}
+
+function secondsIn(environment: NodeJS.ProcessEnv, name: string): number | undefined {
+  const text = setIn(environment, name);
+  return text === undefined ? undefined : Number(text) * 1000;
 }
 
 function listIn(environment: NodeJS.ProcessEnv, name: string): string[] {

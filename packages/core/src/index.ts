@@ -1,9 +1,10 @@
 // The composition root: the one place that knows every part.
 import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
+import type { KeyVault } from "./ports/key-vault.ts";
 import { openStore } from "./adapters/open-store.ts";
-import { openVault } from "./adapters/open-vault.ts";
-import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
+import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
@@ -17,6 +18,7 @@ import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createOpenAhead } from "./use-cases/open-ahead.ts";
 import { createPublishFeed } from "./use-cases/publish-feed.ts";
 import { createResealKeys } from "./use-cases/reseal-keys.ts";
 import { createNoticeRestore } from "./use-cases/restore.ts";
@@ -27,6 +29,7 @@ import { keepUpToDate } from "./use-cases/upkeep.ts";
 
 export type { CoreOptions } from "./config.ts";
 export type { RotationPolicy } from "./domain/rotation.ts";
+export type { KeyVault, SealContext, Sealed } from "./ports/key-vault.ts";
 export type { Log } from "./use-cases/log.ts";
 export { StartupError } from "./startup-error.ts";
 
@@ -43,6 +46,8 @@ export interface Surroundings {
   log?: Log | undefined;
   environment?: NodeJS.ProcessEnv | undefined;
   clock?: CoreClock | undefined;
+  /** Seals private keys instead of a configured master key, such as a key management service. */
+  vault?: KeyVault | undefined;
 }
 
 /** A core inside this process, without a socket. */
@@ -70,7 +75,7 @@ const CLOSING_PATIENCE = 8_000;
  * console.log(core.url);
  */
 export async function startCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<RunningCore> {
-  const config = resolveConfig(options, surroundings.environment ?? process.env);
+  const config = resolveConfig(options, surroundings.environment ?? process.env, surroundings.vault !== undefined);
   const core = await openCore(config, surroundings);
   try {
     const server = await listen(core.fetch, config.host, config.port);
@@ -78,7 +83,7 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
       fetch: async (request: Request) => core.fetch(request, {}),
       url: server.url,
       async close() {
-        await server.close(CLOSING_PATIENCE);
+        await Promise.all([server.close(CLOSING_PATIENCE), core.stopUpkeep()]); // either may take long
         await core.close();
       },
     });
@@ -99,8 +104,11 @@ export async function embedCore(
   surroundings: Surroundings = {},
 ): Promise<EmbeddedCore> {
   const environment = surroundings.environment ?? process.env;
-  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION } = environment; // the other variables are a listening core's
-  const config = resolveConfig({ ...options, apiKeys: [] }, { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION });
+  const config = resolveConfig(
+    { ...options, apiKeys: [] },
+    storeSettingsIn(environment), // the other variables are a listening core's
+    surroundings.vault !== undefined,
+  );
   const core = await openCore(config, surroundings);
   return Object.freeze({
     // There is no network to guard against in here: the request's host is whatever the caller wrote.
@@ -111,20 +119,34 @@ export async function embedCore(
 
 interface OpenCore {
   fetch(request: Request, env: object): Response | Promise<Response>;
+  /** What it does by itself ends, and requests are still answered. */
+  stopUpkeep(): Promise<void>;
   close(): Promise<void>;
 }
 
-async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK }: Surroundings): Promise<OpenCore> {
-  const store = await openStore({ ...config, now: clock.now });
+async function openCore(config: CoreConfig, surroundings: Surroundings): Promise<OpenCore> {
+  const { log = SILENT, clock = SYSTEM_CLOCK } = surroundings;
+  const vaultFor = async (readIds: ReadMasterKeyIds) => {
+    if (surroundings.vault === undefined) return openVault(readIds, config, log);
+    await checkVault(surroundings.vault, readIds);
+    return surroundings.vault;
+  };
+  // Before the schema is changed: whoever starts it with the wrong master key can go back to the version before.
+  const beforeMigration = async (readIds: ReadMasterKeyIds) => void (await vaultFor(readIds));
+  const store = await openStore({ ...config, now: clock.now, beforeMigration });
   try {
-    const vault = await openVault(store, config);
+    const vault = await vaultFor(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId));
     const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), config.rotation);
     await keyRing.refresh();
     checkStoredKeys(keyRing);
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     await rotateKeys.provisionApp(DEFAULT_APP);
-    const noticeRestore = createNoticeRestore({ store, keyRing, rotateKeys, log });
-    const upkeep = keepUpToDate(store, keyRing, rotateKeys, config.rotation.instanceRefresh, log, noticeRestore);
+    const noticeRestore = createNoticeRestore(store, keyRing, log);
+    const openAhead = createOpenAhead(keyRing, vault, log);
+    const upkeep = keepUpToDate(
+      { store, keyRing, rotateKeys, noticeRestore, openAhead, log },
+      config.rotation.instanceRefresh,
+    );
     const services: Services = {
       config,
       store,
@@ -143,6 +165,7 @@ async function openCore(config: CoreConfig, { log = SILENT, clock = SYSTEM_CLOCK
     const http = createHttpInterface(services);
     return {
       fetch: http.fetch,
+      stopUpkeep: () => upkeep.stop(),
       async close() {
         await upkeep.stop();
         await store.close();

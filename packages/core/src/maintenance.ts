@@ -1,36 +1,30 @@
 // The second composition root: what is done to a store by hand, without a core that serves.
 import { randomBytes } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import { masterKeyIdOf } from "./adapters/envelope-vault.ts";
 import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/master-key.ts";
 import { openStore } from "./adapters/open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
-import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import { hasSqliteStore } from "./adapters/sqlite.ts";
+import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "./config.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
 import { StartupError } from "./startup-error.ts";
 import type { Backup } from "./use-cases/backup.ts";
-import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import type { Managed } from "./use-cases/manage-keys.ts";
 import { createResealKeys, type Resealed } from "./use-cases/reseal-keys.ts";
 import { createRestore, type Restored } from "./use-cases/restore.ts";
-import { createRotateKeys } from "./use-cases/rotate-keys.ts";
-import { StoreClock } from "./use-cases/store-clock.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
 
-/**
- * Makes a new master key beside an embedded database, seals every key under it, and forgets the old one. The file has
- * both for as long as a key may need the old one, so it can end at any point. The store's lock is held whenever the
- * file is written: it keeps two of these apart, and running cores from storing a key that was sealed before.
- *
- * @throws StartupError
- */
-export async function renewMasterKey(
-  options: MaintenanceOptions,
-  environment: NodeJS.ProcessEnv = process.env,
-): Promise<Managed<Resealed>> {
+/** The file of an embedded store's master keys, which can be renewed. */
+interface MasterKeyFile {
+  readonly config: CoreConfig;
+  readonly path: string;
+}
+
+/** @throws StartupError where the master key is somebody else's to change, or there is no store */
+function masterKeyFileOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): MasterKeyFile {
   const config = configOf(options, environment);
   if (config.masterKeys !== undefined) {
     throw new StartupError(
@@ -38,11 +32,55 @@ export async function renewMasterKey(
         "every instance again, and then reseal without --new-master-key",
     );
   }
+  if (config.masterKeyFile !== undefined) {
+    throw new StartupError(
+      `the master key is in ${config.masterKeyFile}: put a new one in a line before the old one there, for every ` +
+        "instance, and then reseal without --new-master-key",
+    );
+  }
+  if (!hasSqliteStore(config.dataDir)) {
+    throw new StartupError(`there is no database in ${config.dataDir}: name its directory with --data-dir`);
+  }
+  return { config, path: masterKeyPath(config.dataDir) };
+}
+
+/**
+ * The master keys that renewing would forget.
+ *
+ * @throws StartupError where they cannot be renewed
+ */
+export async function masterKeysToForget(
+  options: MaintenanceOptions,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<readonly string[]> {
+  const { path } = masterKeyFileOf(options, environment);
+  const keys = await readMasterKeys(path);
+  if (keys === undefined) throw new StartupError(`the master key ${path} is missing: put that file back`);
+  return keys.map(masterKeyIdOf);
+}
+
+/**
+ * Makes a new master key beside an embedded database, seals every key under it, and forgets the old one. The file has
+ * both for as long as a key may need the old one, so it can end at any point. The store's lock is held whenever the
+ * file is written: it keeps two of these apart, and running cores from storing a key that was sealed before.
+ *
+ * @param keepOld a new file for what is forgotten here: backups that were made until now need it
+ * @throws StartupError
+ */
+export async function renewMasterKey(
+  options: MaintenanceOptions,
+  keepOld: string | undefined,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Managed<Resealed>> {
+  const { config, path } = masterKeyFileOf(options, environment);
   return withStore(config, async (store) => {
-    const vault = await openVault(store, config);
-    const path = masterKeyPath(config.dataDir);
+    const vault = await openVault(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId), config);
     const readKeys = async () => (await readMasterKeys(path))!;
-    await store.write(async () => writeMasterKeys(path, [randomBytes(32), ...(await readKeys())]));
+    await store.write(async () => {
+      const old = await readKeys();
+      if (keepOld !== undefined) await writeMasterKeys(keepOld, old, false);
+      await writeMasterKeys(path, [randomBytes(32), ...old]);
+    });
     const resealed = await createResealKeys(store, vault)();
     if (!resealed.ok) return resealed;
     await store.write(async (writer) => {
@@ -76,11 +114,7 @@ export async function restoreBackup(
     config,
   );
   refuseForeign(vault, backup);
-  return withStore(config, async (store) => {
-    const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), config.rotation);
-    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
-    return createRestore({ store, keyRing, rotateKeys, log })(backup, force);
-  });
+  return withStore(config, (store) => createRestore(store, log)(backup, force));
 }
 
 function refuseForeign(vault: KeyVault, backup: Backup): void {
@@ -91,14 +125,13 @@ function refuseForeign(vault: KeyVault, backup: Backup): void {
   if (foreign === undefined) return;
   throw new StartupError(
     `the backup's keys are sealed under master key ${foreign}, and the configured one is ${vault.masterKeyId}: ` +
-      "add the former to COUNTERSIGN_MASTER_KEY after a comma, or to master.key as another line",
+      "add the former to COUNTERSIGN_MASTER_KEY after a comma, or to the master key's file as another line",
   );
 }
 
 /** What a listening core would need beyond a store is not asked for. */
 function configOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): CoreConfig {
-  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION } = environment;
-  return resolveConfig({ ...options, apiKeys: [] }, { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_ROTATION });
+  return resolveConfig({ ...options, apiKeys: [] }, storeSettingsIn(environment));
 }
 
 async function withStore<T>(config: CoreConfig, work: (store: Store) => Promise<T>): Promise<T> {

@@ -3,23 +3,26 @@ export class StartupError extends Error {
   override readonly name = "StartupError";
 }
 
-/** Words for an error of the operating system, without its stack and its constant names where they are common. */
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "a file is in the way",
+  EEXIST: "a file is in the way",
+  ENOSPC: "the disk is full",
+  EROFS: "the file system is read-only",
+  ECONNREFUSED: "connection refused",
+  ENOTFOUND: "the host name cannot be resolved",
+  EAI_AGAIN: "the host name cannot be resolved",
+  ECONNRESET: "the connection was cut",
+  EPIPE: "the connection was cut",
+  EHOSTUNREACH: "the host cannot be reached",
+  ENETUNREACH: "the host cannot be reached",
+};
+
+/** One line for an error of the operating system, without its stack, and without its constant where that is common. */
 export function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "EACCES":
-    case "EPERM":
-      return "permission denied";
-    case "ENOENT":
-      return "no such file or directory";
-    case "ENOTDIR":
-    case "EEXIST":
-      return "a file is in the way";
-    case "ENOSPC":
-      return "the disk is full";
-    case "EROFS":
-      return "the file system is read-only";
-    default:
-      return message;
-  }
+  // Where a name has several addresses, the error is a list of errors and has no message.
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  return (REASONS[code] ?? message.replace(/\s+/g, " ").trim()) || code || "unknown error";
 }

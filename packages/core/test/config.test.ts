@@ -28,6 +28,7 @@ describe("resolveConfig", () => {
       apiKeys: [],
       adminKeys: [],
       masterKeys: undefined,
+      masterKeyFile: undefined,
       rotation: DEFAULT_ROTATION,
       maxRingAge: 3_600_000,
     });
@@ -193,9 +194,45 @@ describe("resolveConfig", () => {
 
   for (const maxRingAge of [0, -1, NaN]) {
     it(`refuses maxRingAge ${maxRingAge}`, () => {
-      expect(mistakes({ maxRingAge })).toEqual(["maxRingAge: milliseconds above 0 were expected"]);
+      expect(mistakes({ maxRingAge })).toEqual([expect.stringMatching(/^maxRingAge: milliseconds above 0/)]);
     });
   }
+
+  it("reads maxRingAge in seconds, and what apps sign with", () => {
+    const environment = { COUNTERSIGN_MAX_RING_AGE: "7200", COUNTERSIGN_ALGORITHMS: "ES256, Ed25519" };
+    const { maxRingAge, rotation } = resolveConfig({}, environment);
+    expect([maxRingAge, rotation]).toEqual([7_200_000, { ...DEFAULT_ROTATION, algorithms: ["ES256", "Ed25519"] }]);
+    const options = { maxRingAge: 1_000, rotation: { algorithms: ["RS256"] as const } };
+    expect(resolveConfig(options, environment)).toMatchObject({ maxRingAge: 1_000, rotation: DEFAULT_ROTATION });
+    for (const text of ["0", "-5", "an hour"]) {
+      expect(mistakes({}, { COUNTERSIGN_MAX_RING_AGE: text })).toEqual([expect.stringMatching(/^maxRingAge/)]);
+    }
+    expect(mistakes({}, { COUNTERSIGN_ALGORITHMS: "HS256" })).toEqual([
+      "rotation: algorithms: expected some of RS256, ES256, Ed25519, each once",
+    ]);
+  });
+
+  it("takes the store that is named closest: a directory in an option is meant, whatever the environment names", () => {
+    const environment = {
+      COUNTERSIGN_DATABASE: "postgres://db/keys",
+      COUNTERSIGN_DATA_DIR: "/data",
+      COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url"),
+    };
+    expect(resolveConfig({}, environment)).toMatchObject({ database: "postgres://db/keys" });
+    expect(resolveConfig({ dataDir: "x" }, environment)).toMatchObject({ database: undefined, dataDir: "x" });
+    const two = mistakes({ dataDir: "x", database: "postgres://db/keys" }, environment);
+    expect(two).toEqual(["database and data-dir: they name two stores, and one was expected"]);
+  });
+
+  it("reads where the master key's file is, and refuses two places for it", () => {
+    const environment = { COUNTERSIGN_MASTER_KEY_FILE: "/run/secrets/master-key" };
+    expect(resolveConfig({ database: "postgres://db/keys" }, environment)).toMatchObject({
+      masterKeys: undefined,
+      masterKeyFile: "/run/secrets/master-key",
+    });
+    const both = { ...environment, COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
+    expect(mistakes({}, both)).toEqual([expect.stringMatching(/MASTER_KEY and .*MASTER_KEY_FILE: one of them/)]);
+  });
 
   const badKeys = [
     "",

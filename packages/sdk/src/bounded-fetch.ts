@@ -46,6 +46,15 @@ async function readText(response: Response, maxBytes: number): Promise<string> {
 
 /** The seconds of `max-age` in a Cache-Control value (RFC 9111 section 5.2.2.1); undefined where it has none. */
 export function maxAgeOf(headers: Headers): number | undefined {
-  const seconds = /(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)/i.exec(headers.get("cache-control") ?? "")?.[1];
+  return secondsOf(/(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)/i, headers);
+}
+
+/** For how many seconds after its `max-age` an answer may stand in for a failure (RFC 5861 section 4); undefined where it has none. */
+export function staleIfErrorOf(headers: Headers): number | undefined {
+  return secondsOf(/(?:^|,)\s*stale-if-error=(\d{1,9})\s*(?:,|$)/i, headers);
+}
+
+function secondsOf(directive: RegExp, headers: Headers): number | undefined {
+  const seconds = directive.exec(headers.get("cache-control") ?? "")?.[1];
   return seconds === undefined ? undefined : Number(seconds);
 }

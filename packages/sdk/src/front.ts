@@ -1,6 +1,7 @@
 import type { NormalisedAppInfo } from "./app-info.ts";
 import { maxAgeOf } from "./bounded-fetch.ts";
-import type { CoreClient } from "./core-client.ts";
+import { refusedByCore, type CoreClient } from "./core-client.ts";
+import { isNotThere } from "./kept-documents.ts";
 import { PATHS } from "./protocol/api.ts";
 import {
   cacheControlFor,
@@ -68,13 +69,15 @@ export function createFront(
   async function forward(path: string): Promise<FrontAnswer | undefined> {
     if (core === undefined) return undefined;
     const response = await core.getKeptDocument(path, {});
+    if (isNotThere(response)) return answer(404, {}, new Map());
+    // What else is wrong is between the core and this service: to whoever asks, "there is none" would mean more than that.
+    if (response.status !== 200) throw refusedByCore("GET", path, response);
     const headers = new Map([["access-control-allow-origin", "*"]]);
     for (const name of ["content-type", "cache-control", "etag"]) {
       const value = response.headers.get(name);
       if (value !== null) headers.set(name, value);
     }
-    // Why a core does not give a document is between the core and this service.
-    return response.status === 200 ? { status: 200, headers, body: response.text } : answer(404, {}, new Map());
+    return { status: 200, headers, body: response.text };
   }
 
   const routes = new Map<string, (call: FrontCall) => Promise<FrontAnswer | undefined>>([

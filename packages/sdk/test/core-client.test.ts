@@ -247,7 +247,7 @@ describe("documents that are kept", () => {
 
   test("are served from what was had while the core fails or is gone", async () => {
     const core = await startStandInCore();
-    core.cacheControl = "max-age=0";
+    core.cacheControl = "max-age=0, stale-if-error=86400";
     const client = clientOf(core.url);
     const { text } = await client.getKeptDocument(PATHS.jwks, {});
     core.intercept = (_req, res) => (res.writeHead(500).end("broken"), true);

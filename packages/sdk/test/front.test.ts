@@ -9,7 +9,7 @@ import jwt, {
 } from "../src/recipe/jwt.ts";
 import { deadAddress } from "./support/http.ts";
 import { appInfo, closingInstance, instanceAt } from "./support/instances.ts";
-import { edKey } from "./support/keys.ts";
+import { edKey, forge } from "./support/keys.ts";
 import { startStandInCore } from "./support/stand-in-core.ts";
 
 async function get({ front }: Countersign, path: string, method = "GET"): Promise<FrontAnswer | undefined> {
@@ -200,17 +200,49 @@ describe("the other documents", () => {
 
   test("revocations is the core's feed, as it is", async () => {
     const core = await startStandInCore();
-    core.revocations = "a.b.c";
-    core.cacheControl = "max-age=10";
+    const feed = forge(core.key, { alg: "RS256", typ: "revocations+jwt", kid: core.key.jwk["kid"] }, { epoch: 1 });
+    core.revocations = feed;
+    core.cacheControl = "max-age=10, public";
     const answer = await get(instanceAt(core.url), "/auth/jwt/revocations");
-    expect(answer).toMatchObject({ status: 200, body: "a.b.c" });
+    expect(answer).toMatchObject({ status: 200, body: feed });
     expect(headersOf(answer)).toEqual({
       "access-control-allow-origin": "*",
       "content-type": "application/jwt",
-      "cache-control": "max-age=10",
+      "cache-control": "max-age=10, public",
       etag: '"1"',
     });
   });
+
+  test("R17 an old feed is not served while the core is in trouble; a key set is", async () => {
+    const core = await startStandInCore();
+    const instance = instanceAt(core.url);
+    core.revocations = "nothing.is.revoked";
+    core.cacheControl = "max-age=0, public";
+    expect((await get(instance, "/auth/jwt/revocations"))?.status).toBe(200);
+    core.cacheControl = "max-age=0, stale-if-error=86400";
+    expect((await get(instance, JWKS))?.status).toBe(200);
+    core.intercept = (_req, res) => (res.writeHead(503).end("Service Unavailable"), true);
+    await expect(get(instance, "/auth/jwt/revocations")).rejects.toMatchObject({ code: "core_refused", status: 503 });
+    expect((await get(instance, JWKS))?.status).toBe(200);
+  });
+
+  test.each([401, 404])("R17 a core that says %s has no feed", async (status) => {
+    const core = await startStandInCore();
+    core.intercept = (_req, res) => (res.writeHead(status).end("x"), true);
+    expect((await get(instanceAt(core.url), "/auth/jwt/revocations"))?.status).toBe(404);
+  });
+
+  test.each([302, 304, 400, 403, 405, 413])(
+    "R17 a core that says %s is in trouble: to a verifier, that there is no feed would mean that nothing is revoked",
+    async (status) => {
+      const core = await startStandInCore();
+      core.intercept = (_req, res) => (res.writeHead(status).end(), true);
+      await expect(get(instanceAt(core.url), "/auth/jwt/revocations")).rejects.toMatchObject({
+        code: "core_refused",
+        status,
+      });
+    },
+  );
 
   test("a failure of the core is an error for the error handler", async () => {
     const core = await startStandInCore();

@@ -3,8 +3,8 @@ import type { BoundedResponse } from "../src/bounded-fetch.ts";
 import { KeptDocuments } from "../src/kept-documents.ts";
 import { fakeClock } from "./support/clock.ts";
 
-const answer = (text: string, cacheControl = "max-age=60"): BoundedResponse => ({
-  status: 200,
+const answer = (text: string, cacheControl = "max-age=60, stale-if-error=86400", status = 200): BoundedResponse => ({
+  status,
   headers: new Headers({ "cache-control": cacheControl }),
   text,
 });
@@ -53,6 +53,41 @@ describe("KeptDocuments", () => {
     expect([await get(away), asked()]).toEqual(["one", 3]);
     clock.advance(86_400);
     await expect(get(away)).rejects.toThrow("away");
+  });
+
+  test.each(["max-age=10, public", "max-age=10, stale-if-error=0", "no-store"])(
+    "R17 one with %s is not given when its time is over: the list of revocations is not to be an old one",
+    async (cacheControl) => {
+      const { clock, get } = bench();
+      await get(async () => answer("nothing is revoked", cacheControl));
+      clock.advance(61);
+      await expect(get(away)).rejects.toThrow("away");
+      clock.advance(3);
+      expect(await get(async () => answer("one is revoked", cacheControl))).toBe("one is revoked");
+    },
+  );
+
+  test("an answer that is no document replaces none, and is not kept", async () => {
+    const { clock, get, asked } = bench();
+    await get(async () => answer("one"));
+    for (const status of [302, 400, 403, 413]) {
+      clock.advance(61);
+      expect(await get(async () => answer("refused", "max-age=60", status))).toBe("one");
+    }
+    const fresh = bench();
+    const refused = async () => answer("refused", "max-age=60", 403);
+    expect([await fresh.get(refused), await fresh.get(refused), fresh.asked()]).toEqual(["refused", "refused", 1]);
+    fresh.clock.advance(3);
+    expect([await fresh.get(async () => answer("two")), asked()]).toEqual(["two", 5]);
+  });
+
+  test.each([401, 404])("that there is none (%s) is an answer, and ends an old one", async (status) => {
+    const { clock, get } = bench();
+    await get(async () => answer("one"));
+    clock.advance(61);
+    expect(await get(async () => answer("none", "max-age=60", status))).toBe("none");
+    clock.advance(30);
+    expect(await get(away)).toBe("none");
   });
 
   test("R9 a core that hangs delays an old one by a second, not by its own timeout", async () => {

@@ -18,13 +18,12 @@ const BOX_OVERHEAD = NONCE_BYTES + TAG_BYTES;
  * @param readAgain the master keys as they are now, where they can change while a core runs
  */
 export function createEnvelopeVault(
-  masterKeys: Uint8Array | readonly Uint8Array[],
+  masterKeys: readonly Uint8Array[],
   readAgain?: () => Promise<readonly Uint8Array[]>,
 ): KeyVault {
-  const given = masterKeys instanceof Uint8Array ? [masterKeys] : masterKeys;
-  let current = masterKeyIdOf(given[0]!);
+  let current = masterKeyIdOf(masterKeys[0]!);
   // One that has gone from its file stays here: what it opens may be on its way to the store at this moment.
-  const ring = new Map(given.map((key) => [masterKeyIdOf(key), key]));
+  const ring = new Map(masterKeys.map((key) => [masterKeyIdOf(key), key]));
 
   async function reload(): Promise<void> {
     if (readAgain === undefined) return;
@@ -54,31 +53,17 @@ export function createEnvelopeVault(
       if (sealed[0] !== VERSION || sealed.length < wrapped + BOX_OVERHEAD)
         throw new Error("not an envelope of this vault");
       const data = associatedData(context);
-      const dataKey = openUnderAny(await candidates(context.masterKeyId), sealed.subarray(1, wrapped), data);
+      const dataKey = openBox(await masterKeyNamed(context.masterKeyId), sealed.subarray(1, wrapped), data);
       return openBox(dataKey, sealed.subarray(wrapped), data);
     },
   });
 
-  /** The one that is named; without a name, all. */
-  async function candidates(masterKeyId: string | undefined): Promise<readonly Uint8Array[]> {
-    if (masterKeyId === undefined) return [...ring.values()];
-    if (!ring.has(masterKeyId)) await reload();
-    const named = ring.get(masterKeyId);
-    if (named === undefined) throw new Error(`needs master key ${masterKeyId}, which is not configured`);
-    return [named];
+  async function masterKeyNamed(id: string): Promise<Uint8Array> {
+    if (!ring.has(id)) await reload();
+    const named = ring.get(id);
+    if (named === undefined) throw new Error(`needs master key ${id}, which is not configured`);
+    return named;
   }
-}
-
-function openUnderAny(masterKeys: readonly Uint8Array[], box: Uint8Array, data: Uint8Array): Buffer {
-  let problem: unknown;
-  for (const masterKey of masterKeys) {
-    try {
-      return openBox(masterKey, box, data);
-    } catch (error) {
-      problem = error; // GCM decides
-    }
-  }
-  throw problem;
 }
 
 /** A name for a master key that tells nothing about it. */

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { decodeBase64url } from "countersign/protocol";
 import { reasonOf, StartupError } from "../startup-error.ts";
+import { writeWholeFile } from "./whole-file.ts";
 
 const KEY_BYTES = 32;
 const FILE_NAME = "master.key";
@@ -66,56 +67,28 @@ export async function readMasterKeys(path: string): Promise<readonly Uint8Array[
 }
 
 /**
- * Replaces the file whole: whoever reads it meanwhile, or after a crash, reads the old keys or the new ones.
+ * Writes the file whole: whoever reads it meanwhile, or after a crash, reads the old keys or the new ones.
  *
+ * @param replace whether a file that is there is replaced, or refused
  * @throws StartupError
  */
-export async function writeMasterKeys(path: string, keys: readonly Uint8Array[]): Promise<void> {
-  try {
-    const draft = await writeDraft(path, keys);
-    await rename(draft, path).catch(async (error: unknown) => {
-      await unlink(draft);
-      throw error;
-    });
-    await syncDirectory(dirname(path));
-  } catch (error) {
+export async function writeMasterKeys(path: string, keys: readonly Uint8Array[], replace = true): Promise<void> {
+  await writeWholeFile(path, linesOf(keys), replace).catch((error: unknown) => {
     throw cannotWrite(path, error);
-  }
+  });
 }
 
-/** Written and synced under another name, then linked: whoever reads it reads all of it, and of racing processes one wins. */
+/** Of racing processes one wins, and all of them read its key. */
 async function createMasterKey(path: string): Promise<void> {
-  const draft = await writeDraft(path, [randomBytes(KEY_BYTES)]);
   try {
-    await link(draft, path);
+    await writeWholeFile(path, linesOf([randomBytes(KEY_BYTES)]), false);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  } finally {
-    await unlink(draft);
   }
-  await syncDirectory(dirname(path));
 }
 
-/** A file beside the real one, on disk and for its owner only. @returns its path */
-async function writeDraft(path: string, keys: readonly Uint8Array[]): Promise<string> {
-  const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  const file = await open(draft, "wx", 0o600);
-  try {
-    await file.writeFile(keys.map((key) => `${Buffer.from(key).toString("base64url")}\n`).join(""));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  return draft;
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+function linesOf(keys: readonly Uint8Array[]): string {
+  return keys.map((key) => `${Buffer.from(key).toString("base64url")}\n`).join("");
 }
 
 function cannotWrite(path: string, error: unknown): StartupError {

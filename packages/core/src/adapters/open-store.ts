@@ -1,4 +1,5 @@
 import type { Store } from "../ports/store.ts";
+import type { BeforeMigration } from "./sql/store.ts";
 import { openSqliteStore } from "./sqlite.ts";
 
 export interface StoreOptions {
@@ -10,6 +11,7 @@ export interface StoreOptions {
   readonly dataDir: string;
   /** Clock of the embedded store, milliseconds since the epoch; PostgreSQL has its own. */
   readonly now: () => number;
+  readonly beforeMigration?: BeforeMigration | undefined;
 }
 
 /**
@@ -17,8 +19,9 @@ export interface StoreOptions {
  *
  * @throws StartupError where it cannot be used
  */
-export async function openStore({ database, poolSize, dataDir, now }: StoreOptions): Promise<Store> {
-  if (database === undefined) return openSqliteStore({ dataDir, now });
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { database, poolSize, dataDir, now, beforeMigration } = options;
+  if (database === undefined) return openSqliteStore({ dataDir, now, beforeMigration });
   const { openPostgresStore } = await import("./postgres.ts"); // who does without it need not wait for its driver
-  return openPostgresStore({ url: database, poolSize });
+  return openPostgresStore({ url: database, poolSize, beforeMigration });
 }

@@ -2,10 +2,44 @@
 import type { PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
 import { StoreUnavailable } from "../ports/store.ts";
+import { reasonOf } from "../startup-error.ts";
+import { prepareSession } from "./postgres-connection.ts";
 
-/** Every error of its connections that may pass is StoreUnavailable; a mistake of ours stays what it is. */
-export function createPostgresPool(config: pg.PoolConfig): PostgresPool {
-  const pool = new pg.Pool(config);
+export interface PoolLimits {
+  /** Connections at most. */
+  readonly max: number;
+  /** Milliseconds until somebody has one. */
+  readonly patience: number;
+  /**
+   * Milliseconds that one is used. After a failover the old server may go on answering whoever is connected to it, and
+   * a pool that is in use all the time would stay there for ever.
+   */
+  readonly lifetime: number;
+}
+
+/** Milliseconds until a connection that nobody uses is closed. */
+const IDLE = 30_000;
+
+/**
+ * Every error of its connections that may pass is StoreUnavailable; a mistake of ours stays what it is.
+ *
+ * @param settings how a connection is made, asked each time
+ */
+export function createPostgresPool(limits: PoolLimits, settings: () => pg.ClientConfig): PostgresPool {
+  class Client extends pg.Client {
+    constructor() {
+      super({ ...settings(), connectionTimeoutMillis: limits.patience });
+    }
+  }
+  const pool = new pg.Pool({
+    Client,
+    max: limits.max,
+    connectionTimeoutMillis: limits.patience,
+    maxLifetimeSeconds: limits.lifetime / 1000,
+    idleTimeoutMillis: IDLE,
+    allowExitOnIdle: true,
+    onConnect: prepareSession,
+  });
   pool.on("error", () => {}); // an idle connection that broke is replaced; whoever needs one finds out
   return {
     async connect() {
@@ -45,6 +79,8 @@ class Borrowed {
         this.#lost ??= unavailable(error);
         throw this.#lost;
       }
+      // It is no longer the server that takes writes; where that is now, only a new connection finds out.
+      if (error.code === ONLY_READS) this.#lost ??= unavailable(error);
       throw mayPass(error) ? unavailable(error) : error;
     }
   }
@@ -54,6 +90,8 @@ class Borrowed {
     this.#client.release(this.#lost ?? false);
   }
 }
+
+const ONLY_READS = "25006";
 
 /**
  * SQLSTATE (PostgreSQL's documentation, appendix A): connection, transaction rollback, resources, operator
@@ -69,23 +107,10 @@ function unavailable(error: unknown): StoreUnavailable {
   return new StoreUnavailable(`the database: ${wordsFor(error)}`, { cause: error });
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ENOTFOUND: "the host name cannot be resolved",
-  EAI_AGAIN: "the host name cannot be resolved",
-  ECONNRESET: "the connection was cut",
-  EPIPE: "the connection was cut",
-  EHOSTUNREACH: "the host cannot be reached",
-  ENETUNREACH: "the host cannot be reached",
-};
-
 /** One line for an error of the server or of the way to it. */
 export function wordsFor(error: unknown): string {
-  // Where a name has several addresses, the error is a list of errors and has no message.
-  const { code = "", message } = error as NodeJS.ErrnoException;
-  const words = WORDS[code];
-  if (words !== undefined) return words;
+  const { code = "", message, path } = error as NodeJS.ErrnoException;
   if (code === "" && /timeout/i.test(message)) return "no answer in time"; // pg's own words, which have no code
   if (/client password must be a string/.test(message)) return "the server wants a password, and none is given";
-  return message.replace(/\s+/g, " ") || code || "unknown error";
+  return path === undefined ? reasonOf(error) : `${path}: ${reasonOf(error)}`;
 }

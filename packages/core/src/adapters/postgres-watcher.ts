@@ -2,8 +2,6 @@ import pg from "pg";
 
 /** Milliseconds. */
 const RECONNECT = { first: 250, most: 5_000 };
-/** Milliseconds between signs of life: a connection that a firewall has dropped tells nobody. */
-const HEARTBEAT = 30_000;
 /** Milliseconds that closing waits for the server's goodbye. */
 const GOODBYE = 1_000;
 
@@ -12,17 +10,24 @@ const GOODBYE = 1_000;
  * what it misses meanwhile is found by the look that it asks for then, and by the poll that stands behind it.
  */
 export class EpochWatcher {
-  readonly #config: pg.ClientConfig;
+  readonly #settings: () => pg.ClientConfig;
   readonly #channel: string;
+  readonly #lifetime: number;
   readonly #listeners = new Set<{ tell: () => void }>();
   #client: pg.Client | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pause = RECONNECT.first;
   #closed = false;
 
-  constructor(config: pg.ClientConfig, channel: string) {
-    this.#config = config;
+  /**
+   * @param settings how a connection is made, asked each time
+   * @param lifetime milliseconds until it listens on a new connection: one that a firewall has dropped tells nobody,
+   * and one to the server of before a failover tells nothing
+   */
+  constructor(settings: () => pg.ClientConfig, channel: string, lifetime: number) {
+    this.#settings = settings;
     this.#channel = channel;
+    this.#lifetime = lifetime;
   }
 
   watch(tell: () => void): () => void {
@@ -44,31 +49,33 @@ export class EpochWatcher {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client(this.#config);
-    this.#client = client;
-    let lost = false;
+    let client: pg.Client | undefined;
+    let left = false;
+    const leave = () => {
+      left = true;
+      void client?.end().catch(() => {});
+    };
     const onLost = () => {
-      if (lost) return;
-      lost = true;
-      void client.end().catch(() => {});
+      if (left) return;
+      leave();
       this.#later(this.#pause * (0.5 + Math.random()), () => void this.#connect());
       this.#pause = Math.min(this.#pause * 2, RECONNECT.most);
     };
-    client.on("error", onLost);
-    client.on("end", onLost);
-    client.on("notification", () => this.#tell());
-    const beat = async () => {
-      await client.query("select");
-      beatLater();
-    };
-    const beatLater = () => this.#later(HEARTBEAT, () => void beat().catch(onLost));
     try {
+      client = new pg.Client(this.#settings());
+      this.#client = client;
+      client.on("error", onLost);
+      client.on("end", onLost);
+      client.on("notification", () => this.#tell());
       await client.connect();
       (client as pg.Client & { unref(): void }).unref(); // whoever watches may end
-      await client.query(`listen ${this.#channel}`);
+      await client.query(`listen ${this.#channel}`); // which a standby refuses
       this.#pause = RECONNECT.first;
       this.#tell(); // of what was committed before the LISTEN
-      beatLater();
+      this.#later(this.#lifetime, () => {
+        leave();
+        void this.#connect();
+      });
     } catch {
       onLost();
     }

@@ -2,23 +2,29 @@ import { Kysely, PostgresDialect, sql } from "kysely";
 import pg from "pg";
 import type { Store } from "../ports/store.ts";
 import { StartupError } from "../startup-error.ts";
+import { placeOf } from "./database-url.ts";
+import { connectionSettings } from "./postgres-connection.ts";
 import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
 import type { Schema } from "./sql/schema.ts";
-import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: string;
   /** Connections at most, from 2 up, beside the one that listens. */
   readonly poolSize: number;
+  /** Milliseconds that a connection is used before another one takes its place. Default one minute. */
+  readonly connectionLifetime?: number;
+  readonly beforeMigration?: BeforeMigration | undefined;
 }
 
 /**
- * Milliseconds. Nothing waits for ever on a server that does not answer: what is in memory serves on. A lock is given
- * up by the server before the statement that waits for it, and that one before we stop listening to its connection.
+ * Milliseconds. Nothing waits for ever on a server that does not answer: what is in memory serves on. `write` is for a
+ * turn and the lock together, whichever of them takes long.
  */
-const TIMEOUTS = { connect: 2_000, lock: 4_000, statement: 5_000, answer: 6_000, turn: 5_000, idle: 30_000 };
+const TIMEOUTS = { connect: 2_000, write: 4_500, answer: 6_000 };
+const LIFETIME = 60_000;
 
 /** Milliseconds between looks, for the change whose notification was lost. */
 const LOOK_EVERY = 5_000;
@@ -39,28 +45,42 @@ const types: pg.CustomTypesConfig = {
  *
  * @throws StartupError where it cannot be reached or used; never with the password in it
  */
-export async function openPostgresStore({ url, poolSize }: PostgresOptions): Promise<Store> {
-  const connection: pg.ClientConfig = {
-    connectionString: url,
+export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
+  try {
+    return await openStore(options);
+  } catch (error) {
+    if (error instanceof StartupError) throw error;
+    const reason = error instanceof Error ? (error.cause ?? error) : error;
+    throw new StartupError(
+      `cannot use the database ${placeOf(options.url)}: ${wordsFor(reason)}; ` +
+        "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
+      { cause: error },
+    );
+  }
+}
+
+async function openStore({
+  url,
+  poolSize,
+  beforeMigration,
+  connectionLifetime = LIFETIME,
+}: PostgresOptions): Promise<Store> {
+  const settings = connectionSettings(url, {
     types,
     application_name: "countersign-core",
     connectionTimeoutMillis: TIMEOUTS.connect,
-    statement_timeout: TIMEOUTS.statement,
     query_timeout: TIMEOUTS.answer,
-    lock_timeout: TIMEOUTS.lock,
-    idle_in_transaction_session_timeout: TIMEOUTS.statement,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-  };
+  });
   const connect = (max: number, patience: number) => {
-    const options = { ...connection, max, idleTimeoutMillis: TIMEOUTS.idle, allowExitOnIdle: true };
-    const pool = createPostgresPool({ ...options, connectionTimeoutMillis: patience });
+    const pool = createPostgresPool({ max, patience, lifetime: connectionLifetime }, settings);
     return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   };
   // Writers come one at a time anyway: those of this instance wait for each other here, and keep no reader waiting.
-  const writer = connect(1, TIMEOUTS.turn);
+  const writer = connect(1, TIMEOUTS.write);
   const reader = connect(poolSize - 1, TIMEOUTS.connect);
-  const watcher = new EpochWatcher(connection, CHANNEL);
+  const watcher = new EpochWatcher(settings, CHANNEL, connectionLifetime);
   const engine: SqlEngine = {
     reader,
     writer,
@@ -69,11 +89,15 @@ export async function openPostgresStore({ url, poolSize }: PostgresOptions): Pro
         select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db);
       return rows[0]!.now;
     },
-    async lockWriters(transaction) {
+    async lockWriters(transaction, waited) {
+      const patience = String(Math.max(1, Math.floor(TIMEOUTS.write - waited))); // 0 would be for ever
       // What is acknowledged is on disk, even where the server has been told not to care.
       await sql`
-        select pg_advisory_xact_lock(${WRITERS_LOCK}),
-          set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)
+        with settings as (
+          select set_config('lock_timeout', ${patience}, true),
+            set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)
+        )
+        select pg_advisory_xact_lock(${WRITERS_LOCK}) from settings
       `.execute(transaction);
     },
     async announce(transaction) {
@@ -81,6 +105,10 @@ export async function openPostgresStore({ url, poolSize }: PostgresOptions): Pro
     },
     watch: (listener) => watcher.watch(listener),
     lookEvery: LOOK_EVERY,
+    async schema() {
+      const { rows } = await sql<{ schema: string | null }>`select current_schema() as schema`.execute(reader);
+      return rows[0]?.schema ?? undefined;
+    },
     async close() {
       await watcher.close();
       await reader.destroy();
@@ -88,22 +116,10 @@ export async function openPostgresStore({ url, poolSize }: PostgresOptions): Pro
     },
   };
   try {
-    await migrate(engine);
+    await migrate(engine, beforeMigration);
     return createSqlStore(engine);
   } catch (error) {
     await engine.close();
-    if (error instanceof StartupError) throw error;
-    const reason = error instanceof Error ? (error.cause ?? error) : error;
-    throw new StartupError(
-      `cannot use the database ${placeOf(url)}: ${wordsFor(reason)}; ` +
-        "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
-      { cause: error },
-    );
+    throw error;
   }
-}
-
-/** Where a URL leads, without who goes there and with what password. */
-function placeOf(url: string): string {
-  const { host, pathname } = new URL(url);
-  return `${host}${pathname}`;
 }

@@ -28,7 +28,7 @@ interface SqliteStatement {
 const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
-/** The sum of what one statement waits for a lock. Milliseconds. */
+/** What a transaction waits at most, for its turn and for the lock together. Milliseconds. */
 const LOCK_PATIENCE = 5_000;
 const LOCK_PAUSE = { first: 2, most: 50 };
 
@@ -36,21 +36,23 @@ const LOCK_PAUSE = { first: 2, most: 50 };
  * Runs a step again while another process holds the lock. SQLite's own busy timeout would do so too,
  * but it sleeps on the event loop's thread and freezes the process meanwhile.
  *
- * @throws StoreUnavailable when the lock is not had in 5 s, or the disk does not take it
+ * @param deadline until when it waits, by `performance.now()`
+ * @throws StoreUnavailable when the lock is not had in time, or the disk does not take it
  */
-export async function patiently<T>(step: () => T): Promise<T> {
-  const deadline = performance.now() + LOCK_PATIENCE;
+export async function patiently<T>(step: () => T, deadline = performance.now() + LOCK_PATIENCE): Promise<T> {
   for (let pause = LOCK_PAUSE.first; ; pause = Math.min(pause * 2, LOCK_PAUSE.most)) {
     try {
       return step();
     } catch (error) {
       if (!isBusy(error)) throw asUnavailable(error);
-      if (performance.now() >= deadline) {
-        throw new StoreUnavailable(`the database was locked for ${LOCK_PATIENCE / 1000} s`, { cause: error });
-      }
+      if (performance.now() >= deadline) throw locked(error);
       await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
     }
   }
+}
+
+function locked(cause?: unknown): StoreUnavailable {
+  return new StoreUnavailable(`the database was locked for ${LOCK_PATIENCE / 1000} s`, { cause });
 }
 
 /** READONLY, IOERR, FULL, CANTOPEN: the disk's affair, and it may pass. */
@@ -115,12 +117,19 @@ class SqliteDriver implements Driver {
 
   async init(): Promise<void> {}
 
+  /** @throws StoreUnavailable when those who came before take too long */
   async acquireConnection(): Promise<DatabaseConnection> {
+    const deadline = performance.now() + LOCK_PATIENCE;
     const before = this.#queue;
     let release!: () => void;
-    this.#queue = new Promise<void>((resolve) => (release = resolve));
-    await before;
+    const turn = new Promise<void>((resolve) => (release = resolve));
+    this.#queue = before.then(() => turn);
+    if (!(await endsBy(before, deadline))) {
+      release(); // for whoever comes after, when those before are done
+      throw locked();
+    }
     this.#release = release;
+    this.#connection.deadline = deadline;
     return this.#connection;
   }
 
@@ -158,7 +167,20 @@ class SqliteDriver implements Driver {
   }
 }
 
+/** @returns whether it ended in time */
+async function endsBy(work: Promise<void>, deadline: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
+  });
+  const inTime = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return inTime;
+}
+
 class SqliteConnection implements DatabaseConnection {
+  /** Until when whoever has it waits for locks. */
+  deadline = 0;
   readonly #database: SqliteDatabase;
   /** Prepared once each: the store has some twenty queries, and one driver frees a statement only when it is collected. */
   readonly #statements = new Map<string, SqliteStatement>();
@@ -173,7 +195,7 @@ class SqliteConnection implements DatabaseConnection {
       if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
       const { changes, lastInsertRowid } = statement.run(...parameters);
       return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
-    });
+    }, this.deadline);
   }
 
   #prepare(sql: string): SqliteStatement {

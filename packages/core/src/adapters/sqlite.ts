@@ -1,14 +1,18 @@
 import { existsSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Kysely } from "kysely";
 import { reasonOf, StartupError } from "../startup-error.ts";
-import type { Store } from "../ports/store.ts";
-import { createSqlStore, migrate, type SqlEngine } from "./sql/store.ts";
+import { StoreUnavailable, type Store } from "../ports/store.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
 import type { Schema } from "./sql/schema.ts";
 import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
 
 const FILE_NAME = "countersign.db";
+/** The first one that is new enough is used. */
+const DRIVERS = ["node:sqlite", "@photostructure/sqlite"] as const;
+export type SqliteDriverName = (typeof DRIVERS)[number];
+
 /** Older ones can corrupt a database in WAL mode when two processes write and checkpoint at once. */
 const OLDEST_SQLITE = "3.51.3";
 
@@ -25,6 +29,14 @@ export interface SqliteOptions {
   readonly dataDir: string;
   /** The store's clock, milliseconds since the epoch: this machine's, unless a test brings its own. */
   readonly now?: () => number;
+  readonly beforeMigration?: BeforeMigration | undefined;
+  /** Default: the first one that can be used. */
+  readonly driver?: SqliteDriverName;
+}
+
+/** Whether there is a store in a directory: whoever wants to change one has to name it rightly. */
+export function hasSqliteStore(dataDir: string): boolean {
+  return existsSync(join(dataDir, FILE_NAME));
 }
 
 /**
@@ -32,8 +44,9 @@ export interface SqliteOptions {
  *
  * @throws StartupError for a directory or file that cannot be used; the file is left as it was
  */
-export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions): Promise<Store> {
-  const { DatabaseSync } = await loadDriver();
+export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
+  const { dataDir, now = Date.now, beforeMigration, driver } = options;
+  const { DatabaseSync } = await loadDriver(driver === undefined ? DRIVERS : [driver]);
   await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new StartupError(
       `cannot create the data directory ${dataDir}: ${reasonOf(error)}; choose another one with --data-dir`,
@@ -41,6 +54,7 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
     );
   });
   const path = join(dataDir, FILE_NAME);
+  await makeFile(path);
   await checkFile(DatabaseSync, path);
 
   const connections: SqliteDatabase[] = [];
@@ -61,19 +75,60 @@ export async function openSqliteStore({ dataDir, now = Date.now }: SqliteOptions
       announce: async () => {}, // other processes look once a second
       watch: () => () => {},
       lookEvery: LOOK_EVERY,
+      schema: async () => undefined,
       close: async () => {
         await reader.destroy();
         await writer.destroy();
       },
     };
-    await migrate(engine);
+    await migrate(engine, beforeMigration);
     checkWritable(connections[0]!);
-    return createSqlStore(engine);
+    return onlyInPlace(createSqlStore(engine), path, (await identityOf(path))!);
   } catch (error) {
     for (const connection of connections) connection.close();
     if (error instanceof StartupError) throw error;
     throw unusable(path, error);
   }
+}
+
+/** An empty one where there is none, for its owner only, as SQLite's other files are then. */
+async function makeFile(path: string): Promise<void> {
+  try {
+    await (await open(path, "a", 0o600)).close();
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/**
+ * Uses the file only while it is the one of its name. One that was moved away, or replaced from a copy of the file, would
+ * go on being written by whoever has it open, and be gone with them. It is not followed: SQLite would read the new file
+ * with the old one's log, and take the log away from under it later.
+ */
+function onlyInPlace(store: Store, path: string, identity: string): Store {
+  const check = async () => {
+    if ((await identityOf(path)) === identity) return;
+    throw new StoreUnavailable(
+      `${path} was moved or replaced while it is in use: put it back, or stop every process that uses it and start ` +
+        "them again; where it is an older copy now, a backup of it and 'countersign restore --force' make verifiers know",
+    );
+  };
+  const inPlace = async <T>(work: () => Promise<T>): Promise<T> => {
+    await check();
+    return work();
+  };
+  return Object.freeze<Store>({
+    ...store,
+    readState: () => inPlace(store.readState),
+    readSnapshot: () => inPlace(store.readSnapshot),
+    write: (work) => inPlace(() => store.write(work)),
+  });
+}
+
+/** @returns undefined where there is no file of that name */
+async function identityOf(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found && `${found.dev} ${found.ino}`;
 }
 
 /** For what is wrong around the file: nobody must throw keys away because of a lock or a missing permission. */
@@ -87,7 +142,7 @@ function unusable(path: string, error: unknown): StartupError {
 
 /** Reads the file through before anything is written to it: a damaged one stays as it is, for whoever repairs it. */
 async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path: string): Promise<void> {
-  if (!existsSync(path) || statSync(path).size === 0) return;
+  if (statSync(path).size === 0) return;
   let finding: unknown;
   try {
     const database = new DatabaseSync(path, { readOnly: true });
@@ -130,15 +185,11 @@ async function prepareConnection(connection: SqliteDatabase): Promise<void> {
   }
 }
 
-async function loadDriver(): Promise<SqliteDriverModule> {
+async function loadDriver(names: readonly SqliteDriverName[]): Promise<SqliteDriverModule> {
   const found: string[] = [];
-  for (const name of ["node:sqlite", "@photostructure/sqlite"]) {
-    let driver: SqliteDriverModule;
-    try {
-      driver = (await import(name)) as SqliteDriverModule;
-    } catch {
-      continue;
-    }
+  for (const name of names) {
+    const driver = await importDriver(name);
+    if (driver === undefined) continue;
     const version = sqliteVersionOf(driver);
     if (isAtLeast(version, OLDEST_SQLITE)) return driver;
     found.push(`${name} has SQLite ${version}`);
@@ -147,6 +198,21 @@ async function loadDriver(): Promise<SqliteDriverModule> {
     `the embedded store needs SQLite ${OLDEST_SQLITE} or newer (${found.join(", ") || "no driver found"}): ` +
       "install the package @photostructure/sqlite, or run a Node that bundles a newer one",
   );
+}
+
+/** @returns undefined where it is not installed, or this Node has none */
+function importDriver(name: SqliteDriverName): Promise<SqliteDriverModule | undefined> {
+  return (import(name) as Promise<SqliteDriverModule>).catch(() => undefined);
+}
+
+/** Which drivers can be used here. */
+export async function usableSqliteDrivers(): Promise<SqliteDriverName[]> {
+  const usable: SqliteDriverName[] = [];
+  for (const name of DRIVERS) {
+    const driver = await importDriver(name);
+    if (driver !== undefined && isAtLeast(sqliteVersionOf(driver), OLDEST_SQLITE)) usable.push(name);
+  }
+  return usable;
 }
 
 function sqliteVersionOf({ DatabaseSync }: SqliteDriverModule): string {

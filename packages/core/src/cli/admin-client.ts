@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Command } from "commander";
+import { hasSqliteStore } from "../adapters/sqlite.ts";
+import { isLoopbackHost } from "../config.ts";
 import { embedCore, StartupError } from "../index.ts";
+import { StoreUnavailable } from "../ports/store.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
 export interface AdminTarget {
@@ -49,13 +50,14 @@ export async function tellErrors(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof AdminError || error instanceof StartupError)) throw error;
-    for (const line of error.message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
+    const told = [AdminError, StartupError, StoreUnavailable].some((kind) => error instanceof kind);
+    if (!told) throw error;
+    for (const line of (error as Error).message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
     process.exitCode = 1;
   }
 }
 
-type LocalTarget = { dataDir: string } | { database: string };
+export type LocalTarget = { dataDir: string } | { database: string };
 
 /** For what no core does over the network: the store itself, on this machine or shared (COUNTERSIGN_DATABASE). */
 export function localTarget({ url, dataDir }: AdminTarget): LocalTarget {
@@ -73,17 +75,29 @@ async function openAdminClient(target: AdminTarget): Promise<AdminClient> {
   return url === undefined ? localClient(localTarget(target)) : remoteClient(url);
 }
 
-function remoteClient(url: string): AdminClient {
+/** Milliseconds. The longest that a core takes: keys of every algorithm to make, and a lock to wait for. */
+const PATIENCE = 30_000;
+
+/** @param patience milliseconds until an answer is given up */
+export function remoteClient(url: string, patience = PATIENCE): AdminClient {
   const adminKey = setIn("COUNTERSIGN_ADMIN_KEY");
   if (!URL.canParse(url)) throw new AdminError("--url: a URL such as http://localhost:3567 was expected");
   if (adminKey === undefined) throw new AdminError("set COUNTERSIGN_ADMIN_KEY to an admin key of that core");
   const base = url.replace(/\/+$/, "");
+  const { protocol, hostname } = new URL(url);
+  if (protocol !== "https:" && !isLoopbackHost(hostname)) {
+    process.stderr.write(`countersign: warning: the admin key goes to ${hostname} as plain text; use https\n`);
+  }
   return {
     async call<T>(method: string, path: string, body?: object): Promise<T> {
       try {
-        return await exchange<T>((request) => fetch(request), base, adminKey, method, path, body);
+        const send = (request: Request) => fetch(request, { signal: AbortSignal.timeout(patience) });
+        return await exchange<T>(send, base, adminKey, method, path, body);
       } catch (error) {
         if (error instanceof AdminError) throw error;
+        if ((error as Error).name === "TimeoutError") {
+          throw new AdminError(`${base} has not answered in ${patience / 1000} s; what was asked may be done or not`);
+        }
         const { cause, message } = error as Error;
         throw new AdminError(`${base} cannot be reached: ${cause instanceof Error ? cause.message : message}`);
       }
@@ -94,7 +108,7 @@ function remoteClient(url: string): AdminClient {
 
 /** The same interface as over the network, so that both ways of administering do the same. */
 async function localClient(target: LocalTarget): Promise<AdminClient> {
-  if ("dataDir" in target && !existsSync(join(target.dataDir, "countersign.db"))) {
+  if ("dataDir" in target && !hasSqliteStore(target.dataDir)) {
     throw new AdminError(
       `there is no database in ${target.dataDir}: name its directory with --data-dir, or a core with --url`,
     );

@@ -1,4 +1,4 @@
-import { createInterface } from "node:readline/promises";
+import { createInterface } from "node:readline";
 import pc from "picocolors";
 import { AdminError } from "./admin-client.ts";
 
@@ -23,18 +23,28 @@ export function printable(date: string | null): string {
   return date === null ? "-" : date.replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
+/** Where somebody may be asked. */
+export interface Terminal {
+  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
+  readonly stderr: NodeJS.WritableStream;
+}
+
 /**
  * Says what will happen and asks, on a terminal; elsewhere only `--yes` agrees.
  *
  * @throws AdminError where nobody agreed
  */
-export async function confirm(warning: string, yes: boolean | undefined): Promise<void> {
-  process.stderr.write(`${pc.yellow(warning)}\n`);
+export async function confirm(warning: string, yes: boolean | undefined, terminal: Terminal = process): Promise<void> {
+  const { stdin: input, stderr: output } = terminal;
+  output.write(`${pc.yellow(warning)}\n`);
   if (yes === true) return;
-  if (!process.stdin.isTTY) throw new AdminError("nothing was done: add --yes to go on without being asked");
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const reply = await terminal.question("Go on? [y/N] ");
-  terminal.close();
+  if (input.isTTY !== true) throw new AdminError("nothing was done: add --yes to go on without being asked");
+  const dialogue = createInterface({ input, output });
+  const reply = await new Promise<string>((resolve) => {
+    dialogue.once("close", () => resolve("")); // Ctrl-C and Ctrl-D are no answer
+    dialogue.question("Go on? [y/N] ", resolve);
+  });
+  dialogue.close();
   if (!/^y(?:es)?$/i.test(reply.trim())) throw new AdminError("nothing was done");
 }
 

@@ -27,7 +27,7 @@ export type DecideChange = (
   now: number,
 ) => KeyChange | RefusedChange;
 
-export function isRefused(decided: KeyChange | RefusedChange): decided is RefusedChange {
+export function isRefused(decided: object): decided is RefusedChange {
   return "problem" in decided;
 }
 
@@ -157,7 +157,8 @@ export function applyUpdates<K extends SigningKey>(keys: readonly K[], updates: 
   return keys.map((key) => ({ ...key, ...updates.find((update) => update.kid === key.kid)?.dates }));
 }
 
-function preparedAfter<K extends SigningKey>(keys: readonly K[], signer: K, now: number): K | undefined {
+/** The key whose turn comes after the signer. */
+export function preparedAfter<K extends SigningKey>(keys: readonly K[], signer: K, now: number): K | undefined {
   return keys.find(
     (key) =>
       key.kind === signer.kind &&

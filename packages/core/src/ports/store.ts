@@ -32,14 +32,21 @@ export interface StoredApp {
   readonly createdAt: number;
   /** What the app signs with; null: what the core is configured to. */
   readonly algorithms: readonly Algorithm[] | null;
+  /** Whether every signer is to be replaced: nobody knows who has seen which key of a store that was restored. */
+  readonly rotationDue: boolean;
 }
 
-/** Everything an instance keeps in memory, read at one moment. */
-export interface StoreSnapshot extends StoreState {
-  readonly apps: readonly StoredApp[];
+/** What can be put into a store that is empty. */
+export interface StoreContent {
+  readonly apps: readonly Omit<StoredApp, "rotationDue">[];
   readonly keys: readonly StoredKey[];
   readonly revokedTokens: readonly RevokedToken[];
   readonly revokedServices: readonly RevokedService[];
+}
+
+/** Everything an instance keeps in memory, read at one moment. */
+export interface StoreSnapshot extends StoreState, StoreContent {
+  readonly apps: readonly StoredApp[];
 }
 
 /** The dates of a key that an operator may bring nearer. None ever moves later: the store refuses it. */
@@ -53,9 +60,11 @@ export interface StoreWriter {
   order(): Promise<StoreOrder>;
   apps(): Promise<StoredApp[]>;
   app(appId: string): Promise<StoredApp | undefined>;
-  /** @param facts default: made now, signing with what the core is configured to */
-  insertApp(appId: string, facts?: Omit<StoredApp, "appId">): Promise<void>;
+  /** Made now, signing with what the core is configured to. */
+  insertApp(appId: string): Promise<void>;
   setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<void>;
+  /** The app's signers have been replaced. */
+  endRotationDue(appId: string): Promise<void>;
   /** Removes the app with all its keys. @returns whether it existed */
   deleteApp(appId: string): Promise<boolean>;
   keysOf(appId: string): Promise<StoredKey[]>;
@@ -74,13 +83,15 @@ export interface StoreWriter {
   upsertRevokedService(revoked: RevokedService): Promise<void>;
   /**
    * After a restore: what others remember of a later epoch means nothing any more. The new generation is the time in
-   * seconds, or else the next number, so that two restores of one backup do not come to the same.
+   * seconds, or else the next number, so that two restores of one backup do not come to the same. From then on every
+   * app's rotation is due.
    *
    * @param above a generation that was seen elsewhere, and must not come again
+   * @returns the new one
    */
-  raiseGeneration(above?: number): Promise<void>;
-  /** Removes every app with all that belongs to it. */
-  clear(): Promise<void>;
+  raiseGeneration(above?: number): Promise<number>;
+  /** Puts all of it in the place of every app with all that belongs to it. */
+  replaceContent(content: StoreContent): Promise<void>;
 }
 
 /** Where a core keeps what must outlive it. Every method may reject with StoreUnavailable. */

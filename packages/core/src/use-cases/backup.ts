@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ALGORITHMS, type PublishedJwk } from "countersign/protocol";
 import { z } from "zod";
-import type { Store, StoredKey } from "../ports/store.ts";
+import type { Store, StoreContent } from "../ports/store.ts";
 
 const FORMAT = "countersign-backup";
 /** Of the document; a core reads its own and older ones. */
@@ -62,7 +62,9 @@ export function createTakeBackup(store: Store): TakeBackup {
       createdAt: new Date(now).toISOString(),
       generation,
       epoch,
-      apps: apps.map(({ algorithms, ...app }) => ({ ...app, algorithms: algorithms && [...algorithms] })),
+      apps: apps.map(({ appId, createdAt, algorithms }) => {
+        return { appId, createdAt, algorithms: algorithms && [...algorithms] };
+      }),
       keys: keys.map(({ sealedPrivateKey, publicJwk, ...key }) => ({
         ...key,
         publicJwk: { ...publicJwk },
@@ -99,13 +101,14 @@ export function readBackup(text: string): { ok: true; backup: Backup } | { ok: f
   return { ok: true, backup: { ...parsed.data, sha256 } };
 }
 
-/** The keys of a backup as a store takes them. */
-export function keysIn(backup: Backup): StoredKey[] {
-  return backup.keys.map((key) => ({
+/** The content of a backup as a store takes it. */
+export function contentOf({ apps, keys, revokedTokens, revokedServices }: Backup): StoreContent {
+  const storedKeys = keys.map((key) => ({
     ...key,
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
+  return { apps, keys: storedKeys, revokedTokens, revokedServices };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -26,6 +26,7 @@ interface AppKeys {
   readonly tokens: readonly RevokedToken[];
   readonly services: readonly RevokedService[];
   readonly policy: RotationPolicy;
+  readonly rotationDue: boolean;
   sets: PublishedSets | undefined;
   setsUntil: number;
 }
@@ -46,6 +47,8 @@ export class KeyRing {
   readonly #opened = new Map<string, Promise<KeyObject>>();
   readonly #issued = new Map<string, number>();
   #refreshing: Promise<void> = Promise.resolve();
+  /** The one that comes after it, for everybody who has asked meanwhile. */
+  #nextRefresh: Promise<void> | undefined;
 
   /** @param policy for apps that have no algorithms of their own */
   constructor(store: Store, vault: KeyVault, clock: StoreClock, policy: RotationPolicy) {
@@ -100,6 +103,11 @@ export class KeyRing {
     return this.#apps.get(appId)?.policy ?? this.#policy;
   }
 
+  /** Whether every signer of the app is to be replaced. */
+  isRotationDue(appId: string): boolean {
+    return this.#apps.get(appId)?.rotationDue ?? false;
+  }
+
   /** The key that signs now; undefined for an algorithm that the app does not sign with. */
   signer(appId: string, kind: KeyKind, algorithm: Algorithm): StoredKey | undefined {
     if (!this.policyOf(appId).algorithms.includes(algorithm)) return undefined;
@@ -146,18 +154,29 @@ export class KeyRing {
   }
 
   /**
-   * Asks the store for its clock and epoch, and reads everything if the epoch has changed. One at a time;
-   * each begins after it was asked for, so it sees what the asker wrote.
+   * Asks the store for its clock and epoch, and reads everything if the epoch has changed. One at a time; each begins
+   * after it was asked for, so it sees what the asker wrote. However many ask, at most one waits: a slow store with a
+   * busy neighbour is not asked the same a hundred times.
    *
    * @throws StoreUnavailable; what is in memory stays
    */
   refresh(): Promise<void> {
-    const before = this.#refreshing;
-    this.#refreshing = before.then(
-      () => this.#refresh(),
-      () => this.#refresh(),
-    );
-    return this.#refreshing;
+    if (this.#nextRefresh === undefined) {
+      const begin = () => {
+        this.#nextRefresh = undefined;
+        return this.#refresh();
+      };
+      this.#refreshing = this.#nextRefresh = this.#refreshing.then(begin, begin);
+    }
+    return this.#nextRefresh;
+  }
+
+  /**
+   * After a change of one's own. It is done, and not undone by a store that cannot be read at this moment: the next look
+   * reads what is new.
+   */
+  async catchUp(): Promise<void> {
+    await this.refresh().catch(() => {});
   }
 
   async #refresh(): Promise<void> {
@@ -175,13 +194,14 @@ export class KeyRing {
     const tokensOf = byApp(revokedTokens);
     const servicesOf = byApp(revokedServices);
     this.#apps = new Map(
-      apps.map(({ appId, algorithms }) => [
+      apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
         {
           keys: keysOf(appId),
           tokens: tokensOf(appId),
           services: servicesOf(appId),
           policy: algorithms === null ? this.#policy : { ...this.#policy, algorithms },
+          rotationDue,
           sets: undefined,
           setsUntil: 0,
         },

@@ -34,7 +34,7 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
         return { ok: false, status: 409, problem: `${peak} keys would be published, more than ${LIMITS.jwksKeys}` };
       }
       await store.write((writer) => writer.setAlgorithms(appId, algorithms));
-      await keyRing.refresh();
+      await keyRing.catchUp();
       await rotateKeys.rotateAll(); // whoever asks for the new algorithm next finds its keys
       return { ok: true, value: policy.algorithms };
     },
@@ -42,7 +42,7 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
       const appId = normaliseAppId(text);
       if (appId === DEFAULT_APP) return { ok: false };
       const didExist = await store.write((writer) => writer.deleteApp(appId));
-      await keyRing.refresh();
+      await keyRing.catchUp();
       return { ok: true, didExist };
     },
   });

@@ -1,8 +1,16 @@
 import { createPrivateKey, createPublicKey, type JsonWebKeyInput, type KeyObject } from "node:crypto";
 import { readJwk, type Algorithm } from "countersign/protocol";
-import { addImported, revokeKey, rotateSigner, type DecideChange, type RefusedChange } from "../domain/key-change.ts";
+import {
+  addImported,
+  isRefused,
+  revokeKey,
+  rotateSigner,
+  type DecideChange,
+  type RefusedChange,
+} from "../domain/key-change.ts";
 import { isLive, signerOf, type KeyKind, type SigningKey } from "../domain/signing-key.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
+import type { StoredKey } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { publishedJwk, type KeyMaterial } from "./private-keys.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
@@ -44,12 +52,11 @@ export interface ManageKeys {
 
 export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault: KeyVault): ManageKeys {
   async function change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<Managed<KeyView[]>> {
-    const refused = await rotateKeys.change(appId, decide, imported);
-    return refused === undefined ? { ok: true, value: list(appId) } : { ok: false, ...refused };
+    const changed = await rotateKeys.change(appId, decide, imported);
+    return isRefused(changed) ? { ok: false, ...changed } : { ok: true, value: viewsOf(changed) };
   }
 
-  function list(appId: string): KeyView[] {
-    const keys = keyRing.keysOf(appId);
+  function viewsOf(keys: readonly StoredKey[]): KeyView[] {
     return keys.map((key) => viewOf(key, keys, keyRing.now(), keyRing.issuedHere(key)));
   }
 
@@ -58,7 +65,7 @@ export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault
   }
 
   return Object.freeze<ManageKeys>({
-    list,
+    list: (appId) => viewsOf(keyRing.keysOf(appId)),
     rotate: (appId, kind, algorithm, keepUntil) => change(appId, rotateSigner(kind, algorithm, keepUntil)),
     revoke: async (appId, kid) => one(await change(appId, revokeKey(kid)), kid),
     async importKey(appId, { kid, key, signs, verifiesUntil }) {

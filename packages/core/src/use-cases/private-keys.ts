@@ -64,7 +64,7 @@ export function publishedJwk(publicKey: KeyObject, kid: string, algorithm: Algor
 
 /** Opens a stored key for signing. */
 export async function openPrivateKey(
-  key: { appId: string; kid: string; sealedPrivateKey: Uint8Array; masterKeyId?: string },
+  key: Sealed & { appId: string; kid: string },
   vault: KeyVault,
 ): Promise<KeyObject> {
   const pkcs8 = await vault.open(key.sealedPrivateKey, key);

@@ -1,19 +1,8 @@
-import { DEFAULT_APP } from "../domain/app.ts";
-import { rotateSigner, type DecideChange } from "../domain/key-change.ts";
-import type { KeyKind } from "../domain/signing-key.ts";
 import { isEarlier, type Store } from "../ports/store.ts";
-import { keysIn, type Backup } from "./backup.ts";
+import { contentOf, type Backup } from "./backup.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { Managed } from "./manage-keys.ts";
-import type { RotateKeys } from "./rotate-keys.ts";
-
-interface Parts {
-  readonly store: Store;
-  readonly keyRing: KeyRing;
-  readonly rotateKeys: RotateKeys;
-  readonly log: Log;
-}
 
 export interface Restored {
   readonly apps: number;
@@ -23,89 +12,49 @@ export interface Restored {
 
 /**
  * Puts the content of a backup into the store, all of it or nothing, in a generation that nobody has seen. What the
- * store had is replaced where `force` says so; else only an empty store is taken.
+ * store had is replaced where `force` says so; else only an empty store is taken. The signers are replaced by the next
+ * core that looks at the store, by its own policy: from then on the store says that this is due.
  */
 export type Restore = (backup: Backup, force: boolean) => Promise<Managed<Restored>>;
 
-export function createRestore(parts: Parts): Restore {
-  const { store, keyRing, log } = parts;
+export function createRestore(store: Store, log: Log): Restore {
   return async (backup, force) => {
-    const found = await store.write(async (writer) => {
-      const apps = await writer.apps();
-      if (apps.length > 0 && !force) return apps.length;
-      await writer.clear();
-      for (const { appId, ...facts } of backup.apps) await writer.insertApp(appId, facts);
-      for (const key of keysIn(backup)) await writer.insertKey(key);
-      for (const token of backup.revokedTokens) await writer.insertRevokedToken(token);
-      for (const service of backup.revokedServices) await writer.upsertRevokedService(service);
-      await writer.raiseGeneration(backup.generation);
-      return 0;
+    const done = await store.write(async (writer) => {
+      const { length } = await writer.apps();
+      if (length > 0 && !force) return { inUse: length };
+      await writer.replaceContent(contentOf(backup));
+      return { generation: await writer.raiseGeneration(backup.generation) };
     });
-    if (found > 0) {
-      const problem = `the store is in use (${found} app(s)): nothing was changed; --force replaces everything in it`;
+    if ("inUse" in done) {
+      const problem = `the store is in use (${done.inUse} app(s)): nothing was changed; --force replaces everything in it`;
       return { ok: false, status: 409, problem };
     }
-    await keyRing.refresh();
-    await forceRotation(parts);
-    const { generation } = keyRing;
+    const facts = { apps: backup.apps.length, keys: backup.keys.length, generation: done.generation };
     log.warn(
-      { backup: backup.createdAt, generation, apps: backup.apps.length, keys: backup.keys.length },
-      "THE STORE WAS RESTORED FROM A BACKUP: keys made, tokens revoked and apps changed after it are lost; " +
-        "tokens signed by lost keys are refused, and every signer is being replaced",
+      { backup: backup.createdAt, ...facts },
+      "THE STORE WAS RESTORED FROM A BACKUP: keys made, tokens revoked and apps changed after it are lost; tokens " +
+        "signed by lost keys are refused, and every signer is replaced as soon as a core runs on it",
     );
-    return { ok: true, value: { apps: backup.apps.length, keys: backup.keys.length, generation } };
+    return { ok: true, value: facts };
   };
 }
 
 /**
  * Notices a store that was restored behind a running instance's back: its order went back. Such a store would give
- * out numbers that verifiers have seen with another content, so it gets a new generation and new signers.
+ * out numbers that verifiers have seen with another content, so it gets a new generation, and with it new signers.
  */
-export function createNoticeRestore(parts: Parts): () => Promise<void> {
-  const { store, keyRing, log, rotateKeys } = parts;
+export function createNoticeRestore(store: Store, keyRing: KeyRing, log: Log): () => Promise<void> {
   return async () => {
     const { latest } = keyRing;
     if (!isEarlier(keyRing, latest)) return;
     const facts = { seen: latest, found: { generation: keyRing.generation, epoch: keyRing.epoch } };
-    const noticedFirst = await store.write(async (writer) => {
-      if (!isEarlier(await writer.order(), latest)) return false; // another instance has seen to it
-      await writer.raiseGeneration(latest.generation);
-      return true;
+    const generation = await store.write(async (writer) => {
+      if (!isEarlier(await writer.order(), latest)) return undefined; // another instance has seen to it
+      return writer.raiseGeneration(latest.generation);
     });
     log.error(facts, "the store went back: it was restored from a backup behind this core's back");
     await keyRing.refresh();
-    if (!noticedFirst) return;
-    await rotateKeys.provisionApp(DEFAULT_APP);
-    await forceRotation(parts);
-    const { generation } = keyRing;
-    log.warn({ generation }, "raised the generation after a restore, and every signer is being replaced");
+    if (generation !== undefined)
+      log.warn({ generation }, "raised the generation after a restore, and every signer is being replaced");
   };
-}
-
-/**
- * Begins to replace every signer. A restored store does not know who has seen which of its keys, so that the successor
- * is published for a whole lead from now, even where the backup says that it was published before.
- */
-async function forceRotation({ keyRing, rotateKeys, log }: Omit<Parts, "store">): Promise<void> {
-  await rotateKeys.rotateAll(); // of an old backup, the successors first
-  for (const appId of keyRing.appIds()) {
-    for (const algorithm of keyRing.policyOf(appId).algorithms) {
-      for (const kind of ["static", "dynamic"] as const) {
-        const refused = await rotateKeys.change(appId, publishedAnew(kind, algorithm));
-        // A rotation that is under way already is all that was wanted.
-        if (refused !== undefined)
-          log.warn({ appId, kind, algorithm, reason: refused.problem }, "no rotation was begun");
-      }
-    }
-  }
-}
-
-function publishedAnew(kind: KeyKind, algorithm: Parameters<typeof rotateSigner>[1]): DecideChange {
-  const decide = rotateSigner(kind, algorithm, null);
-  return (keys, policy, now) =>
-    decide(
-      keys.map((key) => ({ ...key, createdAt: now })),
-      policy,
-      now,
-    );
 }

@@ -36,7 +36,7 @@ export function createRevoke(store: Store, keyRing: KeyRing): Revoke {
         await writer.insertRevokedToken({ appId, jti, expiresAt });
         return false;
       });
-      await keyRing.refresh();
+      await keyRing.catchUp();
       if (!full) return found;
       const problem = `${MAX_REVOKED_TOKENS} tokens are revoked already: revoke the service or the key instead`;
       return { ok: false, status: 409, problem };
@@ -51,7 +51,7 @@ export function createRevoke(store: Store, keyRing: KeyRing): Revoke {
         await writer.upsertRevokedService({ appId, service, notBefore: now });
         return now;
       });
-      await keyRing.refresh();
+      await keyRing.catchUp();
       return { ok: true, value: { service, notBefore } };
     },
   });

@@ -1,24 +1,30 @@
 import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../domain/key-change.ts";
-import { planRotation, type CreateStep } from "../domain/rotation.ts";
+import { replaceSigners } from "../domain/replacement.ts";
+import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../domain/rotation.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import type { Store, StoreWriter } from "../ports/store.ts";
+import { StoreUnavailable, type Store, type StoredKey } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
+import { KeySupply, KeyTransaction } from "./key-transaction.ts";
 import type { Log } from "./log.ts";
-import { dynamicKid, generateKeyMaterial, reseal, type KeyMaterial } from "./private-keys.ts";
+import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "./private-keys.ts";
 
 /** Makes and removes keys as the plan says. */
 export interface RotateKeys {
-  /** Everything that is due, in every app. */
-  rotateAll(): Promise<void>;
+  /**
+   * Everything that is due, in every app.
+   *
+   * @param signal ends it after the app that it is at
+   */
+  rotateAll(signal?: AbortSignal): Promise<void>;
   /** What an app cannot sign without, and the app itself where it is missing. @returns whether it was made */
   provisionApp(appId: string): Promise<boolean>;
   /**
    * A change by hand, and what it makes due. It is decided on what is in memory and again under the lock.
    *
    * @param imported the key to add, where the change does not ask for a new one
-   * @returns why it was refused, or undefined when it is done
+   * @returns the app's keys as they are then, or why it was refused
    */
-  change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<RefusedChange | undefined>;
+  change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<RefusedChange | readonly StoredKey[]>;
 }
 
 interface Parts {
@@ -33,81 +39,113 @@ const MADE_AT_ONCE = 2;
 
 export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateKeys {
   const inTurn = takeTurns(MADE_AT_ONCE);
+  /** By app, what was made for a transaction that the store did not take: the next one need not make it again. */
+  const left = new Map<string, KeySupply>();
+  /** Why apps keep signers that are to be replaced, each said once. */
+  const stuck = new Map<string, string>();
 
   /** Keys take long to make, so they are made before the lock is taken, for a plan that may be outdated by then. */
-  async function makeMaterial(appId: string, steps: readonly CreateStep[]): Promise<Map<string, KeyMaterial[]>> {
+  async function makeMaterial(appId: string, steps: readonly CreateStep[]): Promise<KeySupply> {
     const taken = new Set(keyRing.keysOf(appId).map((key) => key.kid));
+    const before = left.get(appId) ?? new KeySupply();
+    left.delete(appId);
     let stamp = Math.floor(keyRing.now());
     const made = await Promise.all(
-      steps.map(async ({ kind, algorithm }) => {
+      steps.map(async (step) => {
+        const ready = before.take(step);
+        if (ready !== undefined && !taken.has(ready.kid)) return [step, ready] as const;
         while (taken.has(dynamicKid(stamp))) stamp++;
         const kidStamp = stamp++;
-        const material = await inTurn(() => generateKeyMaterial(appId, kind, algorithm, kidStamp, vault));
-        return [`${kind} ${algorithm}`, material] as const;
+        const { kind, algorithm } = step;
+        return [step, await inTurn(() => generateKeyMaterial(appId, kind, algorithm, kidStamp, vault))] as const;
       }),
     );
-    const byWhat = new Map<string, KeyMaterial[]>();
-    for (const [what, material] of made) byWhat.set(what, [...(byWhat.get(what) ?? []), material]);
-    return byWhat;
+    const supply = new KeySupply();
+    for (const [step, material] of made) supply.add(step, material);
+    return supply;
+  }
+
+  /** One transaction on the keys of an app, with material for it. */
+  async function transact<T>(
+    appId: string,
+    supply: KeySupply,
+    work: (transaction: KeyTransaction) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const { result, said } = await store.write(async (writer) => {
+        const transaction = new KeyTransaction(writer, appId, vault, supply.copy());
+        return { result: await work(transaction), said: transaction.said };
+      });
+      for (const { facts, message } of said) log.info(facts, message);
+      await keyRing.catchUp();
+      return result;
+    } catch (error) {
+      if (error instanceof StoreUnavailable) left.set(appId, supply);
+      throw error;
+    }
   }
 
   /**
    * Plans again under the lock, with what is there by then: of racing instances one finds something to do,
    * and the others throw away what they made.
    */
-  async function execute(writer: StoreWriter, appId: string, material: Map<string, KeyMaterial[]>): Promise<void> {
-    const present = await writer.keysOf(appId);
-    const taken = new Set(present.map((key) => key.kid));
-    for (const step of planRotation(present, keyRing.policyOf(appId), writer.now)) {
-      if (step.type === "remove") {
-        await writer.deleteKey(appId, step.kid);
-        log.info({ appId, kid: step.kid }, "removed a key that verifies no token any more");
-        continue;
-      }
-      const { type: _, ...dates } = step;
-      const key = material.get(`${step.kind} ${step.algorithm}`)?.shift();
-      // Whoever won the race may have made a key in the same millisecond; the next look makes what is left.
-      if (key === undefined || taken.has(key.kid)) continue;
-      await insert(writer, appId, dates, key);
-      log.info(
-        { appId, kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() },
-        "made a key",
-      );
-    }
-  }
-
-  /**
-   * The master key may have been replaced since the key was sealed, and the old one thrown away by now. It is looked
-   * at under the lock: whoever replaces it writes it down first and seals what is stored afterwards, under the lock too.
-   */
-  async function insert(
-    writer: StoreWriter,
-    appId: string,
-    dates: Omit<CreateStep, "type">,
-    key: KeyMaterial,
-  ): Promise<void> {
-    await vault.reload();
-    const sealed = key.masterKeyId === vault.masterKeyId ? key : await reseal({ ...key, appId }, vault);
-    await writer.insertKey({ ...dates, ...key, ...sealed, appId, createdAt: writer.now, revokedAt: null });
+  async function execute(appId: string, transaction: KeyTransaction): Promise<void> {
+    const { writer } = transaction;
+    await transaction.run(planRotation(await writer.keysOf(appId), keyRing.policyOf(appId), writer.now));
   }
 
   async function rotate(appId: string): Promise<void> {
+    if (keyRing.isRotationDue(appId) && (await replace(appId))) return;
     const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
     if (plan.length === 0) return;
-    const creations = plan.filter((step) => step.type === "create");
-    const material = await makeMaterial(appId, creations);
-    await store.write(async (writer) => {
-      if ((await writer.app(appId)) !== undefined) await execute(writer, appId, material);
+    await transact(appId, await makeMaterial(appId, creationsIn(plan)), async (transaction) => {
+      if ((await transaction.writer.app(appId)) !== undefined) await execute(appId, transaction);
     });
-    await keyRing.refresh();
+  }
+
+  /** Replaces every signer, and forgets that this is due: both or neither. @returns whether it could be tried */
+  async function replace(appId: string): Promise<boolean> {
+    const [keys, policy, now] = [keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now()];
+    const planned = creationsIn(planRotation(keys, policy, now));
+    const expected = replaceSigners([...keys, ...planned.map((step) => simulatedKey(step, now))], policy, now);
+    if (isRefused(expected)) {
+      const { problem } = expected;
+      if (stuck.get(appId) !== problem) {
+        log.error(
+          { appId, reason: problem },
+          "THE SIGNERS OF A RESTORED APP CANNOT BE REPLACED, and sign on until then",
+        );
+      }
+      stuck.set(appId, problem);
+      return false;
+    }
+    stuck.delete(appId);
+    const supply = await makeMaterial(appId, [...planned, ...expected.creates]);
+    await transact(appId, supply, async (transaction) => {
+      const { writer } = transaction;
+      if ((await writer.app(appId))?.rotationDue !== true) return; // another instance has seen to it
+      await execute(appId, transaction);
+      const decided = replaceSigners(await writer.keysOf(appId), policy, writer.now);
+      // What has changed since it was looked at is for the next look.
+      if (isRefused(decided) || !transaction.canMake(decided.creates)) return;
+      await transaction.update(decided.updates);
+      await transaction.run(decided.creates);
+      await writer.endRotationDue(appId);
+    });
+    return true;
   }
 
   return Object.freeze<RotateKeys>({
-    async rotateAll() {
+    async rotateAll(signal) {
       const failures: unknown[] = [];
       for (const appId of keyRing.appIds()) {
-        // One app's trouble is not the others'.
-        await rotate(appId).catch((error: unknown) => failures.push(error));
+        if (signal?.aborted === true) break;
+        try {
+          await rotate(appId);
+        } catch (error) {
+          failures.push(error); // one app's trouble is not the others'
+          if (error instanceof StoreUnavailable) break; // the store's is
+        }
       }
       if (failures.length > 0) throw failures[0];
     },
@@ -117,47 +155,42 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       const expected = decide(keyRing.keysOf(appId), policy, keyRing.now());
       if (isRefused(expected)) return expected;
       const after = applyUpdates(keyRing.keysOf(appId), expected.updates);
-      const creations = planRotation(after, policy, keyRing.now()).filter((step) => step.type === "create");
+      const creations = creationsIn(planRotation(after, policy, keyRing.now()));
       if (expected.create !== undefined && imported === undefined) creations.push(expected.create);
-      const material = await makeMaterial(appId, creations);
 
-      const refused = await store.write(async (writer) => {
+      return transact(appId, await makeMaterial(appId, creations), async (transaction) => {
+        const { writer } = transaction;
         const decided = decide(await writer.keysOf(appId), policy, writer.now);
         if (isRefused(decided)) return decided;
         const { updates, create } = decided;
-        const key = imported ?? (create && material.get(`${create.kind} ${create.algorithm}`)?.shift());
-        if (create !== undefined && key === undefined) {
+        if (create !== undefined && imported === undefined && !transaction.canMake([create])) {
           return { status: 409 as const, problem: "somebody else changed the keys meanwhile: try again" };
         }
-        for (const { kid, dates } of updates) await writer.updateKey(appId, kid, dates);
-        if (create !== undefined && key !== undefined) {
-          const { type: _, ...dates } = create;
-          await insert(writer, appId, dates, key);
-          log.info({ appId, kid: key.kid, signsFrom: new Date(dates.signsFrom).toISOString() }, "added a key by hand");
-        }
-        await execute(writer, appId, material);
-        return undefined;
+        await transaction.update(updates);
+        if (create !== undefined) await transaction.add(create, imported);
+        await execute(appId, transaction);
+        return writer.keysOf(appId);
       });
-      await keyRing.refresh();
-      return refused;
     },
 
     async provisionApp(appId) {
       const now = keyRing.now();
       const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), now);
-      const urgent = plan.filter((step) => step.type === "create").filter((step) => step.signsFrom <= now);
+      const urgent = creationsIn(plan).filter((step) => step.signsFrom <= now);
       if (urgent.length === 0 && keyRing.hasApp(appId)) return false;
-      const material = await makeMaterial(appId, urgent);
-      const createdNew = await store.write(async (writer) => {
+      return transact(appId, await makeMaterial(appId, urgent), async (transaction) => {
+        const { writer } = transaction;
         const missing = (await writer.app(appId)) === undefined;
         if (missing) await writer.insertApp(appId);
-        await execute(writer, appId, material);
+        await execute(appId, transaction);
         return missing;
       });
-      await keyRing.refresh();
-      return createdNew;
     },
   });
+}
+
+function creationsIn(plan: readonly RotationStep[]): CreateStep[] {
+  return plan.filter((step) => step.type === "create");
 }
 
 /** Runs at most so many at once, in the order in which they came. */

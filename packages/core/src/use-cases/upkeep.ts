@@ -1,7 +1,17 @@
-import type { Store } from "../ports/store.ts";
+import { DEFAULT_APP } from "../domain/app.ts";
+import { StoreUnavailable, type Store } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
+
+interface Parts {
+  readonly store: Store;
+  readonly keyRing: KeyRing;
+  readonly rotateKeys: RotateKeys;
+  readonly noticeRestore: () => Promise<void>;
+  readonly openAhead: () => Promise<void>;
+  readonly log: Log;
+}
 
 /**
  * What an instance does by itself: looks at the store, and makes the keys that are due. The event loop
@@ -10,15 +20,11 @@ import type { RotateKeys } from "./rotate-keys.ts";
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  store: Store,
-  keyRing: KeyRing,
-  rotateKeys: RotateKeys,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, log }: Parts,
   instanceRefresh: number,
-  log: Log,
-  noticeRestore: () => Promise<void>,
 ): { stop(): Promise<void> } {
-  let stopped = false;
-  let failing = false;
+  const stopping = new AbortController();
+  const troubles = createTroubles(log);
   let timer: NodeJS.Timeout | undefined;
   let running = look();
 
@@ -26,15 +32,14 @@ export function keepUpToDate(
     try {
       await keyRing.refresh();
       await noticeRestore();
-      await rotateKeys.rotateAll();
-      if (failing) log.info({}, "the store can be used again");
-      failing = false;
+      await openAhead();
+      if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
+      await rotateKeys.rotateAll(stopping.signal);
+      troubles.over();
     } catch (error) {
-      // Issuing and the key sets go on from memory, so this is said once, not every second.
-      if (!failing) log.error({ err: error }, "the store cannot be used; going on from memory");
-      failing = true;
+      troubles.tell(error);
     }
-    if (stopped) return;
+    if (stopping.signal.aborted) return;
     timer = setTimeout(
       () => {
         running = look();
@@ -50,10 +55,32 @@ export function keepUpToDate(
 
   return {
     async stop() {
-      stopped = true;
+      stopping.abort();
       unwatch();
       clearTimeout(timer);
       await running;
+    },
+  };
+}
+
+/** Issuing and the key sets go on from memory whatever it is, so each trouble is said once, and not at every look. */
+function createTroubles(log: Log): { tell(error: unknown): void; over(): void } {
+  const told = new Set<string>();
+  return {
+    tell(error) {
+      const away = error instanceof StoreUnavailable;
+      const name = away ? StoreUnavailable.name : String(error);
+      if (told.has(name)) return;
+      told.add(name);
+      log.error(
+        { err: error },
+        away ? "the store cannot be used; going on from memory" : "looking after the keys failed; it is tried again",
+      );
+    },
+    over() {
+      if (told.has(StoreUnavailable.name)) log.info({}, "the store can be used again");
+      else if (told.size > 0) log.info({}, "the keys are looked after again");
+      told.clear();
     },
   };
 }

@@ -4,8 +4,9 @@ import { describe, expect, it } from "vitest";
 import { createEnvelopeVault, masterKeyIdOf } from "../../src/adapters/envelope-vault.ts";
 
 const masterKey = randomBytes(32);
-const vault = createEnvelopeVault(masterKey);
-const context = { appId: "public", kid: "s-1" };
+const vault = createEnvelopeVault([masterKey]);
+const { masterKeyId } = vault;
+const context = { appId: "public", kid: "s-1", masterKeyId };
 const seal = async (content: Uint8Array, of = context) => Buffer.from((await vault.seal(content, of)).sealedPrivateKey);
 const secret = Buffer.from("a private key, 0123456789 0123456789");
 
@@ -24,13 +25,14 @@ describe("the envelope vault (S8)", () => {
   it("opens what it sealed, and what another one under the same master key sealed", async () => {
     const sealed = await seal(secret);
     expect(sealed).toHaveLength(89 + secret.length);
-    expect(Buffer.from(await createEnvelopeVault(Buffer.from(masterKey)).open(sealed, context))).toEqual(secret);
+    expect(Buffer.from(await createEnvelopeVault([Buffer.from(masterKey)]).open(sealed, context))).toEqual(secret);
   });
 
   it("opens any content, none included", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), fc.string(), fc.string(), async (bytes, appId, kid) => {
-        const opened = await vault.open(await seal(bytes, { appId, kid }), { appId, kid });
+        const of = { appId, kid, masterKeyId };
+        const opened = await vault.open(await seal(bytes, of), of);
         expect(Buffer.from(opened).equals(Buffer.from(bytes))).toBe(true);
       }),
     );
@@ -77,7 +79,7 @@ describe("the envelope vault (S8)", () => {
       ["", "public\0s-1"],
       ["publi", "cs-1"],
     ]) {
-      await expect(vault.open(sealed, { appId: appId!, kid: kid! })).rejects.toThrow();
+      await expect(vault.open(sealed, { appId: appId!, kid: kid!, masterKeyId })).rejects.toThrow();
     }
   });
 
@@ -92,13 +94,15 @@ describe("the envelope vault (S8)", () => {
     const near = Buffer.from(masterKey);
     near[31]! ^= 1;
     for (const key of [randomBytes(32), near, Buffer.alloc(32)]) {
-      await expect(createEnvelopeVault(key).open(sealed, context)).rejects.toThrow();
+      const other = createEnvelopeVault([key]);
+      await expect(other.open(sealed, context)).rejects.toThrow(/needs master key/);
+      await expect(other.open(sealed, { ...context, masterKeyId: other.masterKeyId })).rejects.toThrow();
     }
   });
 
   it("takes a master key of 32 bytes only", () => {
     for (const length of [0, 16, 31, 33, 64])
-      expect(() => createEnvelopeVault(randomBytes(length))).toThrow(RangeError);
+      expect(() => createEnvelopeVault([randomBytes(length)])).toThrow(RangeError);
   });
 
   it("with several master keys seals under the first and opens under any; the row says which", async () => {
@@ -107,17 +111,16 @@ describe("the envelope vault (S8)", () => {
     expect(ring.masterKeyId).toBe(masterKeyIdOf(current));
     expect([current, old, randomBytes(32)].map((key) => ring.has(masterKeyIdOf(key)))).toEqual([true, true, false]);
     for (const key of [current, old]) {
-      const { sealedPrivateKey, masterKeyId } = await createEnvelopeVault(key).seal(secret, context);
-      expect(masterKeyId).toBe(masterKeyIdOf(key));
-      for (const of of [context, { ...context, masterKeyId }]) {
-        expect(Buffer.from(await ring.open(sealedPrivateKey, of))).toEqual(secret);
-      }
+      const sealed = await createEnvelopeVault([key]).seal(secret, context);
+      expect(sealed.masterKeyId).toBe(masterKeyIdOf(key));
+      expect(Buffer.from(await ring.open(sealed.sealedPrivateKey, { ...context, ...sealed }))).toEqual(secret);
     }
-    const { sealedPrivateKey, masterKeyId } = await ring.seal(secret, context);
-    expect(masterKeyId).toBe(masterKeyIdOf(current));
-    await expect(createEnvelopeVault(old).open(sealedPrivateKey, context)).rejects.toThrow();
+    const sealed = await ring.seal(secret, context);
+    expect(sealed.masterKeyId).toBe(masterKeyIdOf(current));
+    const elder = createEnvelopeVault([old]);
+    await expect(elder.open(sealed.sealedPrivateKey, { ...context, ...sealed })).rejects.toThrow(/needs master key/);
     const foreign = { ...context, masterKeyId: masterKeyIdOf(randomBytes(32)) };
-    await expect(ring.open(sealedPrivateKey, foreign)).rejects.toThrow(/needs master key [0-9a-f]{16}/);
+    await expect(ring.open(sealed.sealedPrivateKey, foreign)).rejects.toThrow(/needs master key [0-9a-f]{16}/);
   });
 
   it("reads its master keys again before it gives up, seals with the new one, and still opens with what has gone", async () => {
@@ -126,7 +129,7 @@ describe("the envelope vault (S8)", () => {
     const ring = createEnvelopeVault(file, async () => file);
     const early = await ring.seal(secret, context);
     file = [second];
-    const late = await createEnvelopeVault(second).seal(secret, context);
+    const late = await createEnvelopeVault([second]).seal(secret, context);
     expect(Buffer.from(await ring.open(late.sealedPrivateKey, { ...context, ...late }))).toEqual(secret);
     expect(ring.masterKeyId).toBe(late.masterKeyId);
     expect(Buffer.from(await ring.open(early.sealedPrivateKey, { ...context, ...early }))).toEqual(secret);

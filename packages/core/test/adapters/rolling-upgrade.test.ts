@@ -5,10 +5,10 @@ import pg from "pg";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
-import { startCore } from "../../src/index.ts";
+import { embedCore, startCore } from "../../src/index.ts";
 import { generateKeyMaterial } from "../../src/use-cases/private-keys.ts";
 import { ADMIN_KEY } from "../support/core.ts";
-import { note, startPostgres } from "../support/postgres.ts";
+import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
@@ -82,12 +82,22 @@ class OldStore {
 interface Place {
   readonly options: { dataDir?: string; database?: string };
   connect(): Promise<OldStore>;
+  /** A statement of somebody who is no core. */
+  run(sql: string): Promise<Row[]>;
 }
 
 async function onSqlite(): Promise<Place> {
   const dataDir = join(await tempDir(), "data");
   return {
     options: { dataDir },
+    async run(sql) {
+      const database = await openDatabase(join(dataDir, "countersign.db"));
+      try {
+        return database.prepare(sql).all() as Row[];
+      } finally {
+        database.close();
+      }
+    },
     async connect() {
       const database = await openDatabase(join(dataDir, "countersign.db"));
       onTestFinished(() => database.close());
@@ -103,11 +113,12 @@ async function onSqlite(): Promise<Place> {
   };
 }
 
-async function onPostgres(): Promise<Place | undefined> {
-  const database = await (await startPostgres())?.newDatabase();
-  if (database === undefined) return undefined;
+async function onPostgres(): Promise<Place> {
+  const server = await sharedPostgres();
+  const database = await server.newDatabase();
   return {
     options: { database },
+    run: (sql) => server.query(database, sql),
     async connect() {
       const client = new pg.Client({ connectionString: database });
       await client.connect();
@@ -121,13 +132,42 @@ async function onPostgres(): Promise<Place | undefined> {
   };
 }
 
-describe.each([
-  ["SQLite", onSqlite],
-  ["PostgreSQL", onPostgres],
-] as const)("an instance of the first version beside a new one, on %s", (_, open) => {
+const PLACES = [
+  ["SQLite", it, onSqlite],
+  ["PostgreSQL", itOnPostgres, onPostgres],
+] as const;
+
+describe.each(PLACES)("the schema of the version before, on %s", (_, it, open) => {
+  it("R14 is not touched by a start with the wrong master key, and brought up to date by one with the right one", async () => {
+    const place = await open();
+    const start = async () => {
+      const environment = { COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url") };
+      const core = await embedCore({ ...place.options, rotation: { algorithms: ["ES256"] } }, { environment });
+      await core.close();
+    };
+    const right = randomBytes(32);
+    let masterKey = right;
+    await start();
+    await place.run("alter table apps drop column rotation_due");
+    await place.run("delete from countersign_migration where name = '0003_rotation_due_expand'");
+    const look = async () => [
+      Object.keys((await place.run("select * from apps"))[0]!),
+      (await place.run("select name from countersign_migration order by name")).map((row) => row["name"]),
+      await place.run("select * from core_state"),
+    ];
+    const before = await look();
+    masterKey = randomBytes(32);
+    await expect(start()).rejects.toThrow(/sealed under master key [0-9a-f]{16}, and the configured one is/);
+    expect(await look()).toEqual(before);
+    masterKey = right;
+    await start();
+    expect((await look())[1]).toEqual([...(before[1] as string[]), "0003_rotation_due_expand"]);
+  });
+});
+
+describe.each(PLACES)("an instance of the first version beside a new one, on %s", (_, it, open) => {
   it("R14 reads and writes the newest schema; each signs and verifies with the keys of the other", async () => {
     const place = await open();
-    if (place === undefined) return note("R14 on PostgreSQL was not tested");
     const masterKey = randomBytes(32);
     const core = await startCore(
       { ...place.options, port: 0, adminKeys: [ADMIN_KEY], rotation: { algorithms: ["ES256"], instanceRefresh: 200 } },
@@ -153,7 +193,7 @@ describe.each([
     expect([state.generation, state.epoch > 1, await old.readApps()]).toEqual([1, true, ["public"]]);
 
     // An app and its keys by the old version: the new one finds them by the epoch, and signs with them.
-    const vault = createEnvelopeVault(masterKey);
+    const vault = createEnvelopeVault([masterKey]);
     await old.insertApp("old");
     const now = Date.now();
     const madeByOld: string[] = [];

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { describe, expect, it } from "vitest";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
-import type { Store } from "../../src/ports/store.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { openSqliteStore, usableSqliteDrivers } from "../../src/adapters/sqlite.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { StartupError } from "../../src/startup-error.ts";
 import { appIdsOf, describeStore } from "../ports/store-contract.ts";
 import { openDatabase } from "../support/sqlite.ts";
@@ -13,10 +13,13 @@ import { tempDir } from "../support/temp-dir.ts";
 
 const FILE = "countersign.db";
 
-describeStore("SQLite", { tells: false, settableClock: true }, async () => {
-  const dataDir = join(await tempDir(), "data");
-  return { open: (clock) => openSqliteStore({ dataDir, now: clock.now }) };
-});
+// Which of them a Node has depends on its version: the others are tested where that one is.
+for (const driver of await usableSqliteDrivers()) {
+  describeStore(`SQLite by ${driver}`, { tells: false, settableClock: true }, async () => {
+    const dataDir = join(await tempDir(), "data");
+    return { open: (clock) => openSqliteStore({ dataDir, now: clock.now, driver }) };
+  });
+}
 
 const digestOf = async (path: string) =>
   createHash("sha256")
@@ -73,6 +76,17 @@ describe("the directory", () => {
     await copy.close();
   });
 
+  it("that is open to others has files that are not", async () => {
+    const dataDir = await tempDir();
+    await chmod(dataDir, 0o755);
+    const store = await openSqliteStore({ dataDir });
+    await newKey(store);
+    const names = await readdir(dataDir);
+    expect(names.sort()).toEqual([FILE, `${FILE}-shm`, `${FILE}-wal`]);
+    for (const name of names) expect((await stat(join(dataDir, name))).mode & 0o777).toBe(0o600);
+    await store.close();
+  });
+
   it("is closed after what is being written, and closing twice does no harm", async () => {
     const dataDir = await tempDir();
     const store = await openSqliteStore({ dataDir });
@@ -127,7 +141,7 @@ it("R14 a schema that a newer version has only added to is used: an older one ma
   const dataDir = await usedDirectory();
   const database = await openDatabase(join(dataDir, FILE));
   database.exec("create table of_the_future (id integer); alter table apps add column of_the_future text");
-  database.exec("insert into kysely_migration (name, timestamp) values ('9999_future_expand', '2030-01-01')");
+  database.exec("insert into countersign_migration (name, timestamp) values ('9999_future_expand', '2030-01-01')");
   database.close();
   const store = await openSqliteStore({ dataDir });
   await store.write((writer) => writer.insertApp("after-the-roll-back"));
@@ -139,7 +153,7 @@ describe("a file that is not to be touched", () => {
   it("was written by a newer version: refused, byte-identical (R14)", async () => {
     const dataDir = await usedDirectory();
     const database = await openDatabase(join(dataDir, FILE));
-    database.exec("insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01')");
+    database.exec("insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')");
     database.exec("pragma wal_checkpoint(truncate)");
     database.close();
     expect(await refusalOf(dataDir)).toMatch(/schema '9999_future'.*newer countersign-core/);
@@ -177,7 +191,7 @@ describe("a file that is not to be touched", () => {
   });
 });
 
-describe("a write lock that somebody else holds (R3)", () => {
+describe("R3 a write lock that somebody else holds", () => {
   it("for a second is waited out, without stalling the event loop", async () => {
     const dataDir = await usedDirectory();
     const store = await openSqliteStore({ dataDir });
@@ -195,6 +209,34 @@ describe("a write lock that somebody else holds (R3)", () => {
     expect(waited).toBeLessThan(2_500);
     expect(delay.max / 1e6).toBeLessThan(300); // a busy timeout would have held it for the whole second
     expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "late"]);
+    await store.close();
+  });
+
+  it("for longer is given up 5 s after it was asked for, however many wait, and the next have it once it is free", async () => {
+    const dataDir = await usedDirectory();
+    const store = await openSqliteStore({ dataDir });
+    const foreign = await openDatabase(join(dataDir, FILE));
+    foreign.exec("begin immediate");
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const waits = (count: number) =>
+      Array.from({ length: count }, async () => {
+        const began = performance.now();
+        await expect(store.write((writer) => writer.insertApp("late"))).rejects.toThrow(StoreUnavailable);
+        return performance.now() - began;
+      });
+    const early = waits(4);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    // They wait their own 5 s: not what was left to those before them, and not the sum.
+    const times = await Promise.all([...early, ...waits(2)]);
+    delay.disable();
+    expect(Math.min(...times)).toBeGreaterThan(4_900);
+    expect(Math.max(...times)).toBeLessThan(5_500);
+    expect(delay.max / 1e6).toBeLessThan(300);
+    foreign.exec("rollback");
+    foreign.close();
+    await store.write((writer) => writer.insertApp("in time"));
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "in time"]);
     await store.close();
   });
 
@@ -225,5 +267,62 @@ describe("a write lock that somebody else holds (R3)", () => {
     foreign.close();
     await second.close();
     await first.close();
+  });
+});
+
+describe("R15 a file that is moved or replaced while a store has it open", () => {
+  /** A store, and an older copy of its file with one app in it. */
+  async function withOlderCopy() {
+    const dataDir = await usedDirectory();
+    const path = join(dataDir, FILE);
+    const older = join(await tempDir(), "older.db");
+    const database = await openDatabase(path);
+    database.exec(`vacuum into '${older}'`);
+    database.close();
+    const store = await openSqliteStore({ dataDir });
+    onTestFinished(() => store.close());
+    await store.write((writer) => writer.insertApp("later"));
+    return { dataDir, path, older, store };
+  }
+  const expectRefused = async (store: Store) => {
+    const words = /countersign\.db was moved or replaced while it is in use: put it back, or stop every process/;
+    const write = () => store.write((writer) => writer.insertApp("lost"));
+    for (const ask of [store.readState, store.readSnapshot, write]) {
+      const error = await ask().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(StoreUnavailable);
+      expect((error as Error).message).toMatch(words);
+    }
+  };
+
+  it("is not written to any more, neither the old one nor the new one, and a new start uses the new one", async () => {
+    const { dataDir, path, older, store } = await withOlderCopy();
+    await rename(path, `${path}.before`);
+    await rename(older, path);
+    await expectRefused(store);
+    await store.close();
+    const fresh = await openSqliteStore({ dataDir });
+    expect(appIdsOf(await fresh.readSnapshot())).toEqual(["public"]);
+    await fresh.write((writer) => writer.insertApp("after"));
+    await fresh.close();
+    for (const [file, apps] of [
+      [path, ["public", "after"]],
+      [`${path}.before`, ["public", "later"]],
+    ] as const) {
+      const database = await openDatabase(file);
+      expect(database.prepare("pragma integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
+      const rows = database.prepare("select app_id from apps order by created_at").all() as { app_id: string }[];
+      expect(rows.map((row) => row.app_id)).toEqual(apps);
+      database.close();
+    }
+  });
+
+  it("that is gone is not made anew, and used again when it is back", async () => {
+    const { path, store } = await withOlderCopy();
+    await rename(path, `${path}.away`);
+    await expectRefused(store);
+    expect(await readdir(join(path, ".."))).not.toContain(FILE);
+    await rename(`${path}.away`, path);
+    expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "later"]);
+    await store.write((writer) => writer.insertApp("again"));
   });
 });

@@ -462,28 +462,55 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       });
     });
 
-    it("takes an app with the facts it is given, and else makes it now", async () => {
+    it("makes an app now, with nothing that is due", async () => {
       await store.write(async (writer) => {
-        await writer.insertApp("old", { createdAt: 1_234, algorithms: ["Ed25519"] });
         await writer.insertApp("new");
-        expect(await writer.app("new")).toEqual({ appId: "new", createdAt: writer.now, algorithms: null });
+        const facts = { appId: "new", createdAt: writer.now, algorithms: null, rotationDue: false };
+        expect(await writer.app("new")).toEqual(facts);
       });
-      const { apps } = await store.readSnapshot();
-      expect(apps[0]).toEqual({ appId: "old", createdAt: 1_234, algorithms: ["Ed25519"] });
     });
 
-    it("is cleared of every app and all that belongs to them, and keeps its order", async () => {
+    it("R15 with a new generation every app's rotation is due, until it is said to be done", async () => {
+      await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
+      const due = async () =>
+        (await store.readSnapshot()).apps.filter((app) => app.rotationDue).map((app) => app.appId);
+      expect(await due()).toEqual([]);
+      const told = await store.write((writer) => writer.raiseGeneration());
+      expect((await store.readState()).generation).toBe(told);
+      expect((await due()).sort()).toEqual(["one", "two"]);
+      await store.write(async (writer) => {
+        await writer.endRotationDue("one");
+        await writer.insertApp("three");
+      });
+      expect(await due()).toEqual(["two"]);
+    });
+
+    it("takes a whole content in the place of its own, however large, and keeps its order", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
         await writer.insertRevokedToken({ appId: "one", jti: "j", expiresAt: 9 });
         await writer.upsertRevokedService({ appId: "two", service: "orders", notBefore: 9 });
       });
       const { epoch: before, generation } = await store.readState();
-      await store.write((writer) => writer.clear());
       const empty = { apps: [], keys: [], revokedTokens: [], revokedServices: [] };
+      await store.write((writer) => writer.replaceContent(empty));
       expect(await content()).toEqual({ ...empty, epoch: before + 1, generation });
-      await store.write((writer) => writer.clear());
-      expect(await epochNow()).toBe(before + 1);
+
+      const names = Array.from({ length: 2_500 }, (_, i) => `app-${String(i).padStart(4, "0")}`);
+      const many = {
+        apps: names.map((appId, i) => ({ appId, createdAt: i, algorithms: i === 7 ? (["Ed25519"] as const) : null })),
+        keys: names.map((appId, sequence) => storedKey({ appId, sequence, kid: `k-${appId}` })),
+        revokedTokens: names.map((jti, expiresAt) => ({ appId: "app-0000", jti, expiresAt })),
+        revokedServices: names.map((service, notBefore) => ({ appId: "app-0001", service, notBefore })),
+      };
+      await store.write((writer) => writer.replaceContent(many));
+      const read = await store.readSnapshot();
+      expect(read.epoch).toBe(before + 2);
+      expect(read.apps).toEqual(many.apps.map((app) => ({ ...app, rotationDue: false })));
+      expect(plain(read.keys)).toEqual(plain(many.keys));
+      const byName = <T extends object>(rows: readonly T[]) => rows.map((row) => JSON.stringify(row)).sort();
+      expect(byName(read.revokedTokens)).toEqual(byName(many.revokedTokens));
+      expect(byName(read.revokedServices)).toEqual(byName(many.revokedServices));
     });
 
     describe("watching", () => {

@@ -49,8 +49,9 @@ afterAll(async () => {
 /** Sent by everybody, sees nothing but a socket. Closed when the test file ends. */
 export async function startTestCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<TestCore> {
   const dataDir = options.dataDir ?? join(await tempDir(), "data");
+  const place = options.database === undefined ? { dataDir } : {};
   const core = await startCore(
-    { port: 0, apiKeys: [API_KEY, OTHER_API_KEY], adminKeys: [ADMIN_KEY], ...options, dataDir },
+    { port: 0, apiKeys: [API_KEY, OTHER_API_KEY], adminKeys: [ADMIN_KEY], ...options, ...place },
     { environment: {}, ...surroundings },
   );
   open.add(core);

@@ -8,7 +8,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import pg from "pg";
-import { afterAll } from "vitest";
+import { afterAll, it } from "vitest";
 
 export interface PostgresServer {
   readonly port: number;
@@ -33,6 +33,10 @@ export interface ServerPower {
 const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
 
 const VARIABLE = "COUNTERSIGN_TEST_POSTGRES_URL";
+const SKIP = "COUNTERSIGN_SKIP_POSTGRES";
+
+/** Whether this run goes without PostgreSQL. Only whoever starts it can say so: a missing server is no reason to pass. */
+export const skipPostgres = process.env[SKIP] === "1";
 
 /** Ended when the test file ends. */
 const endings: (() => Promise<void>)[] = [];
@@ -40,30 +44,46 @@ afterAll(async () => {
   for (const end of endings.splice(0).reverse()) await end();
 });
 
+const given = process.env[VARIABLE] || undefined;
+
+/** For what needs PostgreSQL. */
+export const itOnPostgres = it.skipIf(skipPostgres);
+/** For what needs a PostgreSQL of its own, which may be stopped and has the rules of this file. */
+export const itOnOwnPostgres = it.skipIf(skipPostgres || given !== undefined);
+
+/** The tests of a file that is about nothing but PostgreSQL. */
+export async function describeOnPostgres(tests: (server: PostgresServer) => void): Promise<void> {
+  if (skipPostgres) it.skip(`PostgreSQL (${SKIP} is set)`, () => {});
+  else tests(await sharedPostgres());
+}
+
+let shared: Promise<PostgresServer> | undefined;
+
+/** The one server of a test file, for whoever does not stop it. */
+export function sharedPostgres(): Promise<PostgresServer> {
+  shared ??= startPostgres();
+  return shared;
+}
+
 /**
- * The server of a test file; where there can be none, a printed reason and undefined: the test then ends.
- * `COUNTERSIGN_TEST_POSTGRES_URL` names a running one instead, on which databases may be made.
+ * A server, ended with the test file. `COUNTERSIGN_TEST_POSTGRES_URL` names a running one instead, on which databases
+ * may be made.
+ *
+ * @throws where there can be none
  */
-export async function startPostgres(): Promise<PostgresServer | undefined> {
-  const given = process.env[VARIABLE];
-  if (given !== undefined && given !== "") return serverAt(given, undefined);
+export async function startPostgres(): Promise<PostgresServer> {
+  if (given !== undefined) return serverAt(given, undefined);
   try {
     return await startOwn(nativeFolder());
   } catch (error) {
-    note(`no PostgreSQL to test with (${(error as Error).message}): set ${VARIABLE} to a running one`);
-    return undefined;
+    const advice = `set ${VARIABLE} to a running one, or ${SKIP}=1 to go without`;
+    throw new Error(`no PostgreSQL to test with: ${(error as Error).message}; ${advice}`, { cause: error });
   }
 }
 
-/** Says why a test does not go on; vitest hides what is written with `console` of a test that passes. */
+/** Prints a figure; vitest hides what is written with `console` of a test that passes. */
 export function note(text: string): void {
   process.stderr.write(`note: ${text}\n`);
-}
-
-/** What stops its server prints this where it may not. */
-export function powerOf(server: PostgresServer): ServerPower | undefined {
-  if (server.power === undefined) note(`the server of ${VARIABLE} is not ours to stop`);
-  return server.power;
 }
 
 function serverAt(url: string, power: ServerPower | undefined): PostgresServer {

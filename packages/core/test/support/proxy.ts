@@ -79,9 +79,9 @@ export async function startProxy(target: { host: string; port: number }): Promis
 }
 
 /** The same database, by way of the proxy. */
-export function through(proxy: Proxy, url: string): string {
+export function through(proxy: { host?: string; port: number }, url: string): string {
   const detour = new URL(url);
-  detour.hostname = "127.0.0.1";
+  detour.hostname = proxy.host ?? "127.0.0.1";
   detour.port = String(proxy.port);
   return detour.href;
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
 import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { NEW_YEAR } from "../support/clock.ts";
@@ -64,6 +64,17 @@ describe("the key ring", () => {
     const late = keyRing.refresh();
     await Promise.all([early, late, keyRing.refresh()]);
     expect(keyRing.hasApp("written")).toBe(true);
+  });
+
+  it("asks a slow store once for everybody who asked meanwhile", async () => {
+    const { keyRing } = instance;
+    const asked = [keyRing.refresh()];
+    await vi.waitFor(() => expect(line.reads).toHaveLength(1)); // it is on its way
+    for (let i = 0; i < 200; i++) asked.push(keyRing.refresh());
+    await Promise.all(asked);
+    expect(line.reads).toEqual(["state", "state"]);
+    await keyRing.refresh();
+    expect(line.reads).toHaveLength(3);
   });
 
   it("keeps what it has while the store is away, and tells how old that is (R4)", async () => {

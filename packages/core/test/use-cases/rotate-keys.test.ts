@@ -1,7 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createPublicKey, verify } from "node:crypto";
+import { createPublicKey, randomBytes, verify } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { rotateSigner } from "../../src/domain/key-change.ts";
+import type { KeyVault } from "../../src/ports/key-vault.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
+import { createManageApps } from "../../src/use-cases/manage-apps.ts";
+import { createManageKeys } from "../../src/use-cases/manage-keys.ts";
+import { createRevoke } from "../../src/use-cases/revoke.ts";
 import { fakeClock, NEW_YEAR } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
 import { openPrivateKey, signBytes } from "../../src/use-cases/private-keys.ts";
@@ -173,5 +180,110 @@ describe("rotateAll", () => {
     }
     await instance.rotateKeys.rotateAll();
     for (const appId of ["public", "one", "two"]) expect(sequences(instance, appId)).toHaveLength(3);
+  });
+});
+
+describe("a store that does not take what was made", () => {
+  /** A store that can be told to fail, before the commit or after it. */
+  function unsteady() {
+    const self = {
+      fails: undefined as "writing" | "reading" | undefined,
+      writes: 0,
+      storeOf: (real: Store): Store => ({
+        ...real,
+        async write(work) {
+          self.writes++;
+          if (self.fails !== "writing") return real.write(work);
+          return real.write(async (writer) => {
+            await work(writer);
+            throw new StoreUnavailable("the disk is full");
+          });
+        },
+        readState: () => (self.fails === "reading" ? Promise.reject(new StoreUnavailable("away")) : real.readState()),
+      }),
+    };
+    return self;
+  }
+
+  /** Counts the private keys that were made. */
+  function countingVault() {
+    const vault = createEnvelopeVault([randomBytes(32)]);
+    const made = { count: 0 };
+    const seal: KeyVault["seal"] = (plaintext, context) => {
+      made.count++;
+      return vault.seal(plaintext, context);
+    };
+    return { made, vault: { ...vault, masterKeyId: vault.masterKeyId, seal } };
+  }
+
+  it("R3 is asked for one app and not for each, and no key is made again for the next look", async () => {
+    const line = unsteady();
+    const { made, vault } = countingVault();
+    const instance = await openInstance({ storeOf: line.storeOf, vault });
+    const apps = ["public", "one", "two", "three"];
+    for (const appId of apps) await instance.rotateKeys.provisionApp(appId);
+    const before = made.count;
+    line.fails = "writing";
+    line.writes = 0;
+    for (let look = 1; look <= 5; look++) {
+      await expect(instance.rotateKeys.rotateAll()).rejects.toThrow(StoreUnavailable);
+      expect([line.writes, made.count - before]).toEqual([look, 1]);
+    }
+    line.fails = undefined;
+    await instance.rotateKeys.rotateAll();
+    expect(made.count - before).toBe(apps.length);
+    for (const appId of apps) expect(sequences(instance, appId)).toHaveLength(3);
+  });
+
+  it("R18 is left alone once the core is being closed", async () => {
+    const line = unsteady();
+    const instance = await openInstance({ storeOf: line.storeOf });
+    for (const appId of ["public", "one", "two"]) await instance.rotateKeys.provisionApp(appId);
+    line.writes = 0;
+    const closing = new AbortController();
+    const rotating = instance.rotateKeys.rotateAll(closing.signal);
+    closing.abort();
+    await rotating;
+    expect(line.writes).toBe(1); // what it was at
+  });
+
+  it("logs a key when it is stored, and not before", async () => {
+    const line = unsteady();
+    const instance = await openInstance({ storeOf: line.storeOf });
+    const made = () => instance.log.lines.filter((text) => /made a key|added a key/.test(text)).length;
+    line.fails = "writing";
+    await expect(instance.rotateKeys.provisionApp("public")).rejects.toThrow("the disk is full");
+    expect(made()).toBe(0);
+    line.fails = undefined;
+    await instance.rotateKeys.provisionApp("public");
+    expect(made()).toBe(2);
+    line.fails = "writing";
+    const rotate = () => instance.rotateKeys.change("public", rotateSigner("static", "ES256", null));
+    await expect(rotate()).rejects.toThrow("the disk is full");
+    expect(made()).toBe(2);
+  });
+
+  it("says that a change is done where it is, though the store cannot be read the next moment", async () => {
+    const line = unsteady();
+    const instance = await openInstance({ storeOf: line.storeOf });
+    await instance.rotateKeys.provisionApp("public");
+    const { keyRing, rotateKeys, vault, store } = instance;
+    const manageKeys = createManageKeys(keyRing, rotateKeys, vault);
+    const manageApps = createManageApps(store, keyRing, rotateKeys);
+    const revoke = createRevoke(store, keyRing);
+    line.fails = "reading";
+    const rotated = await manageKeys.rotate("public", "static", "ES256", null);
+    expect(rotated.ok && rotated.value.filter((key) => key.kind === "static").map((key) => key.state)).toEqual([
+      "active",
+      "prepared",
+    ]);
+    const { kid } = keyRing.keysOf("public")[0]!;
+    expect(await manageKeys.revoke("public", kid)).toMatchObject({ ok: true, value: { kid, state: "revoked" } });
+    expect(await manageApps.create("shop")).toEqual({ ok: true, createdNew: true });
+    expect(await manageApps.remove("shop")).toEqual({ ok: true, didExist: true });
+    expect(await revoke.service("public", "orders")).toMatchObject({ ok: true });
+    line.fails = undefined;
+    await keyRing.refresh();
+    expect(keyRing.feedOf("public")).toMatchObject({ services: [["orders", expect.any(Number)]], kids: [kid] });
   });
 });

@@ -6,7 +6,7 @@ import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { fakeClock } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
-import { note, startPostgres } from "../support/postgres.ts";
+import { itOnPostgres, note, sharedPostgres } from "../support/postgres.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
 const INSTANCES = 16;
@@ -16,18 +16,14 @@ const TIMEOUT = Math.max(60_000, ROUNDS * 600);
 /** The shortest that a policy with these windows can have; few keys are alive at once, so that rounds are quick. */
 const ROTATION = { lead: 185_000, period: 600_000, hold: 600_000 };
 
-const server = await startPostgres();
-const places: Record<string, () => Promise<() => Promise<Store>>> = {
-  SQLite: async () => {
-    const dataDir = join(await tempDir(), "data");
-    return () => openSqliteStore({ dataDir });
-  },
-};
-if (server !== undefined) {
-  places["PostgreSQL"] = async () => {
-    const url = await server.newDatabase();
-    return () => openPostgresStore({ url, poolSize: 2 });
-  };
+async function onSqlite(): Promise<() => Promise<Store>> {
+  const dataDir = join(await tempDir(), "data");
+  return () => openSqliteStore({ dataDir });
+}
+
+async function onPostgres(): Promise<() => Promise<Store>> {
+  const url = await (await sharedPostgres()).newDatabase();
+  return () => openPostgresStore({ url, poolSize: 2 });
 }
 
 /**
@@ -48,11 +44,14 @@ async function letPeriodPass({ store }: Instance): Promise<void> {
   });
 }
 
-describe.each(Object.keys(places))("%s", (engine) => {
+describe.each([
+  ["SQLite", it, onSqlite],
+  ["PostgreSQL", itOnPostgres, onPostgres],
+] as const)("%s", (engine, it, place) => {
   it(
     `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${ROUNDS} rounds`,
     async () => {
-      const openStore = await places[engine]!();
+      const openStore = await place();
       const realTime = { ...fakeClock(), now: () => Date.now(), monotonic: () => performance.now() };
       const open = () => openInstance({ openStore, clock: realTime, rotation: ROTATION });
       const instances = await Promise.all(Array.from({ length: INSTANCES }, open));

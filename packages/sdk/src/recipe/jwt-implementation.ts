@@ -140,20 +140,21 @@ async function requestJwt(
   if (answer["status"] !== "OK" || typeof jwt !== "string") {
     throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
   }
-  if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(validity, answer["expiresAt"]);
+  if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(request, answer["expiresAt"]);
   return { status: "OK", jwt };
 }
 
 let warnedOfClampedExpiry = false;
 
 /** Once per process: what was asked for will be asked for again. */
-function warnOfClampedExpiry(validity: number, expiresAt: number): void {
+function warnOfClampedExpiry({ validity, useStaticSigningKey }: CreateJwtRequest, expiresAt: number): void {
   if (warnedOfClampedExpiry) return;
   warnedOfClampedExpiry = true;
   const date = (seconds: number) => new Date(seconds * 1000).toISOString();
   process.emitWarning(
-    `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; its dynamic key verifies until ` +
-      `${date(expiresAt)}, and so does the token: ask for less, renew it before then, or use the static key`,
+    `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; the key that signs it verifies until ` +
+      `${date(expiresAt)}, and so does the token: ask for less, or renew it before then` +
+      (useStaticSigningKey === false ? ", or use the static key" : ""),
     { code: "COUNTERSIGN_EXP_CLAMPED" },
   );
 }

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from "jose";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createCountersign } from "../../src/countersign.ts";
 import jwt, { type CreateJWTResult, type RecipeFunctions } from "../../src/recipe/jwt.ts";
 import { deadAddress } from "../support/http.ts";
@@ -87,6 +87,40 @@ describe("createJWT", () => {
       const core = await startStandInCore();
       core.intercept = (req, res) => req.url === "/recipe/jwt" && (res.end(text), true);
       await expect(instanceAt(core.url).createJWT()).rejects.toMatchObject({ code: "core_refused", status: 200 });
+    },
+  );
+
+  test.each([
+    [false, /, or use the static key$/],
+    [true, /renew it before then$/], // an operator has given the static key an end
+  ])(
+    "R16 warns once of an exp that its key shortened, with the asked and the given one (useStaticSigningKey %s)",
+    async (useStaticSigningKey, ending) => {
+      vi.resetModules(); // once per process
+      const { createCountersign: createAfresh } = await import("../../src/countersign.ts");
+      const warnings: (Error & { code?: string })[] = [];
+      const remember = (warning: Error) => void warnings.push(warning);
+      process.on("warning", remember);
+      const core = await startStandInCore();
+      const expiresAt = Date.UTC(2030, 0, 2) / 1000;
+      core.intercept = (req, res) =>
+        req.url === "/recipe/jwt" && (res.end(JSON.stringify({ status: "OK", jwt: "a.b.c", expiresAt })), true);
+      const instance = closingInstance(createAfresh({ appInfo, core: { connectionURI: core.url } }));
+      const validity = 31_536_000;
+      const before = Date.now();
+      for (let i = 0; i < 3; i++) {
+        expect(await instance.createJWT({}, validity, useStaticSigningKey)).toEqual({ status: "OK", jwt: "a.b.c" });
+      }
+      const after = Date.now();
+      await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+      process.off("warning", remember);
+      expect(warnings.map((warning) => warning.code)).toEqual(["COUNTERSIGN_EXP_CLAMPED"]);
+      const { message } = warnings[0]!;
+      expect(message).toContain("verifies until 2030-01-02T00:00:00.000Z");
+      const [, asked] = /^createJWT asked for a token until (\S+);/.exec(message)!;
+      expect(Date.parse(asked!)).toBeGreaterThanOrEqual(before + validity * 1000);
+      expect(Date.parse(asked!)).toBeLessThanOrEqual(after + validity * 1000);
+      expect(message).toMatch(ending);
     },
   );
 

@@ -62,4 +62,12 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .execute();
     },
   },
+  "0003_rotation_due_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .alterTable("apps")
+        .addColumn("rotation_due", "integer", (column) => column.notNull().defaultTo(0))
+        .execute();
+    },
+  },
 });

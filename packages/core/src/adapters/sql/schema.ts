@@ -11,6 +11,8 @@ export interface Schema {
     created_at: number;
     /** Names separated by blanks; null: as the core is configured. */
     algorithms: string | null;
+    /** 1: every signer is to be replaced. */
+    rotation_due: number;
   };
   revoked_tokens: {
     app_id: string;

@@ -1,4 +1,4 @@
-import { Migrator, type Kysely, type Selectable, type Transaction } from "kysely";
+import { Migrator, type Insertable, type Kysely, type Selectable, type Transaction } from "kysely";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
 import type { RevokedService, RevokedToken } from "../../domain/revocation.ts";
 import type {
@@ -6,6 +6,7 @@ import type {
   Store,
   StoredApp,
   StoredKey,
+  StoreContent,
   StoreOrder,
   StoreSnapshot,
   StoreState,
@@ -23,27 +24,45 @@ export interface SqlEngine {
   readonly writer: Kysely<Schema>;
   /** The engine's clock, milliseconds since the epoch. */
   now(db: Kysely<Schema>): Promise<number>;
-  /** Keeps other writers out until the transaction ends, where its beginning has not done so. */
-  lockWriters(transaction: Kysely<Schema>): Promise<void>;
+  /**
+   * Keeps other writers out until the transaction ends, where its beginning has not done so.
+   *
+   * @param waited milliseconds since the transaction was asked for: its patience is one, for its turn and for the lock
+   */
+  lockWriters(transaction: Kysely<Schema>, waited: number): Promise<void>;
   /** Tells other instances of the change when the transaction commits, where the engine can. */
   announce(transaction: Kysely<Schema>): Promise<void>;
   watch(listener: () => void): () => void;
   readonly lookEvery: number;
+  /** Where tables are made, in an engine that has several such places in a database. */
+  schema(): Promise<string | undefined>;
   close(): Promise<void>;
 }
+
+/**
+ * What has to be right before the schema of a store that has keys is changed.
+ *
+ * @param masterKeyIds reads which master keys they are sealed under
+ * @throws StartupError where it is not
+ */
+export type BeforeMigration = (masterKeyIds: () => Promise<readonly string[]>) => Promise<void>;
+
+/** Ours: another program in the same database may use the same library, under its own names. */
+const MIGRATION_TABLE = "countersign_migration";
 
 /**
  * Brings the schema up to date. Safe when several instances do it at once.
  *
  * @throws StartupError where a newer version has changed what this one needs; nothing is changed then
  */
-export async function migrate(engine: SqlEngine): Promise<void> {
-  const migrator = new Migrator({ db: engine.writer, provider: { getMigrations: async () => ({ ...MIGRATIONS }) } });
-  const tables = await engine.reader.introspection.getTables({ withInternalKyselyTables: true });
-  if (tables.some((table) => table.name === "kysely_migration")) {
+export async function migrate(engine: SqlEngine, before: BeforeMigration | undefined): Promise<void> {
+  const schema = await engine.schema();
+  const introspected = await engine.reader.introspection.getTables({ withInternalKyselyTables: true });
+  const tables = new Set(introspected.filter((table) => table.schema === schema).map((table) => table.name));
+  if (tables.has(MIGRATION_TABLE)) {
     const rows = await engine.reader
-      .withTables<{ kysely_migration: { name: string } }>()
-      .selectFrom("kysely_migration")
+      .withTables<{ [MIGRATION_TABLE]: { name: string } }>()
+      .selectFrom(MIGRATION_TABLE)
       .select("name")
       .execute();
     const newer = rows.filter((row) => MIGRATIONS[row.name] === undefined);
@@ -57,6 +76,19 @@ export async function migrate(engine: SqlEngine): Promise<void> {
     }
     if (isComplete) return;
   }
+  if (tables.has("signing_keys")) {
+    await before?.(async () => {
+      const rows = await engine.reader.selectFrom("signing_keys").select("master_key_id").distinct().execute();
+      return rows.map((row) => row.master_key_id);
+    });
+  }
+  const migrator = new Migrator({
+    db: engine.writer,
+    provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+    migrationTableName: MIGRATION_TABLE,
+    migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+    ...(schema !== undefined && { migrationTableSchema: schema }),
+  });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;
 }
@@ -79,13 +111,13 @@ export function createSqlStore(engine: SqlEngine): Store {
 
   async function readSnapshot(db: Transaction<Schema>): Promise<StoreSnapshot> {
     const state = await readState(db);
-    const apps = await db.selectFrom("apps").selectAll().orderBy("created_at").orderBy("app_id").execute();
+    const apps = await appsIn(db);
     const keys = await db.selectFrom("signing_keys").selectAll().orderBy("sequence").execute();
     const tokens = await db.selectFrom("revoked_tokens").selectAll().execute();
     const services = await db.selectFrom("revoked_services").selectAll().execute();
     return {
       ...state,
-      apps: apps.map(toApp),
+      apps,
       keys: keys.map(toKey),
       revokedTokens: tokens.map((row) => ({ appId: row.app_id, jti: row.jti, expiresAt: row.expires_at })),
       revokedServices: services.map((row) => ({ appId: row.app_id, service: row.service, notBefore: row.not_before })),
@@ -95,8 +127,9 @@ export function createSqlStore(engine: SqlEngine): Store {
   function write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T> {
     // Read committed: what is read after the lock was had is what the writer before has left, whatever the server's habit.
     const transaction = engine.writer.transaction().setIsolationLevel("read committed");
+    const asked = performance.now();
     return transaction.execute(async (db) => {
-      await engine.lockWriters(db);
+      await engine.lockWriters(db, performance.now() - asked);
       const writer = new SqlWriter(db, await engine.now(db));
       const result = await work(writer);
       if (writer.changed) {
@@ -131,14 +164,12 @@ class SqlWriter implements StoreWriter {
   }
 
   async apps(): Promise<StoredApp[]> {
-    const rows = await this.#db.selectFrom("apps").selectAll().orderBy("created_at").orderBy("app_id").execute();
-    return rows.map(toApp);
+    return appsIn(this.#db);
   }
 
-  async insertApp(appId: string, facts: Partial<StoredApp> = {}): Promise<void> {
+  async insertApp(appId: string): Promise<void> {
     this.changed = true;
-    const { createdAt = this.now, algorithms = null } = facts;
-    const row = { app_id: appId, created_at: createdAt, algorithms: textOf(algorithms) };
+    const row = toAppRow({ appId, createdAt: this.now, algorithms: null });
     await this.#db.insertInto("apps").values(row).execute();
   }
 
@@ -153,6 +184,11 @@ class SqlWriter implements StoreWriter {
     this.changed ||= numUpdatedRows > 0n;
   }
 
+  async endRotationDue(appId: string): Promise<void> {
+    this.changed = true;
+    await this.#db.updateTable("apps").set({ rotation_due: 0 }).where("app_id", "=", appId).execute();
+  }
+
   async deleteApp(appId: string): Promise<boolean> {
     const { numDeletedRows } = await this.#db.deleteFrom("apps").where("app_id", "=", appId).executeTakeFirst();
     const existed = numDeletedRows > 0n;
@@ -161,7 +197,12 @@ class SqlWriter implements StoreWriter {
   }
 
   async keysOf(appId: string): Promise<StoredKey[]> {
-    const rows = await this.#db.selectFrom("signing_keys").selectAll().where("app_id", "=", appId).execute();
+    const rows = await this.#db
+      .selectFrom("signing_keys")
+      .selectAll()
+      .where("app_id", "=", appId)
+      .orderBy("sequence")
+      .execute();
     return rows.map(toKey);
   }
 
@@ -214,10 +255,10 @@ class SqlWriter implements StoreWriter {
     this.changed ||= numUpdatedRows > 0n;
   }
 
-  async insertRevokedToken({ appId, jti, expiresAt }: RevokedToken): Promise<void> {
+  async insertRevokedToken(revoked: RevokedToken): Promise<void> {
     const { numInsertedOrUpdatedRows } = await this.#db
       .insertInto("revoked_tokens")
-      .values({ app_id: appId, jti, expires_at: expiresAt })
+      .values(toTokenRow(revoked))
       .onConflict((conflict) => conflict.columns(["app_id", "jti"]).doNothing())
       .executeTakeFirst();
     this.changed ||= (numInsertedOrUpdatedRows ?? 0n) > 0n;
@@ -240,10 +281,11 @@ class SqlWriter implements StoreWriter {
     this.changed ||= numDeletedRows > 0n;
   }
 
-  async upsertRevokedService({ appId, service, notBefore }: RevokedService): Promise<void> {
+  async upsertRevokedService(revoked: RevokedService): Promise<void> {
+    const { notBefore } = revoked;
     const { numInsertedOrUpdatedRows } = await this.#db
       .insertInto("revoked_services")
-      .values({ app_id: appId, service, not_before: notBefore })
+      .values(toServiceRow(revoked))
       .onConflict((conflict) =>
         conflict
           .columns(["app_id", "service"])
@@ -254,22 +296,58 @@ class SqlWriter implements StoreWriter {
     this.changed ||= (numInsertedOrUpdatedRows ?? 0n) > 0n;
   }
 
-  async raiseGeneration(above = 0): Promise<void> {
+  async raiseGeneration(above = 0): Promise<number> {
     this.changed = true;
     const { generation } = await this.order();
     const next = Math.max(generation + 1, above + 1, Math.floor(this.now / 1000));
     await this.#db.updateTable("core_state").set({ generation: next }).execute();
+    await this.#db.updateTable("apps").set({ rotation_due: 1 }).execute();
+    return next;
   }
 
-  async clear(): Promise<void> {
-    const { numDeletedRows } = await this.#db.deleteFrom("apps").executeTakeFirst(); // the rest goes with them
-    this.changed ||= numDeletedRows > 0n;
+  async replaceContent({ apps, keys, revokedTokens, revokedServices }: StoreContent): Promise<void> {
+    this.changed = true;
+    await this.#db.deleteFrom("apps").execute(); // the rest goes with them
+    await this.#insertAll("apps", apps.map(toAppRow));
+    await this.#insertAll("signing_keys", keys.map(toRow));
+    await this.#insertAll("revoked_tokens", revokedTokens.map(toTokenRow));
+    await this.#insertAll("revoked_services", revokedServices.map(toServiceRow));
   }
+
+  /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */
+  async #insertAll<T extends keyof Schema>(table: T, rows: readonly Insertable<Schema[T]>[]): Promise<void> {
+    for (let from = 0; from < rows.length; from += BATCH) {
+      await this.#db
+        .insertInto(table)
+        .values(rows.slice(from, from + BATCH))
+        .execute();
+    }
+  }
+}
+
+/** Rows of one statement. SQLite takes 32,766 parameters, and the widest row has 13. */
+const BATCH = 1_000;
+
+async function appsIn(db: Kysely<Schema>): Promise<StoredApp[]> {
+  const rows = await db.selectFrom("apps").selectAll().orderBy("created_at").orderBy("app_id").execute();
+  return rows.map(toApp);
 }
 
 function toApp(row: Selectable<Schema["apps"]>): StoredApp {
   const algorithms = row.algorithms === null ? null : (row.algorithms.split(" ") as Algorithm[]);
-  return { appId: row.app_id, createdAt: row.created_at, algorithms };
+  return { appId: row.app_id, createdAt: row.created_at, algorithms, rotationDue: row.rotation_due === 1 };
+}
+
+function toAppRow({ appId, createdAt, algorithms }: Omit<StoredApp, "rotationDue">): Schema["apps"] {
+  return { app_id: appId, created_at: createdAt, algorithms: textOf(algorithms), rotation_due: 0 };
+}
+
+function toTokenRow({ appId, jti, expiresAt }: RevokedToken): Schema["revoked_tokens"] {
+  return { app_id: appId, jti, expires_at: expiresAt };
+}
+
+function toServiceRow({ appId, service, notBefore }: RevokedService): Schema["revoked_services"] {
+  return { app_id: appId, service, not_before: notBefore };
 }
 
 function textOf(algorithms: readonly Algorithm[] | null): string | null {

@@ -1,10 +1,19 @@
-import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { Command } from "commander";
+import { placeOf } from "../../adapters/database-url.ts";
+import { writeWholeFile } from "../../adapters/whole-file.ts";
 import { restoreBackup } from "../../maintenance.ts";
+import { reasonOf } from "../../startup-error.ts";
 import { readBackup, type Backup } from "../../use-cases/backup.ts";
-import { AdminError, administer, localTarget, tellErrors, withTarget, type AdminTarget } from "../admin-client.ts";
+import {
+  AdminError,
+  administer,
+  localTarget,
+  tellErrors,
+  withTarget,
+  type AdminTarget,
+  type LocalTarget,
+} from "../admin-client.ts";
 import { createLogger } from "../logger.ts";
 import { print } from "../output.ts";
 
@@ -27,7 +36,7 @@ export function restoreCommand(): Command {
 function backup(path: string, flags: AdminTarget & { force?: boolean }): Promise<void> {
   return administer(flags, async (client) => {
     const document = await client.call<Backup>("GET", "/backup");
-    await writeWhole(path, `${JSON.stringify(document, undefined, 2)}\n`, flags.force === true);
+    await write(path, `${JSON.stringify(document, undefined, 2)}\n`, flags.force === true);
     print(`wrote ${document.keys.length} key(s) of ${document.apps.length} app(s) to ${path}`);
     const ids = [...new Set(document.keys.map((key) => key.masterKeyId))].join(", ");
     process.stderr.write(
@@ -48,36 +57,20 @@ function restore(path: string, flags: AdminTarget & { force?: boolean }): Promis
     const restored = await restoreBackup(read.backup, flags.force === true, target, createLogger());
     if (!restored.ok) throw new AdminError(restored.problem);
     const { apps, keys, generation } = restored.value;
-    print(`restored ${keys} key(s) of ${apps} app(s) from ${read.backup.createdAt}, generation ${generation}`);
+    print(
+      `restored ${keys} key(s) of ${apps} app(s) of ${read.backup.createdAt} into ${nameOf(target)}, generation ${generation}`,
+    );
   });
 }
 
-/** Whoever reads the file reads all of it, and a crash leaves it whole or not there. */
-async function writeWhole(path: string, text: string, replace: boolean): Promise<void> {
-  const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  try {
-    const file = await open(draft, "wx", 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    try {
-      if (replace) await rename(draft, path);
-      else await link(draft, path); // which never replaces anything
-    } finally {
-      await unlink(draft).catch(() => {}); // renamed already
-    }
-    const directory = await open(dirname(path), "r");
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") throw new AdminError(`${path} exists: --force replaces it`);
-    throw new AdminError(`cannot write ${path}: ${message}`);
-  }
+async function write(path: string, text: string, replace: boolean): Promise<void> {
+  await writeWholeFile(path, text, replace).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") throw new AdminError(`${path} exists: --force replaces it`);
+    throw new AdminError(`cannot write ${path}: ${reasonOf(error)}`);
+  });
+}
+
+/** Whoever forgot to name a store learns which one it was. */
+function nameOf(target: LocalTarget): string {
+  return "dataDir" in target ? target.dataDir : placeOf(target.database);
 }

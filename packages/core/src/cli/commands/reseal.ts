@@ -1,33 +1,53 @@
 import { Command } from "commander";
-import { renewMasterKey } from "../../maintenance.ts";
+import { masterKeysToForget, renewMasterKey } from "../../maintenance.ts";
 import type { Resealed } from "../../use-cases/reseal-keys.ts";
 import { AdminError, administer, localTarget, tellErrors, withTarget, type AdminTarget } from "../admin-client.ts";
-import { print } from "../output.ts";
+import { confirm, print } from "../output.ts";
 
 export function resealCommand(): Command {
   return withTarget(
     new Command("reseal").description("Seal every stored key of every app under the current master key."),
   )
     .option("--new-master-key", "make a new one first, beside an embedded database, and forget the old one")
+    .option("--keep-old <file>", "with --new-master-key: write the old one there, for backups made until now")
+    .option("--yes", "do not ask")
     .addHelpText(
       "after",
       `
 To change COUNTERSIGN_MASTER_KEY without a gap: start every instance with OLD,NEW; then with NEW,OLD; reseal; then
-start them with NEW. Each step may take as long as it likes.`,
+start them with NEW. Each step may take as long as it likes. A COUNTERSIGN_MASTER_KEY_FILE has a line for each, and is
+read again by itself.`,
     )
     .action(resealKeys);
 }
 
-function resealKeys(flags: AdminTarget & { newMasterKey?: boolean }): Promise<void> {
+interface ResealFlags extends AdminTarget {
+  newMasterKey?: boolean;
+  keepOld?: string;
+  yes?: boolean;
+}
+
+function resealKeys(flags: ResealFlags): Promise<void> {
   if (flags.newMasterKey !== true) {
     return administer(flags, async (client) => {
       show((await client.call<{ reseal: Resealed }>("POST", "/reseal")).reseal);
     });
   }
   return tellErrors(async () => {
-    const renewed = await renewMasterKey(localTarget(flags));
+    const { keepOld, yes } = flags;
+    const target = localTarget(flags);
+    const forgotten = (await masterKeysToForget(target)).join(", ");
+    if (keepOld === undefined) {
+      await confirm(
+        `Master key ${forgotten} is destroyed. A backup made until now needs it, and nobody can restore one without ` +
+          "it any more; --keep-old FILE keeps it.",
+        yes,
+      );
+    }
+    const renewed = await renewMasterKey(target, keepOld);
     if (!renewed.ok) throw new AdminError(renewed.problem);
     show(renewed.value);
+    if (keepOld !== undefined) print(`kept master key ${forgotten} in ${keepOld}: put it where the backups are not`);
   });
 }
 

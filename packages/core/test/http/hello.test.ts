@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { PATHS } from "countersign/protocol";
+import { createHttpInterface } from "../../src/http/server.ts";
+import type { Services } from "../../src/http/environment.ts";
+import { expectText, startTestCore } from "../support/core.ts";
+import { recordedLog } from "../support/log.ts";
+import { openDatabase } from "../support/sqlite.ts";
+
+it("asks the store once a second at most, however many ask, and logs nothing of it", async () => {
+  let asked = 0;
+  let answer = () => {};
+  const store = {
+    readState: () => {
+      asked++;
+      return new Promise<void>((resolve) => (answer = resolve));
+    },
+  };
+  const services = {
+    store,
+    keyRing: { hasApp: () => true },
+    authenticate: () => undefined,
+    config: { adminKeys: [], rotation: { jwksMaxAge: 60_000 } },
+    log: recordedLog(),
+  } as unknown as Services & { log: ReturnType<typeof recordedLog> };
+  const http = createHttpInterface(services);
+  const hello = async () => (await http.fetch(new Request(`http://core.invalid${PATHS.hello}`))).status;
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const all = Promise.all(Array.from({ length: 50 }, hello));
+  await vi.waitFor(() => expect(asked).toBe(1));
+  vi.advanceTimersByTime(5_000); // a slow one is not asked twice
+  const more = hello();
+  answer();
+  expect(new Set([...(await all), await more])).toEqual(new Set([200]));
+  await hello();
+  expect(asked).toBe(1);
+  vi.advanceTimersByTime(1_000);
+  const next = hello();
+  await vi.waitFor(() => expect(asked).toBe(2));
+  answer();
+  expect(await next).toBe(200);
+  expect(services.log.lines).toEqual([]);
+});
+
+it("says when the store cannot be read, and within a second when it can", async () => {
+  const log = recordedLog();
+  const core = await startTestCore({}, { log });
+  const database = await openDatabase(join(core.dataDir, "countersign.db"));
+  database.exec("alter table core_state rename to core_state_away");
+  const hello = () => core.call(PATHS.hello, { apiKey: null });
+  await vi.waitFor(async () => expect((await hello()).status).toBe(500), { timeout: 3_000 });
+  for (let i = 0; i < 100; i++) expectText(await hello(), 500, "Internal Error");
+  expect((await core.post()).status).toBe(200); // issuing goes on
+  // The looks of the core itself have said so, once.
+  expect(log.lines.filter((line) => line.startsWith("error")).length).toBeLessThanOrEqual(1);
+  database.exec("alter table core_state_away rename to core_state");
+  database.close();
+  await vi.waitFor(async () => expectText(await hello(), 200, "Hello"), { timeout: 3_000 });
+});

@@ -1,0 +1,80 @@
+// What an instance does by itself, and what it says when that fails.
+import { join } from "node:path";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { embedCore } from "../../src/index.ts";
+import { StoreUnavailable } from "../../src/ports/store.ts";
+import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
+import { fakeClock } from "../support/clock.ts";
+import { openInstance } from "../support/instance.ts";
+import { recordedLog } from "../support/log.ts";
+import { openDatabase } from "../support/sqlite.ts";
+import { tempDir } from "../support/temp-dir.ts";
+
+const nothing = async () => {};
+
+it("says each trouble once by its name, a new one also while another lasts, and when it is over", async () => {
+  const { store, keyRing, rotateKeys, log } = await openInstance();
+  await rotateKeys.provisionApp("public");
+  let trouble: Error | undefined;
+  let looks = 0;
+  const failing = {
+    ...rotateKeys,
+    async rotateAll() {
+      looks++;
+      if (trouble !== undefined) throw trouble;
+    },
+  };
+  const parts = { store, keyRing, rotateKeys: failing, noticeRestore: nothing, openAhead: nothing, log };
+  log.lines.length = 0;
+  const upkeep = keepUpToDate(parts, 1);
+  onTestFinished(() => upkeep.stop());
+  const lookWith = async (error: Error | undefined) => {
+    trouble = error;
+    const before = looks;
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(before + 3));
+  };
+  await lookWith(undefined);
+  await lookWith(new StoreUnavailable("locked"));
+  await lookWith(new RangeError("a date moved"));
+  await lookWith(new StoreUnavailable("gone"));
+  await lookWith(undefined);
+  await lookWith(new RangeError("a date moved"));
+  await lookWith(undefined);
+  expect(log.lines.map((line) => line.split(/ [{[]/)[0])).toEqual([
+    "error the store cannot be used; going on from memory",
+    "error looking after the keys failed; it is tried again",
+    "info the store can be used again",
+    "error looking after the keys failed; it is tried again",
+    "info the keys are looked after again",
+  ]);
+  expect(log.lines[1]).toContain("a date moved");
+});
+
+it("makes the default app where a restored store has none", async () => {
+  const { store, keyRing, rotateKeys, log } = await openInstance();
+  const upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, log }, 1);
+  onTestFinished(() => upkeep.stop());
+  await vi.waitFor(() => expect(keyRing.signer("public", "static", "ES256")).toBeDefined());
+});
+
+it("R18 a core closes within the patience for one lock, however many apps are due", async () => {
+  const dataDir = join(await tempDir(), "data");
+  const clock = fakeClock();
+  const log = recordedLog();
+  const core = await embedCore({ dataDir, rotation: { algorithms: ["ES256"] } }, { clock, environment: {}, log });
+  for (const appId of ["a", "b", "c"]) {
+    const body = JSON.stringify({ appId });
+    const request = new Request("http://core.invalid/recipe/multitenancy/app/v2", { method: "PUT", body });
+    expect((await core.fetch(request)).status).toBe(200);
+  }
+  const prepared = () => log.lines.filter((line) => line.includes("made a key")).length;
+  await vi.waitFor(() => expect(prepared()).toBe(12), { timeout: 5_000 });
+  const foreign = await openDatabase(join(dataDir, "countersign.db"));
+  foreign.exec("begin immediate");
+  clock.advance(7 * 86_400_000); // every app's successor is due
+  await new Promise((resolve) => setTimeout(resolve, 1_200)); // a look has begun, and waits
+  const began = performance.now();
+  await core.close();
+  expect(performance.now() - began).toBeLessThan(6_000);
+  foreign.close();
+});
