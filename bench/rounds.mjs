@@ -1,7 +1,7 @@
 // Comparing on a machine that is busy: peers take turns many times a second, so that what disturbs one disturbs all, and
 // each round gives its own ratio.
 
-const SLICES = 50;
+const SLICES = 10; // shorter turns would disfavour a peer that works on other threads, which then must be woken
 
 /**
  * @typedef {{
@@ -9,6 +9,9 @@ const SLICES = 50;
  *   prepare?: () => Promise<void>,
  *   run: (from: number, to: number) => Promise<void> | void,
  * }} Contestant `prepare` comes before each round and is not measured; `run` does the works numbered `from` to `to - 1`
+ * @typedef {{ perSecond: number[], perCpuSecond: number[] }} Rates works of each round; by the CPU time they took it
+ *   does not matter who else is at work
+ * @typedef {ReadonlyMap<string, Rates>} RatesByName
  * @typedef {{ median: number, min: number, max: number }} Spread
  */
 
@@ -17,25 +20,37 @@ const SLICES = 50;
  * thrown away.
  *
  * @param {{ contestants: readonly Contestant[], works: number, rounds: number, warmUp?: number }} options
- * @returns {Promise<ReadonlyMap<string, number[]>>} by name: works per second of each round
+ * @returns {Promise<RatesByName>}
  */
 export async function takeTurns({ contestants, works, rounds, warmUp = 3 }) {
-  /** @type {Map<string, number[]>} */
-  const rates = new Map(contestants.map(({ name }) => [name, []]));
+  const rates = emptyRates(contestants.map(({ name }) => name));
   for (let round = -warmUp; round < rounds; round++) {
     for (const { prepare } of contestants) await prepare?.();
-    const spent = new Map(contestants.map(({ name }) => [name, 0]));
+    const spent = new Map(contestants.map(({ name }) => [name, { ms: 0, cpuMs: 0 }]));
     for (let slice = 0; slice < SLICES; slice++) {
-      const [from, to] = [(works * slice) / SLICES, (works * (slice + 1)) / SLICES].map(Math.floor);
+      const [from = 0, to = 0] = [(works * slice) / SLICES, (works * (slice + 1)) / SLICES].map(Math.floor);
       for (const { name, run } of shuffled(contestants)) {
-        const began = performance.now();
-        await run(from ?? 0, to ?? 0);
-        spent.set(name, (spent.get(name) ?? 0) + performance.now() - began);
+        const [began, cpu] = [performance.now(), process.cpuUsage()];
+        await run(from, to);
+        const { user, system } = process.cpuUsage(cpu);
+        const sum = spent.get(name);
+        if (sum === undefined) continue;
+        sum.ms += performance.now() - began;
+        sum.cpuMs += (user + system) / 1000;
       }
     }
-    if (round >= 0) for (const [name, ms] of spent) rates.get(name)?.push((works / ms) * 1000);
+    if (round < 0) continue;
+    for (const [name, { ms, cpuMs }] of spent) {
+      rates.get(name)?.perSecond.push((works / ms) * 1000);
+      rates.get(name)?.perCpuSecond.push((works / cpuMs) * 1000);
+    }
   }
   return rates;
+}
+
+/** @param {readonly string[]} names @returns {RatesByName} */
+export function emptyRates(names) {
+  return new Map(names.map((name) => [name, { perSecond: [], perCpuSecond: [] }]));
 }
 
 /** Nobody is always first, nor always cleans up behind the same one. @template T @param {readonly T[]} list @returns {T[]} */

@@ -10,12 +10,13 @@ import { issue, publicKeyOf, serveKeySet } from "./verify-issuer.mjs";
 
 /**
  * @typedef {import("./rounds.mjs").Contestant} Contestant
+ * @typedef {import("./rounds.mjs").RatesByName} RatesByName
  * @typedef {import("./verify-issuer.mjs").TokenAlgorithm} TokenAlgorithm
  */
 
 const SAME_TOKEN_WORKS = 50_000;
 
-/** The same token again and again. @param {number} rounds @returns {Promise<ReadonlyMap<string, number[]>>} */
+/** The same token again and again. @param {number} rounds @returns {Promise<RatesByName>} */
 export async function sameToken(rounds) {
   const token = Buffer.from(issue("RS256"));
   const { jwksUri, close } = await serveKeySet();
@@ -61,7 +62,7 @@ function cachingFastJwt() {
  * one in each round, so that its cache is written and never answers.
  *
  * @param {TokenAlgorithm} algorithm @param {number} rounds @param {number} works
- * @returns {Promise<ReadonlyMap<string, number[]>>}
+ * @returns {Promise<RatesByName>}
  */
 export async function newTokens(algorithm, rounds, works) {
   const tokens = Array.from({ length: works }, () => Buffer.from(issue(algorithm)));

@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { shuffled } from "./rounds.mjs";
+import { emptyRates, shuffled } from "./rounds.mjs";
 import { issue, serveKeySet } from "./verify-issuer.mjs";
 
 const SERVER = fileURLToPath(new URL("./verify-server.mjs", import.meta.url));
@@ -12,8 +12,7 @@ const WARM_UP = 5; // rounds that are thrown away
 
 /**
  * @param {"fastify" | "hono"} framework @param {number} rounds @param {number} seconds of each measurement
- * @returns {Promise<{ bySecond: ReadonlyMap<string, number[]>, byCpuSecond: ReadonlyMap<string, number[]> }>} requests of
- *   each round; by the server's CPU time it does not matter who else is at work
+ * @returns {Promise<import("./rounds.mjs").RatesByName>} requests; the CPU time is the server's
  */
 export async function protectedRoute(framework, rounds, seconds) {
   const { jwksUri, close } = await serveKeySet();
@@ -21,8 +20,7 @@ export async function protectedRoute(framework, rounds, seconds) {
   const load = fork(LOAD);
   const { port } = await answerOf(server);
   const token = issue("RS256");
-  const emptyRates = () => new Map(Object.keys(PATHS).map((name) => [name, /** @type {number[]} */ ([])]));
-  const [bySecond, byCpuSecond] = [emptyRates(), emptyRates()];
+  const rates = emptyRates(Object.keys(PATHS));
   for (let round = -WARM_UP; round < rounds; round++) {
     for (const [name, path] of shuffled(Object.entries(PATHS))) {
       await ask(server, "begin");
@@ -30,14 +28,14 @@ export async function protectedRoute(framework, rounds, seconds) {
       const { cpuSeconds } = await ask(server, "end");
       if (done.failed > 0) throw new Error(`${done.failed} requests of ${framework}${path} failed`);
       if (round < 0) continue;
-      bySecond.get(name)?.push(done.total / done.seconds);
-      byCpuSecond.get(name)?.push(done.total / cpuSeconds);
+      rates.get(name)?.perSecond.push(done.total / done.seconds);
+      rates.get(name)?.perCpuSecond.push(done.total / cpuSeconds);
     }
   }
   server.kill();
   load.kill();
   close();
-  return { bySecond, byCpuSecond };
+  return rates;
 }
 
 /** @param {import("node:child_process").ChildProcess} child @param {import("node:child_process").Serializable} question */
