@@ -70,44 +70,48 @@ const dynamicKids = async (url: string) => {
 describe.each([
   ["SQLite", test, onSqlite],
   ["PostgreSQL", itOnPostgres, onPostgres],
-] as const)("on %s", (_, test, open) => {
-  test("R14 this version runs beside what the next one adds, and starts on it after a roll-back: no token fails, keys are made", async () => {
-    const place = await open();
-    const settings = { COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY, COUNTERSIGN_ROTATION: JSON.stringify(ROTATION) };
-    const env = { ...settings, ...place.env };
-    const before = await startCoreProcess(place.dataDir, [], env);
-    const tokens = [await mint(before.url, true), await mint(before.url, false)];
+] as const)("on %s", (_, itHere, open) => {
+  itHere(
+    "R14 this version runs beside what the next one adds, and starts on it after a roll-back: no token fails, keys are made",
+    async () => {
+      const place = await open();
+      const settings = { COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY, COUNTERSIGN_ROTATION: JSON.stringify(ROTATION) };
+      const env = { ...settings, ...place.env };
+      const before = await startCoreProcess(place.dataDir, [], env);
+      const tokens = [await mint(before.url, true), await mint(before.url, false)];
 
-    await place.run([
-      "create table of_the_next_version (id integer primary key)",
-      "alter table signing_keys add column of_the_next_version text",
-      "alter table apps add column of_the_next_version integer not null default 7",
-      "insert into countersign_migration (name, timestamp) values ('9999_next_expand', '2030-01-01')",
-    ]);
-    const known = new Set(await dynamicKids(before.url));
-    const madeAnother = async (url: string) =>
-      vi.waitFor(async () => expect((await dynamicKids(url)).some((kid) => !known.has(kid))).toBe(true), {
-        timeout: 10_000,
-      });
-    await madeAnother(before.url);
-    tokens.push(await mint(before.url, true), await mint(before.url, false));
-    expect(await revoke(before.url, "intruder")).toBe(200);
-    expect((await before.kill("SIGTERM")).stderr).not.toContain('"level":"error"');
+      await place.run([
+        "create table of_the_next_version (id integer primary key)",
+        "alter table signing_keys add column of_the_next_version text",
+        "alter table apps add column of_the_next_version integer not null default 7",
+        "insert into countersign_migration (name, timestamp) values ('9999_next_expand', '2030-01-01')",
+      ]);
+      const known = new Set(await dynamicKids(before.url));
+      const madeAnother = async (url: string) =>
+        vi.waitFor(async () => expect((await dynamicKids(url)).some((kid) => !known.has(kid))).toBe(true), {
+          timeout: 10_000,
+        });
+      await madeAnother(before.url);
+      tokens.push(await mint(before.url, true), await mint(before.url, false));
+      expect(await revoke(before.url, "intruder")).toBe(200);
+      expect((await before.kill("SIGTERM")).stderr).not.toContain('"level":"error"');
 
-    const after = await startCoreProcess(place.dataDir, [], env);
-    tokens.push(await mint(after.url, true), await mint(after.url, false));
-    expect(await refusalsOf(after.url, tokens)).toEqual([]);
-    for (const kid of await dynamicKids(after.url)) known.add(kid);
-    await madeAnother(after.url);
-    expect(await revoke(after.url, "another")).toBe(200);
-    expect((await after.kill("SIGTERM")).stderr).not.toContain('"level":"error"');
+      const after = await startCoreProcess(place.dataDir, [], env);
+      tokens.push(await mint(after.url, true), await mint(after.url, false));
+      expect(await refusalsOf(after.url, tokens)).toEqual([]);
+      for (const kid of await dynamicKids(after.url)) known.add(kid);
+      await madeAnother(after.url);
+      expect(await revoke(after.url, "another")).toBe(200);
+      expect((await after.kill("SIGTERM")).stderr).not.toContain('"level":"error"');
 
-    // One that takes something away comes a release later, and there is no way back behind it.
-    await place.run([
-      "insert into countersign_migration (name, timestamp) values ('9999_next_contract', '2031-01-01')",
-    ]);
-    const where = place.env["COUNTERSIGN_DATABASE"] === undefined ? ["--data-dir", place.dataDir] : [];
-    const { code, stderr } = await new Process([COUNTERSIGN_BIN, "start", "--port", "0", ...where], env).ended;
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/schema '9999_next_contract'.*newer countersign-core/)]);
-  }, 60_000);
+      // One that takes something away comes a release later, and there is no way back behind it.
+      await place.run([
+        "insert into countersign_migration (name, timestamp) values ('9999_next_contract', '2031-01-01')",
+      ]);
+      const where = place.env["COUNTERSIGN_DATABASE"] === undefined ? ["--data-dir", place.dataDir] : [];
+      const { code, stderr } = await new Process([COUNTERSIGN_BIN, "start", "--port", "0", ...where], env).ended;
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/schema '9999_next_contract'.*newer countersign-core/)]);
+    },
+    60_000,
+  );
 });

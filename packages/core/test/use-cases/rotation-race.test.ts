@@ -47,8 +47,8 @@ async function letPeriodPass({ store }: Instance): Promise<void> {
 describe.each([
   ["SQLite", it, onSqlite],
   ["PostgreSQL", itOnPostgres, onPostgres],
-] as const)("%s", (engine, it, place) => {
-  it(
+] as const)("%s", (engine, itHere, place) => {
+  itHere(
     `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${ROUNDS} rounds`,
     async () => {
       const openStore = await place();
