@@ -38,6 +38,7 @@ export function createPostgresPool(limits: PoolLimits, settings: () => pg.Client
     maxLifetimeSeconds: limits.lifetime / 1000,
     idleTimeoutMillis: IDLE,
     allowExitOnIdle: true,
+    // eslint-disable-next-line typescript/no-misused-promises -- the pool waits for it, which its type does not say
     onConnect: prepareSession,
   });
   pool.on("error", () => {}); // an idle connection that broke is replaced; whoever needs one finds out

@@ -116,6 +116,36 @@ function describePostgres(server: PostgresServer): void {
     });
   });
 
+  it("asks for nothing when it connects that a pooler would refuse", async () => {
+    const asked: string[] = [];
+    const pooler = createServer((socket) => {
+      socket.once("data", (packet) => {
+        // Length and protocol version, then names and values, each ended by NUL.
+        const words = packet.subarray(8).toString().split("\0").slice(0, -2);
+        asked.push(...words.filter((_, i) => i % 2 === 0));
+        socket.destroy();
+      });
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void pooler.close());
+    await new Promise((resolve) => pooler.once("listening", resolve));
+    const url = `postgres://core:hunter2@127.0.0.1:${(pooler.address() as AddressInfo).port}/keys`;
+    await expect(openPostgresStore({ url, poolSize: 2 })).rejects.toThrow(StartupError);
+    // What PgBouncer knows by itself; it ends a connection that brings anything else.
+    expect(asked.sort()).toEqual(["application_name", "client_encoding", "database", "user"]);
+  });
+
+  it("gives up a statement and an idle transaction by limits that it has set on its own sessions", async () => {
+    const store = await open(await server.newDatabase());
+    await expect(
+      store.write(async (writer) => {
+        await writer.insertApp("slow");
+        await new Promise((resolve) => setTimeout(resolve, 5_500));
+        await writer.insertApp("too late");
+      }),
+    ).rejects.toThrow(StoreUnavailable);
+    expect(appIdsOf(await store.readSnapshot())).toEqual([]);
+  });
+
   it("keeps to its own schema, and to its own names in it: other programs use the same library", async () => {
     const url = await server.newDatabase();
     const foreign = "(name varchar(255) primary key, timestamp varchar(255) not null)";

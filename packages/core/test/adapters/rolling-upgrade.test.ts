@@ -137,137 +137,151 @@ const PLACES = [
   ["PostgreSQL", itOnPostgres, onPostgres],
 ] as const;
 
-describe.each(PLACES)("the schema of the version before, on %s", (_, it, open) => {
-  it("R14 is not touched by a start with the wrong master key, and brought up to date by one with the right one", async () => {
-    const place = await open();
-    const start = async () => {
-      const environment = { COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url") };
-      const core = await embedCore({ ...place.options, rotation: { algorithms: ["ES256"] } }, { environment });
-      await core.close();
-    };
-    const right = randomBytes(32);
-    let masterKey = right;
-    await start();
-    await place.run("alter table apps drop column rotation_due");
-    await place.run("delete from countersign_migration where name = '0003_rotation_due_expand'");
-    const look = async () => [
-      Object.keys((await place.run("select * from apps"))[0]!),
-      (await place.run("select name from countersign_migration order by name")).map((row) => row["name"]),
-      await place.run("select * from core_state"),
-    ];
-    const before = await look();
-    masterKey = randomBytes(32);
-    await expect(start()).rejects.toThrow(/sealed under master key [0-9a-f]{16}, and the configured one is/);
-    expect(await look()).toEqual(before);
-    masterKey = right;
-    await start();
-    expect((await look())[1]).toEqual([...(before[1] as string[]), "0003_rotation_due_expand"]);
-  });
+describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, open) => {
+  itHere(
+    "R14 is not touched by a start with the wrong master key, and brought up to date by one with the right one",
+    async () => {
+      const place = await open();
+      const start = async () => {
+        const environment = { COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url") };
+        const core = await embedCore({ ...place.options, rotation: { algorithms: ["ES256"] } }, { environment });
+        await core.close();
+      };
+      const right = randomBytes(32);
+      let masterKey = right;
+      await start();
+      await place.run("alter table apps drop column rotation_due");
+      await place.run("delete from countersign_migration where name = '0003_rotation_due_expand'");
+      const look = async () => [
+        Object.keys((await place.run("select * from apps"))[0]!),
+        (await place.run("select name from countersign_migration order by name")).map((row) => row["name"]),
+        await place.run("select * from core_state"),
+      ];
+      const before = await look();
+      masterKey = randomBytes(32);
+      await expect(start()).rejects.toThrow(/sealed under master key [0-9a-f]{16}, and the configured one is/);
+      expect(await look()).toEqual(before);
+      masterKey = right;
+      await start();
+      expect((await look())[1]).toEqual([...(before[1] as string[]), "0003_rotation_due_expand"]);
+    },
+  );
 });
 
-describe.each(PLACES)("an instance of the first version beside a new one, on %s", (_, it, open) => {
-  it("R14 reads and writes the newest schema; each signs and verifies with the keys of the other", async () => {
-    const place = await open();
-    const masterKey = randomBytes(32);
-    const core = await startCore(
-      { ...place.options, port: 0, adminKeys: [ADMIN_KEY], rotation: { algorithms: ["ES256"], instanceRefresh: 200 } },
-      { environment: { COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url") } },
-    );
-    onTestFinished(() => core.close());
-    const ask = async (method: string, path: string, body?: object): Promise<{ status: number; text: string }> => {
-      const init: RequestInit = { method };
-      if (path.startsWith("/admin/")) init.headers = { authorization: `Bearer ${ADMIN_KEY}` };
-      if (body !== undefined) init.body = JSON.stringify(body);
-      const response = await fetch(core.url + path, init);
-      return { status: response.status, text: await response.text() };
-    };
-    const old = await place.connect();
-
-    // What only the new version has lies in its own tables and columns.
-    expect((await ask("PUT", "/admin/v1/apps/public/algorithms", { algorithms: ["ES256", "Ed25519"] })).status).toBe(
-      200,
-    );
-    expect((await ask("POST", "/admin/v1/apps/public/revocations/services", { service: "intruder" })).status).toBe(200);
-    await vi.waitFor(async () => expect(await old.readKeys()).toHaveLength(6), { timeout: 5_000 });
-    const state = await old.readState();
-    expect([state.generation, state.epoch > 1, await old.readApps()]).toEqual([1, true, ["public"]]);
-
-    // An app and its keys by the old version: the new one finds them by the epoch, and signs with them.
-    const vault = createEnvelopeVault([masterKey]);
-    await old.insertApp("old");
-    const now = Date.now();
-    const madeByOld: string[] = [];
-    for (const kind of ["static", "dynamic"] as const) {
-      const made = await generateKeyMaterial("old", kind, "ES256", now, vault);
-      madeByOld.push(made.kid);
-      await old.insertKey({
-        app_id: "old",
-        kid: made.kid,
-        kind,
-        algorithm: "ES256",
-        sequence: 1,
-        created_at: now,
-        signs_from: now,
-        signs_until: kind === "static" ? null : now + 600_000,
-        verifies_until: kind === "static" ? null : now + 1_200_000,
-        revoked_at: null,
-        public_jwk: JSON.stringify(made.publicJwk),
-        sealed_private_key: Buffer.from(made.sealedPrivateKey).toString("base64url"),
-        master_key_id: made.masterKeyId,
-      });
-    }
-    expect((await old.readState()).epoch).toBeGreaterThanOrEqual(state.epoch + 3);
-    for (const useStaticSigningKey of [true, false]) {
-      const body = {
-        payload: { sub: "a" },
-        algorithm: "ES256",
-        jwksDomain: "https://a.test",
-        validity: 60,
-        useStaticSigningKey,
-      };
-      const token = await vi.waitFor(
-        async () => {
-          const { text } = await ask("POST", "/appid-old/recipe/jwt", body);
-          return (JSON.parse(text) as { jwt: string }).jwt;
+describe.each(PLACES)("an instance of the first version beside a new one, on %s", (_, itHere, open) => {
+  itHere(
+    "R14 reads and writes the newest schema; each signs and verifies with the keys of the other",
+    async () => {
+      const place = await open();
+      const masterKey = randomBytes(32);
+      const core = await startCore(
+        {
+          ...place.options,
+          port: 0,
+          adminKeys: [ADMIN_KEY],
+          rotation: { algorithms: ["ES256"], instanceRefresh: 200 },
         },
-        { timeout: 8_000, interval: 50 },
+        { environment: { COUNTERSIGN_MASTER_KEY: masterKey.toString("base64url") } },
       );
-      const keys = (await old.readKeys()).map((row) => JSON.parse(String(row["public_jwk"])) as object);
-      const { protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys } as JSONWebKeySet)); // as the old one publishes
-      expect(madeByOld).toContain(protectedHeader.kid);
-    }
-    // The new one goes on from there: it makes the successor, which the old one reads.
-    await vi.waitFor(
-      async () => {
-        const rows = (await old.readKeys()).filter((row) => row["app_id"] === "old" && row["kind"] === "dynamic");
-        expect(rows.map((row) => Number(row["sequence"]))).toContain(2);
-      },
-      { timeout: 5_000 },
-    );
+      onTestFinished(() => core.close());
+      const ask = async (method: string, path: string, body?: object): Promise<{ status: number; text: string }> => {
+        const init: RequestInit = { method };
+        if (path.startsWith("/admin/")) init.headers = { authorization: `Bearer ${ADMIN_KEY}` };
+        if (body !== undefined) init.body = JSON.stringify(body);
+        const response = await fetch(core.url + path, init);
+        return { status: response.status, text: await response.text() };
+      };
+      const old = await place.connect();
 
-    // Both write at once, and nothing is lost.
-    const writes = 20;
-    const before = await old.readState();
-    await Promise.all([
-      (async () => {
-        for (let i = 0; i < writes; i++) await old.insertApp(`old-${i}`);
-      })(),
-      (async () => {
-        for (let i = 0; i < writes; i++) {
-          const answer = await ask("POST", "/admin/v1/apps/public/revocations/services", { service: `s-${i}` });
-          expect(answer.status).toBe(200);
-        }
-      })(),
-    ]);
-    expect((await old.readState()).epoch).toBeGreaterThanOrEqual(before.epoch + 2 * writes);
-    await vi.waitFor(
-      async () => {
-        const { apps } = JSON.parse((await ask("GET", "/admin/v1/apps")).text) as { apps: object[] };
-        expect(apps).toHaveLength(2 + writes);
-      },
-      { timeout: 8_000 },
-    );
-    await old.deleteKey("old", madeByOld[1]!);
-    expect((await old.readKeys()).some((row) => row["kid"] === madeByOld[1])).toBe(false);
-  }, 60_000);
+      // What only the new version has lies in its own tables and columns.
+      expect((await ask("PUT", "/admin/v1/apps/public/algorithms", { algorithms: ["ES256", "Ed25519"] })).status).toBe(
+        200,
+      );
+      expect((await ask("POST", "/admin/v1/apps/public/revocations/services", { service: "intruder" })).status).toBe(
+        200,
+      );
+      await vi.waitFor(async () => expect(await old.readKeys()).toHaveLength(6), { timeout: 5_000 });
+      const state = await old.readState();
+      expect([state.generation, state.epoch > 1, await old.readApps()]).toEqual([1, true, ["public"]]);
+
+      // An app and its keys by the old version: the new one finds them by the epoch, and signs with them.
+      const vault = createEnvelopeVault([masterKey]);
+      await old.insertApp("old");
+      const now = Date.now();
+      const madeByOld: string[] = [];
+      for (const kind of ["static", "dynamic"] as const) {
+        const made = await generateKeyMaterial("old", kind, "ES256", now, vault);
+        madeByOld.push(made.kid);
+        await old.insertKey({
+          app_id: "old",
+          kid: made.kid,
+          kind,
+          algorithm: "ES256",
+          sequence: 1,
+          created_at: now,
+          signs_from: now,
+          signs_until: kind === "static" ? null : now + 600_000,
+          verifies_until: kind === "static" ? null : now + 1_200_000,
+          revoked_at: null,
+          public_jwk: JSON.stringify(made.publicJwk),
+          sealed_private_key: Buffer.from(made.sealedPrivateKey).toString("base64url"),
+          master_key_id: made.masterKeyId,
+        });
+      }
+      expect((await old.readState()).epoch).toBeGreaterThanOrEqual(state.epoch + 3);
+      for (const useStaticSigningKey of [true, false]) {
+        const body = {
+          payload: { sub: "a" },
+          algorithm: "ES256",
+          jwksDomain: "https://a.test",
+          validity: 60,
+          useStaticSigningKey,
+        };
+        const token = await vi.waitFor(
+          async () => {
+            const { text } = await ask("POST", "/appid-old/recipe/jwt", body);
+            return (JSON.parse(text) as { jwt: string }).jwt;
+          },
+          { timeout: 8_000, interval: 50 },
+        );
+        const keys = (await old.readKeys()).map((row) => JSON.parse(String(row["public_jwk"])) as object);
+        const { protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys } as JSONWebKeySet)); // as the old one publishes
+        expect(madeByOld).toContain(protectedHeader.kid);
+      }
+      // The new one goes on from there: it makes the successor, which the old one reads.
+      await vi.waitFor(
+        async () => {
+          const rows = (await old.readKeys()).filter((row) => row["app_id"] === "old" && row["kind"] === "dynamic");
+          expect(rows.map((row) => Number(row["sequence"]))).toContain(2);
+        },
+        { timeout: 5_000 },
+      );
+
+      // Both write at once, and nothing is lost.
+      const writes = 20;
+      const before = await old.readState();
+      await Promise.all([
+        (async () => {
+          for (let i = 0; i < writes; i++) await old.insertApp(`old-${i}`);
+        })(),
+        (async () => {
+          for (let i = 0; i < writes; i++) {
+            const answer = await ask("POST", "/admin/v1/apps/public/revocations/services", { service: `s-${i}` });
+            expect(answer.status).toBe(200);
+          }
+        })(),
+      ]);
+      expect((await old.readState()).epoch).toBeGreaterThanOrEqual(before.epoch + 2 * writes);
+      await vi.waitFor(
+        async () => {
+          const { apps } = JSON.parse((await ask("GET", "/admin/v1/apps")).text) as { apps: object[] };
+          expect(apps).toHaveLength(2 + writes);
+        },
+        { timeout: 8_000 },
+      );
+      await old.deleteKey("old", madeByOld[1]!);
+      expect((await old.readKeys()).some((row) => row["kid"] === madeByOld[1])).toBe(false);
+    },
+    60_000,
+  );
 });

@@ -36,7 +36,7 @@ const VARIABLE = "COUNTERSIGN_TEST_POSTGRES_URL";
 const SKIP = "COUNTERSIGN_SKIP_POSTGRES";
 
 /** Whether this run goes without PostgreSQL. Only whoever starts it can say so: a missing server is no reason to pass. */
-export const skipPostgres = process.env[SKIP] === "1";
+const skipPostgres = process.env[SKIP] === "1";
 
 /** Ended when the test file ends. */
 const endings: (() => Promise<void>)[] = [];

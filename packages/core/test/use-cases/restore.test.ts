@@ -66,7 +66,7 @@ async function openInstance(place: Place, storeOf = (real: Store) => real) {
 
 function contentOf({ apps, keys, revokedTokens, revokedServices }: StoreSnapshot) {
   return {
-    apps: apps.map(({ rotationDue: _, ...app }) => app),
+    apps: apps.map(({ appId, createdAt, algorithms }) => ({ appId, createdAt, algorithms })),
     keys: keys.map((key) => [key.kid, Buffer.from(key.sealedPrivateKey)]),
     revokedTokens,
     revokedServices,
@@ -76,8 +76,8 @@ function contentOf({ apps, keys, revokedTokens, revokedServices }: StoreSnapshot
 describe.each([
   ["SQLite", it, onSqlite],
   ["PostgreSQL", itOnPostgres, onPostgres],
-] as const)("a restore on %s", (_, it, open) => {
-  it("R15 puts back all that the backup has, in a generation above everybody's", async () => {
+] as const)("a restore on %s", (_, itHere, open) => {
+  itHere("R15 puts back all that the backup has, in a generation above everybody's", async () => {
     const place = await open();
     const one = await openInstance(place);
     for (const appId of ["public", "shop"]) await one.rotateKeys.provisionApp(appId);
@@ -123,7 +123,7 @@ describe.each([
     expect(await one.keyRing.privateKeyOf(one.keyRing.signer("shop", "static", "ES256")!)).toBeDefined();
   });
 
-  it("R15 behind the backs of three instances is seen to by one of them, once", async () => {
+  itHere("R15 behind the backs of three instances is seen to by one of them, once", async () => {
     const place = await open();
     const instances = [await openInstance(place), await openInstance(place), await openInstance(place)];
     const [one] = instances;
@@ -164,7 +164,7 @@ describe.each([
   }
   const dueIn = async (store: Store) => (await store.readSnapshot()).apps.some((app) => app.rotationDue);
 
-  it("R15 the new signers are not forgotten whatever ends the instance that saw to the restore", async () => {
+  itHere("R15 the new signers are not forgotten whatever ends the instance that saw to the restore", async () => {
     const place = await open();
     const blip = { failing: false };
     const unsteady = await openInstance(place, (real) => ({
@@ -199,7 +199,7 @@ describe.each([
     expect((await next.store.readState()).epoch).toBe(settled.epoch);
   });
 
-  it("R15 signers are replaced all of them or none: what fails on the way is done by the next look", async () => {
+  itHere("R15 signers are replaced all of them or none: what fails on the way is done by the next look", async () => {
     const { place, before } = await restoredPlace();
     const failing = await openInstance(place, (real) => ({
       ...real,
@@ -219,7 +219,7 @@ describe.each([
     expect(next.keyRing.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one was there
   });
 
-  it("R15 where the set has no room for new signers this is said once, and done as soon as there is", async () => {
+  itHere("R15 where the set has no room for new signers this is said once, and done as soon as there is", async () => {
     const { place } = await restoredPlace();
     const one = await openInstance(place);
     const filler = one.keyRing.keysOf("public")[0]!;

@@ -34,11 +34,13 @@ export function startCommand(): Command {
     .addHelpText(
       "after",
       `
-Flags win over the environment. Also read: COUNTERSIGN_MASTER_KEY, 32 bytes as base64url, under which private
-keys are sealed; without it a file made beside the embedded database is used, and PostgreSQL is refused; and
-COUNTERSIGN_POOL_SIZE, connections to PostgreSQL at most (default 8). COUNTERSIGN_MASTER_KEY may hold several, with
-commas between them: the first one seals, any of them opens, and 'countersign keys reseal' ends the need for the others.
-COUNTERSIGN_ROTATION says when keys change: JSON with seconds for any of lead, period, hold, jwksMaxAge,
+Flags win over the environment, also --data-dir over COUNTERSIGN_DATABASE. Also read: COUNTERSIGN_MASTER_KEY, 32 bytes
+as base64url, under which private keys are sealed, or COUNTERSIGN_MASTER_KEY_FILE, a file with it; without either a file
+made beside the embedded database is used, and PostgreSQL is refused. There may be several, with commas between them, or
+a line each in a file: the first one seals, any of them opens, and 'countersign keys reseal' ends the need for the others.
+COUNTERSIGN_POOL_SIZE: connections to PostgreSQL at most (default 8). COUNTERSIGN_ALGORITHMS: what apps sign with that
+have not been told otherwise (RS256, ES256, Ed25519; default RS256). COUNTERSIGN_MAX_RING_AGE: seconds that tokens are
+issued from memory while the store is away (default 3600). COUNTERSIGN_ROTATION says when keys change: JSON with seconds for any of lead, period, hold, jwksMaxAge,
 instanceRefresh, clockSkew; by default
 {"lead":600,"period":604800,"hold":2592000,"jwksMaxAge":60,"instanceRefresh":5,"clockSkew":30}.
 
