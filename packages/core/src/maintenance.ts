@@ -6,6 +6,7 @@ import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/maste
 import { openStore } from "./adapters/open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
 import { resolveConfig, type CoreConfig, type CoreOptions } from "./config.ts";
+import { openCore } from "./open-core.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
 import { StartupError } from "./startup-error.ts";
@@ -19,6 +20,23 @@ import { createRotateKeys } from "./use-cases/rotate-keys.ts";
 import { StoreClock } from "./use-cases/store-clock.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
+
+/**
+ * The admin API on a store, whether or not a core runs on it. Windows and algorithms are those of the cores on it, so that
+ * a shell which knows nothing of them makes no key by its own.
+ *
+ * @throws StartupError
+ */
+export async function administerStore(
+  options: Pick<CoreOptions, "dataDir" | "database">,
+  adminKey: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<{ fetch(request: Request): Promise<Response>; close(): Promise<void> }> {
+  const { COUNTERSIGN_MASTER_KEY } = environment;
+  const config = resolveConfig({ ...options, apiKeys: [], adminKeys: [adminKey] }, { COUNTERSIGN_MASTER_KEY });
+  const core = await openCore(config, {}, "administer");
+  return { fetch: async (request) => core.fetch(request, {}), close: () => core.close() };
+}
 
 /**
  * Makes a new master key beside an embedded database, seals every key under it, and forgets the old one. The file has
@@ -77,7 +95,8 @@ export async function restoreBackup(
   );
   refuseForeign(vault, backup);
   return withStore(config, async (store) => {
-    const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), config.rotation);
+    const { rotation = config.rotation } = await store.readSnapshot();
+    const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), rotation);
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     return createRestore({ store, keyRing, rotateKeys, log })(backup, force);
   });

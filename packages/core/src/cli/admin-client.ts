@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { embedCore, StartupError } from "../index.ts";
+import { StartupError } from "../index.ts";
+import { administerStore } from "../maintenance.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
 export interface AdminTarget {
@@ -28,8 +29,7 @@ export function withTarget(command: Command): Command {
     .option(
       "--data-dir <directory>",
       "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign); " +
-        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY and COUNTERSIGN_ROTATION as " +
-        "that core has them",
+        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY as that core has it",
     );
 }
 
@@ -100,7 +100,7 @@ async function localClient(target: LocalTarget): Promise<AdminClient> {
     );
   }
   const adminKey = randomBytes(32).toString("base64url");
-  const core = await embedCore({ ...target, adminKeys: [adminKey] });
+  const core = await administerStore(target, adminKey);
   return {
     call: (method, path, body) =>
       exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),

@@ -36,7 +36,7 @@ export function createRestore(parts: Parts): Restore {
       await writer.clear();
       for (const { appId, ...facts } of backup.apps) await writer.insertApp(appId, facts);
       for (const key of keysIn(backup)) await writer.insertKey(key);
-      for (const token of backup.revokedTokens) await writer.insertRevokedToken(token);
+      for (const token of backup.revokedTokens) await writer.upsertRevokedToken(token);
       for (const service of backup.revokedServices) await writer.upsertRevokedService(service);
       await writer.raiseGeneration(backup.generation);
       return 0;

@@ -1,7 +1,7 @@
 import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../domain/key-change.ts";
 import { planRotation, type CreateStep } from "../domain/rotation.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import type { Store, StoreWriter } from "../ports/store.ts";
+import type { Store, StoredApp, StoreWriter } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import { dynamicKid, generateKeyMaterial, reseal, type KeyMaterial } from "./private-keys.ts";
@@ -10,6 +10,7 @@ import { dynamicKid, generateKeyMaterial, reseal, type KeyMaterial } from "./pri
 export interface RotateKeys {
   /** Everything that is due, in every app. */
   rotateAll(): Promise<void>;
+  rotate(appId: string): Promise<void>;
   /** What an app cannot sign without, and the app itself where it is missing. @returns whether it was made */
   provisionApp(appId: string): Promise<boolean>;
   /**
@@ -27,6 +28,9 @@ interface Parts {
   readonly keyRing: KeyRing;
   readonly log: Log;
 }
+
+/** Tells what a transaction does, once that is done. */
+type Note = (facts: object, message: string) => void;
 
 /** Keys made at once: the thread pool has four threads, and signing needs the others. */
 const MADE_AT_ONCE = 2;
@@ -51,17 +55,31 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     return byWhat;
   }
 
+  /** Runs a transaction, and tells of it and takes it up when it is committed. */
+  async function commit<T>(work: (writer: StoreWriter, note: Note) => Promise<T>): Promise<T> {
+    const notes: Parameters<Note>[] = [];
+    const result = await store.write((writer) => work(writer, (...note) => notes.push(note)));
+    for (const note of notes) log.info(...note);
+    await keyRing.refresh();
+    return result;
+  }
+
   /**
    * Plans again under the lock, with what is there by then: of racing instances one finds something to do,
    * and the others throw away what they made.
    */
-  async function execute(writer: StoreWriter, appId: string, material: Map<string, KeyMaterial[]>): Promise<void> {
+  async function execute(
+    writer: StoreWriter,
+    note: Note,
+    { appId, algorithms }: Pick<StoredApp, "appId" | "algorithms">,
+    material: Map<string, KeyMaterial[]>,
+  ): Promise<void> {
     const present = await writer.keysOf(appId);
     const taken = new Set(present.map((key) => key.kid));
-    for (const step of planRotation(present, keyRing.policyOf(appId), writer.now)) {
+    for (const step of planRotation(present, keyRing.policyWith(algorithms), writer.now)) {
       if (step.type === "remove") {
         await writer.deleteKey(appId, step.kid);
-        log.info({ appId, kid: step.kid }, "removed a key that verifies no token any more");
+        note({ appId, kid: step.kid }, "removed a key that verifies no token any more");
         continue;
       }
       const { type: _, ...dates } = step;
@@ -69,10 +87,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       // Whoever won the race may have made a key in the same millisecond; the next look makes what is left.
       if (key === undefined || taken.has(key.kid)) continue;
       await insert(writer, appId, dates, key);
-      log.info(
-        { appId, kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() },
-        "made a key",
-      );
+      note({ appId, kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() }, "made a key");
     }
   }
 
@@ -96,10 +111,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     if (plan.length === 0) return;
     const creations = plan.filter((step) => step.type === "create");
     const material = await makeMaterial(appId, creations);
-    await store.write(async (writer) => {
-      if ((await writer.app(appId)) !== undefined) await execute(writer, appId, material);
+    await commit(async (writer, note) => {
+      const app = await writer.app(appId);
+      if (app !== undefined) await execute(writer, note, app, material);
     });
-    await keyRing.refresh();
   }
 
   return Object.freeze<RotateKeys>({
@@ -112,7 +127,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (failures.length > 0) throw failures[0];
     },
 
+    rotate,
+
     async change(appId, decide, imported) {
+      await keyRing.refresh(); // another instance may have made what is asked for a moment ago
       const policy = keyRing.policyOf(appId);
       const expected = decide(keyRing.keysOf(appId), policy, keyRing.now());
       if (isRefused(expected)) return expected;
@@ -121,8 +139,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (expected.create !== undefined && imported === undefined) creations.push(expected.create);
       const material = await makeMaterial(appId, creations);
 
-      const refused = await store.write(async (writer) => {
-        const decided = decide(await writer.keysOf(appId), policy, writer.now);
+      return commit(async (writer, note) => {
+        const app = await writer.app(appId);
+        if (app === undefined) return { status: 404 as const, problem: "there is no such app" };
+        const decided = decide(await writer.keysOf(appId), keyRing.policyWith(app.algorithms), writer.now);
         if (isRefused(decided)) return decided;
         const { updates, create } = decided;
         const key = imported ?? (create && material.get(`${create.kind} ${create.algorithm}`)?.shift());
@@ -133,13 +153,11 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
         if (create !== undefined && key !== undefined) {
           const { type: _, ...dates } = create;
           await insert(writer, appId, dates, key);
-          log.info({ appId, kid: key.kid, signsFrom: new Date(dates.signsFrom).toISOString() }, "added a key by hand");
+          note({ appId, kid: key.kid, signsFrom: new Date(dates.signsFrom).toISOString() }, "added a key by hand");
         }
-        await execute(writer, appId, material);
+        await execute(writer, note, app, material);
         return undefined;
       });
-      await keyRing.refresh();
-      return refused;
     },
 
     async provisionApp(appId) {
@@ -148,14 +166,12 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       const urgent = plan.filter((step) => step.type === "create").filter((step) => step.signsFrom <= now);
       if (urgent.length === 0 && keyRing.hasApp(appId)) return false;
       const material = await makeMaterial(appId, urgent);
-      const createdNew = await store.write(async (writer) => {
-        const missing = (await writer.app(appId)) === undefined;
-        if (missing) await writer.insertApp(appId);
-        await execute(writer, appId, material);
-        return missing;
+      return commit(async (writer, note) => {
+        const app = await writer.app(appId);
+        if (app === undefined) await writer.insertApp(appId);
+        await execute(writer, note, app ?? { appId, algorithms: null }, material);
+        return app === undefined;
       });
-      await keyRing.refresh();
-      return createdNew;
     },
   });
 }

@@ -92,6 +92,33 @@ describe("planRotation", () => {
     expect(removals(NEW_YEAR)).toEqual([{ type: "remove", kid: "d-0" }]);
   });
 
+  it("never removes a revoked one: its row keeps it from coming back", () => {
+    const revoked = signingKey({ kid: "s-0", revokedAt: NEW_YEAR });
+    const century = 100 * 365 * 86_400_000;
+    const plan = planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR + century);
+    expect(plan.filter((step) => step.type === "remove")).toEqual([]);
+  });
+
+  it("R16 prepares a successor for a static key that is to end, a lead before it signs and not later than that end", () => {
+    const planned = (rest: Partial<SigningKey>) => {
+      const plan = planRotation([signingKey(rest)], DEFAULT_ROTATION, NEW_YEAR);
+      return plan.filter((step) => step.type === "create" && step.kind === "static");
+    };
+    expect(planned({ verifiesUntil: NEW_YEAR + 10 * lead })).toEqual([
+      expect.objectContaining({ sequence: 2, signsFrom: NEW_YEAR + lead, verifiesUntil: null }),
+    ]);
+    expect(planned({ verifiesUntil: NEW_YEAR + 1_000 })).toMatchObject([{ signsFrom: NEW_YEAR + 1_000 }]);
+    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // which lasts
+  });
+
+  it("R16 gives a successor that is too late for its lead the moment at which its predecessor ends", () => {
+    const ending = signingKey({
+      ...{ kind: "dynamic", signsFrom: 0, signsUntil: NEW_YEAR - hold, verifiesUntil: NEW_YEAR + 60_000 },
+    });
+    const [, step] = planRotation([ending], DEFAULT_ROTATION, NEW_YEAR);
+    expect(step).toMatchObject({ kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + 60_000 });
+  });
+
   it("counts on from the highest sequence, so that two instances want the same one (R7)", () => {
     const revoked = signingKey({ sequence: 7, revokedAt: NEW_YEAR });
     expect(planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
@@ -174,6 +201,15 @@ describe("problemsOfRotationPolicy", () => {
   it("refuses what is no duration, all of it at once", () => {
     const problems = problemsOfRotationPolicy(policyWith({ lead: NaN, period: Infinity, hold: -1 }));
     expect(problems.map((problem) => problem.split(":")[0])).toEqual(["lead", "period", "hold"]);
+  });
+
+  it("refuses what is longer than a hundred years, whose dates nobody could write down", () => {
+    const century = 100 * 365 * 86_400_000;
+    expect(problemsOfRotationPolicy(policyWith({ period: century, hold: century }))).toEqual([]);
+    expect(problemsOfRotationPolicy(policyWith({ period: 1e15, hold: century + 1 }))).toEqual([
+      "period: expected milliseconds from 0 to 3153600000000 (100 years), got 1000000000000000",
+      "hold: expected milliseconds from 0 to 3153600000000 (100 years), got 3153600000001",
+    ]);
   });
 
   it("refuses algorithms that are none, unknown, or named twice", () => {

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createPublicKey, verify } from "node:crypto";
+import { createPublicKey, randomBytes, verify } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { StoreUnavailable } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
 import { openPrivateKey, signBytes } from "../../src/use-cases/private-keys.ts";
@@ -163,6 +165,51 @@ describe("rotateAll", () => {
     await instance.rotateKeys.rotateAll(); // its ring still has the app, whose successor is due
     expect((await instance.store.readSnapshot()).apps).toEqual([]);
     expect((await instance.store.readSnapshot()).keys).toEqual([]);
+  });
+
+  it("tells of a key only once it is stored", async () => {
+    let failing = true;
+    const instance = await openInstance({
+      storeOf: (real) => ({
+        ...real,
+        write: (work) =>
+          real.write(async (writer) => {
+            const result = await work(writer);
+            if (failing) throw new StoreUnavailable("the commit failed");
+            return result;
+          }),
+      }),
+    });
+    await expect(instance.rotateKeys.provisionApp("public")).rejects.toThrow(StoreUnavailable);
+    expect(instance.log.lines).toEqual([]);
+    failing = false;
+    await instance.rotateKeys.provisionApp("public");
+    const stored = (await instance.store.readSnapshot()).keys.map((key) => key.kid);
+    expect(instance.log.lines).toHaveLength(stored.length);
+    for (const kid of stored)
+      expect(instance.log.lines.join("\n")).toContain(`made a key { appId: 'public', kid: '${kid}'`);
+  });
+
+  it("in one app does not fail because another app cannot have its keys", async () => {
+    const vault = createEnvelopeVault([randomBytes(32)]);
+    const instance = await openInstance({
+      vault: {
+        ...vault,
+        masterKeyId: vault.masterKeyId,
+        seal: async (plaintext, context) => {
+          if (context.appId === "broken" && created) throw new Error("the vault refuses");
+          return vault.seal(plaintext, context);
+        },
+      },
+    });
+    let created = false;
+    await instance.rotateKeys.provisionApp("broken");
+    await instance.rotateKeys.provisionApp("public");
+    created = true; // and its successor is still to be made
+    await expect(instance.rotateKeys.rotateAll()).rejects.toThrow("the vault refuses");
+    const set = await instance.manageApps.setAlgorithms("public", ["ES256", "Ed25519"]);
+    expect(set).toEqual({ ok: true, value: ["ES256", "Ed25519"] });
+    expect(sequences(instance)).toContain("static Ed25519 1");
   });
 
   it("looks after every app", async () => {

@@ -11,6 +11,8 @@ export const LIMITS = Object.freeze({
   jsonDepth: 16,
   /** Bytes of a key set document. */
   jwksBytes: 262_144,
+  /** Bytes of a revocation feed. */
+  feedBytes: 1_048_576,
   /** Members of a key set. */
   jwksKeys: 64,
   /** Bytes of a request body at the core. */

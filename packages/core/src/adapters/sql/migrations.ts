@@ -62,4 +62,9 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .execute();
     },
   },
+  "0003_rotation_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable("core_state").addColumn("rotation", "text").execute();
+    },
+  },
 });
