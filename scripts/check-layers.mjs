@@ -30,7 +30,7 @@ const LAYERS = {
     ["adapters", /^(adapters\/|startup-error\.ts$)/],
     ["config", /^config\.ts$/],
     ["http", /^http\//],
-    ["composition root", /^(index|maintenance)\.ts$/],
+    ["composition root", /^(open-core|index|maintenance)\.ts$/],
     ["cli", /^cli\//],
   ],
 };

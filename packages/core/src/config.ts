@@ -148,7 +148,8 @@ const seconds = z.number().nonnegative();
 const durations = z
   .strictObject({
     ...{ lead: seconds, period: seconds, hold: seconds },
-    ...{ jwksMaxAge: seconds, instanceRefresh: seconds, clockSkew: seconds },
+    // Every instance looks at the store so often.
+    ...{ jwksMaxAge: seconds, instanceRefresh: z.number().min(0.1), clockSkew: seconds },
   })
   .partial();
 const DURATIONS_RULE =

@@ -6,6 +6,7 @@ import { openStore } from "./adapters/open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
 import { hasSqliteStore } from "./adapters/sqlite.ts";
 import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "./config.ts";
+import { openCore } from "./open-core.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import type { Store } from "./ports/store.ts";
 import { StartupError } from "./startup-error.ts";
@@ -16,6 +17,22 @@ import { createResealKeys, type Resealed } from "./use-cases/reseal-keys.ts";
 import { createRestore, type Restored } from "./use-cases/restore.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
+
+/**
+ * The admin API on a store, whether or not a core runs on it. Windows and algorithms are those of the cores on it, so that
+ * a shell which knows nothing of them makes no key by its own.
+ *
+ * @throws StartupError
+ */
+export async function administerStore(
+  options: Pick<CoreOptions, "dataDir" | "database">,
+  adminKey: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<{ fetch(request: Request): Promise<Response>; close(): Promise<void> }> {
+  const config = resolveConfig({ ...options, apiKeys: [], adminKeys: [adminKey] }, storeSettingsIn(environment));
+  const core = await openCore(config, {}, "administer");
+  return { fetch: async (request) => core.fetch(request, {}), close: () => core.close() };
+}
 
 /** The file of an embedded store's master keys, which can be renewed. */
 interface MasterKeyFile {

@@ -88,7 +88,13 @@ describe("resolveConfig", () => {
     ["algorithms, which are no duration", '{"algorithms":["ES256"]}', /^COUNTERSIGN_ROTATION: .*algorithms/],
     ["a text", '{"lead":"3"}', /^COUNTERSIGN_ROTATION: .*lead/],
     ["less than nothing", '{"lead":-3}', /^COUNTERSIGN_ROTATION: .*lead/],
+    ["a look at the store all the time", '{"instanceRefresh":0}', /^COUNTERSIGN_ROTATION: .*instanceRefresh/],
     ["an impossible policy", '{"lead":3}', /^rotation: lead 3 s is shorter than/],
+    [
+      "longer than dates go",
+      '{"hold":1e13}',
+      /^rotation: hold: expected milliseconds from 0 to 3153600000000 \(100 years\)/,
+    ],
   ])("refuses a COUNTERSIGN_ROTATION that is %s", (_, text, words) => {
     expect(mistakes({}, { COUNTERSIGN_ROTATION: text })).toEqual([expect.stringMatching(words)]);
   });

@@ -142,8 +142,10 @@ export function buildCountersign(
   });
   const refresh = async () => {
     const documents = [known?.keySet.document, known?.feed?.document];
-    await Promise.all(documents.map((document) => document?.refreshing)); // which began before what is new
-    await Promise.all(documents.map((document) => document?.refresh()));
+    for (const document of documents) {
+      await document?.refreshing; // which began before what is new
+      await document?.refresh();
+    }
   };
   return { countersign, refresh };
 }

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import { hasSqliteStore } from "../adapters/sqlite.ts";
 import { isLoopbackHost } from "../config.ts";
-import { embedCore, StartupError } from "../index.ts";
+import { StartupError } from "../index.ts";
+import { administerStore } from "../maintenance.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
@@ -29,8 +30,7 @@ export function withTarget(command: Command): Command {
     .option(
       "--data-dir <directory>",
       "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign); " +
-        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY and COUNTERSIGN_ROTATION as " +
-        "that core has them",
+        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY as that core has it",
     );
 }
 
@@ -114,7 +114,7 @@ async function localClient(target: LocalTarget): Promise<AdminClient> {
     );
   }
   const adminKey = randomBytes(32).toString("base64url");
-  const core = await embedCore({ ...target, adminKeys: [adminKey] });
+  const core = await administerStore(target, adminKey);
   return {
     call: (method, path, body) =>
       exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),

@@ -1,8 +1,11 @@
-import { LIMITS, type Algorithm } from "countersign/protocol";
+import { LIMITS, type Algorithm, type PublishedJwk } from "countersign/protocol";
 import { lastSequence, peakOfPublishedKeys, simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
-import { isLive, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
+import { signerOf, successorOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
-/** What an operator changes by hand. Dates only ever come nearer. */
+/** The dates of a key that an operator may bring nearer. None ever moves later. */
+export type KeyDates = Partial<Pick<SigningKey, "signsFrom" | "signsUntil" | "verifiesUntil" | "revokedAt">>;
+
+/** What an operator changes by hand. */
 export interface KeyChange {
   readonly updates: readonly KeyUpdate[];
   /** A key to make, or the one that was imported. */
@@ -11,7 +14,7 @@ export interface KeyChange {
 
 export interface KeyUpdate {
   readonly kid: string;
-  readonly dates: Partial<Pick<SigningKey, "signsFrom" | "signsUntil" | "verifiesUntil" | "revokedAt">>;
+  readonly dates: KeyDates;
 }
 
 /** Why a change cannot be: 404 there is no such thing, 400 it cannot be meant, 409 it cannot be now. */
@@ -19,6 +22,8 @@ export interface RefusedChange {
   readonly status: 400 | 404 | 409;
   readonly problem: string;
 }
+
+export const TOO_MANY_KEYS = `more than ${LIMITS.jwksKeys} keys would be published: end or revoke old ones first`;
 
 /** Decides on a change from the keys of one app. Pure: it is asked again under the store's lock. */
 export type DecideChange = (
@@ -43,7 +48,7 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
     if (signer === undefined || !policy.algorithms.includes(algorithm)) {
       return { status: 404, problem: `this app does not sign with ${algorithm}` };
     }
-    const prepared = preparedAfter(keys, signer, now);
+    const prepared = successorOf(keys, signer, now);
     if (kind === "dynamic") {
       if (keepUntil !== null)
         return { status: 400, problem: "a dynamic key's dates are fixed: only a static one is kept until a date" };
@@ -52,7 +57,7 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
       const turn = Math.max(now, prepared.createdAt + policy.lead);
       const updates: KeyUpdate[] = [
         { kid: prepared.kid, dates: { signsFrom: Math.min(prepared.signsFrom, turn) } },
-        { kid: signer.kid, dates: { signsUntil: Math.min(signer.signsUntil ?? Infinity, turn) } },
+        { kid: signer.kid, dates: { signsUntil: nearer(signer.signsUntil, turn) } },
       ];
       return withinLimit(keys, policy, now, { updates, create: undefined });
     }
@@ -66,15 +71,20 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
   };
 }
 
-/** Lets a key that was made elsewhere verify here, and sign after the lead where that is asked for. */
+/**
+ * Lets a key that was made elsewhere verify here, and sign after the lead where that is asked for. One that was revoked
+ * never comes back, under whatever kid.
+ */
 export function addImported(
   algorithm: Algorithm,
-  kid: string,
+  publicJwk: PublishedJwk,
   signs: boolean,
   verifiesUntil: number | null,
 ): DecideChange {
   return (keys, policy, now) => {
-    if (keys.some((key) => key.kid === kid)) return { status: 400, problem: `the kid ${kid} is taken` };
+    if (keys.some((key) => key.revokedAt !== null && isSameKey(key.publicJwk, publicJwk)))
+      return { status: 409, problem: "this key has been revoked" };
+    if (keys.some((key) => key.kid === publicJwk.kid)) return { status: 400, problem: "the kid is taken" };
     if (verifiesUntil !== null && verifiesUntil <= now) return { status: 400, problem: "verifiesUntil has passed" };
     if (signs) {
       if (verifiesUntil !== null) return { status: 400, problem: "a key that signs has no verifiesUntil" };
@@ -82,7 +92,7 @@ export function addImported(
       if (signer === undefined || !policy.algorithms.includes(algorithm)) {
         return { status: 409, problem: `this app does not sign with ${algorithm}: allow the algorithm first` };
       }
-      const prepared = preparedAfter(keys, signer, now);
+      const prepared = successorOf(keys, signer, now);
       if (prepared !== undefined)
         return { status: 409, problem: `a rotation is under way: ${prepared.kid} is to sign next` };
       return succeed(keys, policy, now, signer, null);
@@ -102,10 +112,10 @@ export function revokeKey(kid: string): DecideChange {
   return (keys, _policy, now) => {
     const key = keys.find((one) => one.kid === kid);
     if (key === undefined || key.revokedAt !== null)
-      return { status: 404, problem: `there is no key ${kid} to revoke` };
+      return { status: 404, problem: "there is no key of that kid to revoke" };
     const updates: KeyUpdate[] = [{ kid, dates: { revokedAt: now } }];
     const signer = signerOf(keys, key.kind, key.algorithm, now);
-    const prepared = signer === key ? preparedAfter(keys, key, now) : undefined;
+    const prepared = signer === key ? successorOf(keys, key, now) : undefined;
     if (prepared !== undefined) updates.push({ kid: prepared.kid, dates: { signsFrom: now } });
     return { updates, create: undefined };
   };
@@ -120,11 +130,9 @@ function succeed(
 ): KeyChange | RefusedChange {
   const { kind, algorithm } = signer;
   const turn = now + policy.lead;
-  if (keepUntil !== null && keepUntil < turn) {
-    return {
-      status: 400,
-      problem: `the old key signs until ${dateOf(turn)}: keep it until then or later, or revoke it`,
-    };
+  // A second later at least: the last tokens it signs must not be over when they are issued.
+  if (keepUntil !== null && keepUntil < turn + 1000) {
+    return { status: 400, problem: `the old key signs until ${dateOf(turn)}: keep it until later, or revoke it` };
   }
   if ((keepUntil ?? Infinity) > (signer.verifiesUntil ?? Infinity)) {
     return {
@@ -134,7 +142,7 @@ function succeed(
   }
   const sequence = lastSequence(keys, kind, algorithm) + 1;
   return withinLimit(keys, policy, now, {
-    updates: [{ kid: signer.kid, dates: { signsUntil: turn, verifiesUntil: keepUntil } }],
+    updates: [{ kid: signer.kid, dates: { signsUntil: nearer(signer.signsUntil, turn), verifiesUntil: keepUntil } }],
     create: { type: "create", kind, algorithm, sequence, signsFrom: turn, signsUntil: null, verifiesUntil: null },
   });
 }
@@ -149,24 +157,20 @@ function withinLimit(
   const after = applyUpdates(keys, change.updates);
   if (change.create !== undefined) after.push(simulatedKey(change.create, now));
   if (peakOfPublishedKeys(after, policy, now) <= LIMITS.jwksKeys) return change;
-  return { status: 409, problem: `more than ${LIMITS.jwksKeys} keys would be published: end or revoke old ones first` };
+  return { status: 409, problem: TOO_MANY_KEYS };
 }
 
 /** The keys as they are after the updates. */
-export function applyUpdates<K extends SigningKey>(keys: readonly K[], updates: readonly KeyUpdate[]): K[] {
+export function applyUpdates(keys: readonly SigningKey[], updates: readonly KeyUpdate[]): SigningKey[] {
   return keys.map((key) => ({ ...key, ...updates.find((update) => update.kid === key.kid)?.dates }));
 }
 
-/** The key whose turn comes after the signer. */
-export function preparedAfter<K extends SigningKey>(keys: readonly K[], signer: K, now: number): K | undefined {
-  return keys.find(
-    (key) =>
-      key.kind === signer.kind &&
-      key.algorithm === signer.algorithm &&
-      key.sequence > signer.sequence &&
-      key.signsFrom > now &&
-      isLive(key, now),
-  );
+function isSameKey(a: PublishedJwk, b: PublishedJwk): boolean {
+  return (["kty", "crv", "n", "e", "x", "y"] as const).every((member) => a[member] === b[member]);
+}
+
+function nearer(date: number | null, other: number): number {
+  return Math.min(date ?? Infinity, other);
 }
 
 function dateOf(ms: number): string {

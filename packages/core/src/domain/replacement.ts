@@ -1,13 +1,6 @@
-import {
-  applyUpdates,
-  isRefused,
-  preparedAfter,
-  rotateSigner,
-  type KeyUpdate,
-  type RefusedChange,
-} from "./key-change.ts";
+import { applyUpdates, isRefused, rotateSigner, type KeyUpdate, type RefusedChange } from "./key-change.ts";
 import { simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
-import { signerOf, type SigningKey } from "./signing-key.ts";
+import { signerOf, successorOf, type SigningKey } from "./signing-key.ts";
 
 /** What has to be done for every signer of an app to be replaced. */
 export interface Replacement {
@@ -33,7 +26,7 @@ export function replaceSigners(
   for (const algorithm of policy.algorithms) {
     for (const kind of ["static", "dynamic"] as const) {
       const signer = signerOf(after, kind, algorithm, now);
-      if (kind === "static" && signer !== undefined && preparedAfter(after, signer, now) !== undefined) continue;
+      if (kind === "static" && signer !== undefined && successorOf(after, signer, now) !== undefined) continue;
       const decided = rotateSigner(kind, algorithm, null)(after, policy, now);
       if (isRefused(decided)) return decided;
       updates.push(...decided.updates);

@@ -1,5 +1,6 @@
-import { LIMITS } from "countersign/protocol";
-import type { SigningKey } from "./signing-key.ts";
+import { ALGORITHMS, LIMITS } from "countersign/protocol";
+import type { RotationPolicy } from "./rotation.ts";
+import { publishedKeys, signerOf, type SigningKey } from "./signing-key.ts";
 
 /** A token that is refused although its `exp` has not come. */
 export interface RevokedToken {
@@ -44,18 +45,45 @@ export function buildFeed(
   keys: readonly SigningKey[],
   now: number,
 ): RevocationFeed {
-  const tolerated = Math.floor(now / 1000) - LIMITS.clockTolerance; // a verifier may let a token live so much longer
-  const unexpired = tokens.filter((token) => token.expiresAt > tolerated);
   return {
     generation: order.generation,
     epoch: order.epoch,
-    tokens: unexpired.map((token) => [token.jti, token.expiresAt] as const),
+    tokens: tokens.filter((token) => now < endOf(token)).map((token) => [token.jti, token.expiresAt] as const),
     services: services.map((revoked) => [revoked.service, revoked.notBefore] as const),
-    kids: keys.filter((key) => isListed(key, now)).map((key) => key.kid),
+    kids: keys.filter((key) => now < endOfListing(key)).map((key) => key.kid),
   };
 }
 
-/** Whether the feed names the key, and so its row must stay. */
-export function isListed(key: SigningKey, now: number): boolean {
-  return key.revokedAt !== null && now < key.revokedAt + REVOKED_KEY_LISTED;
+/** The next moment after `now` at which the feed says less by itself. */
+export function nextChangeOfFeed(tokens: readonly RevokedToken[], keys: readonly SigningKey[], now: number): number {
+  const ends = [...tokens.map(endOf), ...keys.map(endOfListing)];
+  return ends.reduce((next, end) => (end > now && end < next ? end : next), Infinity);
+}
+
+/** When a revoked token is refused anyway: a verifier may let it live for its tolerance. */
+function endOf({ expiresAt }: RevokedToken): number {
+  return (expiresAt + LIMITS.clockTolerance) * 1000;
+}
+
+function endOfListing({ revokedAt }: SigningKey): number {
+  return revokedAt === null ? -Infinity : revokedAt + REVOKED_KEY_LISTED;
+}
+
+/**
+ * Who signs the feed, so that verifiers can read it at once: a live key that has been published for the lead, and a newer
+ * one only where there is no other. Signers come before keys that wait or have retired, then RSA, as some verifiers know
+ * no other, then static ones. Keys that only verify never sign.
+ */
+export function signerOfFeed<K extends SigningKey>(
+  keys: readonly K[],
+  { lead, algorithms }: RotationPolicy,
+  now: number,
+): K | undefined {
+  const rank = (key: K) => {
+    const isKnown = now - key.createdAt >= lead;
+    const signs = algorithms.includes(key.algorithm) && signerOf(keys, key.kind, key.algorithm, now) === key;
+    return (isKnown ? 0 : 20) + (signs ? 0 : 10) + ALGORITHMS.indexOf(key.algorithm);
+  };
+  const able = publishedKeys(keys, now).filter((key) => key.sequence >= 1);
+  return able.sort((a, b) => rank(a) - rank(b))[0];
 }

@@ -1,6 +1,5 @@
 import { ALGORITHMS, LIMITS, type Algorithm } from "countersign/protocol";
-import { isListed } from "./revocation.ts";
-import { isLive, nextChangeOf, signerOf, type KeyKind, type SigningKey } from "./signing-key.ts";
+import { isLive, nextChangeOf, signerOf, successorOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
 /** When keys change. All durations in milliseconds. */
 export interface RotationPolicy {
@@ -22,6 +21,8 @@ export interface RotationPolicy {
 
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
+/** Beyond it, dates of keys could not be written down. */
+const LONGEST = LIMITS.validity * SECOND;
 
 export const DEFAULT_ROTATION: RotationPolicy = Object.freeze({
   lead: 600 * SECOND,
@@ -42,7 +43,9 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   const durations = { lead, period, hold, jwksMaxAge, instanceRefresh, clockSkew };
   const problems: string[] = [];
   for (const [name, value] of Object.entries(durations)) {
-    if (!Number.isFinite(value) || value < 0) problems.push(`${name}: expected milliseconds from 0 up, got ${value}`);
+    if (!(value >= 0 && value <= LONGEST)) {
+      problems.push(`${name}: expected milliseconds from 0 to ${LONGEST} (100 years), got ${value}`);
+    }
   }
   const known = algorithms.filter((algorithm) => ALGORITHMS.includes(algorithm));
   if (known.length === 0 || known.length < algorithms.length || new Set(known).size < known.length) {
@@ -106,17 +109,17 @@ export type RotationStep = CreateStep | { readonly type: "remove"; readonly kid:
 
 /**
  * What has to be done to the keys of one app. Pure: whoever runs it under the store's lock with the
- * same keys gets the same steps.
+ * same keys gets the same steps. A revoked key is never removed: its row keeps it from coming back.
  *
  * @param now milliseconds by the store's clock
  */
 export function planRotation(keys: readonly SigningKey[], policy: RotationPolicy, now: number): RotationStep[] {
   const steps: RotationStep[] = [];
   for (const algorithm of policy.algorithms) {
-    steps.push(...planStatic(keys, algorithm, now), ...planDynamic(keys, algorithm, policy, now));
+    steps.push(...planStatic(keys, algorithm, policy, now), ...planDynamic(keys, algorithm, policy, now));
   }
   for (const key of keys) {
-    if (!isLive(key, now) && !isListed(key, now)) steps.push({ type: "remove", kid: key.kid });
+    if (key.revokedAt === null && !isLive(key, now)) steps.push({ type: "remove", kid: key.kid });
   }
   return steps;
 }
@@ -146,20 +149,32 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
 }
 
 /**
- * The most keys that will be published at once, found by doing what the plan will do. New keys follow on the stored
- * ones; two of their lives later as many leave as come, while stored ones only leave.
+ * The most keys that will be published, found by doing what the plan will do: of each kind and algorithm the most at
+ * once, as revoking a key shifts its line against the others, and is never refused. New keys follow on the stored ones;
+ * two of their lives later as many leave as come, while stored ones only leave.
  */
 export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: RotationPolicy, now: number): number {
   const last = Math.max(now, ...keys.map((key) => key.signsUntil ?? now));
   const horizon = last + 2 * (policy.period + policy.hold) + policy.lead;
   let simulated = [...keys];
+  const peaks = new Map<string, number>();
   let peak = 0;
   for (let at = now; at <= horizon && peak <= LIMITS.jwksKeys; at = nextChangeOf(simulated, at)) {
     for (const step of planRotation(simulated, policy, at)) {
       if (step.type === "remove") simulated = simulated.filter((key) => key.kid !== step.kid);
       else simulated.push(simulatedKey(step, at));
     }
-    peak = Math.max(peak, simulated.filter((key) => isLive(key, at)).length);
+    const counts = new Map<string, number>();
+    for (const key of simulated) {
+      if (!isLive(key, at)) continue;
+      const line = `${key.kind} ${key.algorithm}`;
+      const count = (counts.get(line) ?? 0) + 1;
+      counts.set(line, count);
+      if (count > (peaks.get(line) ?? 0)) {
+        peaks.set(line, count);
+        peak++;
+      }
+    }
   }
   return peak;
 }
@@ -172,12 +187,19 @@ export function simulatedKey(create: CreateStep, at: number): SigningKey {
   return { ...step, appId: "", kid, createdAt: at, revokedAt: null, publicJwk };
 }
 
-function planStatic(keys: readonly SigningKey[], algorithm: Algorithm, now: number): CreateStep[] {
-  if (signerOf(keys, "static", algorithm, now) !== undefined) return [];
+/** A static key needs a successor only where an operator has given it an end, and the prepared one was revoked. */
+function planStatic(
+  keys: readonly SigningKey[],
+  algorithm: Algorithm,
+  { lead }: RotationPolicy,
+  now: number,
+): CreateStep[] {
+  const signer = signerOf(keys, "static", algorithm, now);
+  const lasts = signer !== undefined && (signer.verifiesUntil === null || successorOf(keys, signer, now) !== undefined);
+  if (lasts) return [];
   const sequence = lastSequence(keys, "static", algorithm) + 1;
-  return [
-    { type: "create", kind: "static", algorithm, sequence, signsFrom: now, signsUntil: null, verifiesUntil: null },
-  ];
+  const signsFrom = signer === undefined ? now : turnAfter(signer, now + lead);
+  return [{ type: "create", kind: "static", algorithm, sequence, signsFrom, signsUntil: null, verifiesUntil: null }];
 }
 
 function planDynamic(
@@ -187,9 +209,13 @@ function planDynamic(
   now: number,
 ): CreateStep[] {
   const steps: CreateStep[] = [];
-  let sequence = lastSequence(keys, "dynamic", algorithm);
+  const last = lastOf(keys, "dynamic", algorithm);
+  let sequence = last?.sequence ?? 0;
+  // What takes the place of a revoked key has its time, so that no more keys follow than would have without it.
+  let atLeastUntil = last === undefined || last.revokedAt === null ? 0 : (last.signsUntil ?? 0);
   const create = (signsFrom: number) => {
-    const signsUntil = signsFrom + period;
+    const signsUntil = Math.max(signsFrom + period, atLeastUntil);
+    atLeastUntil = 0;
     const dates = { signsFrom, signsUntil, verifiesUntil: signsUntil + hold };
     steps.push({ type: "create", kind: "dynamic", algorithm, sequence: ++sequence, ...dates });
     return signsUntil;
@@ -197,23 +223,27 @@ function planDynamic(
 
   // With nothing to sign with, the first key signs at once; every other key is published before its turn.
   const signer = signerOf(keys, "dynamic", algorithm, now);
-  const signsUntil = signer?.signsUntil ?? create(now);
-  const prepared = keys.some(
-    (key) =>
-      key.kind === "dynamic" &&
-      key.algorithm === algorithm &&
-      key !== signer &&
-      key.signsFrom > now &&
-      isLive(key, now),
-  );
-  if (!prepared) create(Math.max(signsUntil, now + lead));
+  if (signer === undefined) create(create(now));
+  else if (successorOf(keys, signer, now) === undefined) {
+    create(turnAfter(signer, Math.max(signer.signsUntil ?? now, now + lead)));
+  }
   return steps;
 }
 
+/** Nobody can sign with a key that has ended: a successor that was made too late for its lead takes over then. */
+function turnAfter({ verifiesUntil }: SigningKey, wanted: number): number {
+  return Math.min(verifiesUntil ?? Infinity, wanted);
+}
+
 export function lastSequence(keys: readonly SigningKey[], kind: KeyKind, algorithm: Algorithm): number {
-  let last = 0;
+  return lastOf(keys, kind, algorithm)?.sequence ?? 0;
+}
+
+function lastOf(keys: readonly SigningKey[], kind: KeyKind, algorithm: Algorithm): SigningKey | undefined {
+  let last: SigningKey | undefined;
   for (const key of keys) {
-    if (key.kind === kind && key.algorithm === algorithm && key.sequence > last) last = key.sequence;
+    if (key.kind !== kind || key.algorithm !== algorithm || key.sequence < 1) continue;
+    if (last === undefined || key.sequence > last.sequence) last = key;
   }
   return last;
 }

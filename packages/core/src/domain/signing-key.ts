@@ -12,7 +12,10 @@ export interface SigningKey {
   readonly kid: string;
   readonly kind: KeyKind;
   readonly algorithm: Algorithm;
-  /** Counts the keys of one app, kind and algorithm from 1. No two have the same: that decides races. */
+  /**
+   * Counts the keys of one app, kind and algorithm from 1. No two have the same: that decides races. Below 1: imported
+   * only to verify.
+   */
   readonly sequence: number;
   readonly createdAt: number;
   readonly signsFrom: number;
@@ -32,7 +35,8 @@ export function isLive(key: SigningKey, now: number): boolean {
 /**
  * The one key of a kind and algorithm that signs: the newest whose turn has come. A key whose successor is late goes
  * on signing, as verifiers could not know another one yet. Where that key was revoked, its prepared successor takes
- * over at once, and never a retired one; where a clock was set back before every turn, the first key does.
+ * over at once, and never a retired one, wherever a clock was set back to; where that was before every turn, the first
+ * key does.
  */
 export function signerOf<K extends SigningKey>(
   keys: readonly K[],
@@ -41,22 +45,33 @@ export function signerOf<K extends SigningKey>(
   now: number,
 ): K | undefined {
   let newest: K | undefined;
-  let next: K | undefined;
   for (const key of keys) {
-    if (key.kind !== kind || key.algorithm !== algorithm) continue;
-    if (neverSigns(key)) continue;
-    if (key.signsFrom <= now) {
-      if (newest === undefined || key.sequence > newest.sequence) newest = key;
-    } else if (isLive(key, now) && (next === undefined || key.sequence < next.sequence)) {
-      next = key;
-    }
+    if (key.kind !== kind || key.algorithm !== algorithm || neverSigns(key)) continue;
+    if (key.signsFrom > now && key.revokedAt === null) continue;
+    if (newest === undefined || key.sequence > newest.sequence) newest = key;
   }
-  return newest !== undefined && isLive(newest, now) ? newest : next;
+  if (newest !== undefined && isLive(newest, now)) return newest;
+  return successorOf(keys, newest ?? { kind, algorithm, sequence: 0 }, now);
 }
 
 /** Imported only to verify, or revoked before its turn. */
-function neverSigns({ signsFrom, signsUntil, revokedAt }: SigningKey): boolean {
-  return (signsUntil !== null && signsUntil <= signsFrom) || (revokedAt !== null && revokedAt < signsFrom);
+function neverSigns({ sequence, signsFrom, revokedAt }: SigningKey): boolean {
+  return sequence < 1 || (revokedAt !== null && revokedAt < signsFrom);
+}
+
+/** The key that takes over from a signer: of those that wait for their turn, the first. */
+export function successorOf<K extends SigningKey>(
+  keys: readonly K[],
+  signer: { readonly kind: KeyKind; readonly algorithm: string; readonly sequence: number },
+  now: number,
+): K | undefined {
+  let next: K | undefined;
+  for (const key of keys) {
+    if (key.kind !== signer.kind || key.algorithm !== signer.algorithm) continue;
+    if (key.sequence <= signer.sequence || key.signsFrom <= now || !isLive(key, now)) continue;
+    if (next === undefined || key.sequence < next.sequence) next = key;
+  }
+  return next;
 }
 
 /**

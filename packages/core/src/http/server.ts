@@ -98,7 +98,9 @@ function isAdmin({ route }: RequestPath): boolean {
 async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Response | void> {
   const distinct = c.env?.incoming?.headersDistinct;
   for (const name of ["api-key", "authorization", "host"]) {
-    if ((distinct?.[name]?.length ?? 0) > 1) return refuseText(c, 400, `The header ${name} was sent more than once`);
+    if ((distinct?.[name]?.length ?? 0) <= 1) continue;
+    const problem = `The header ${name} was sent more than once`;
+    return isAdmin(c.get("path")) ? refuseAdmin(c, 400, "invalid", problem) : refuseText(c, 400, problem);
   }
   return next();
 }

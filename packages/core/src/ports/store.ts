@@ -1,5 +1,7 @@
 import type { Algorithm } from "countersign/protocol";
+import type { KeyDates } from "../domain/key-change.ts";
 import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
+import type { RotationPolicy } from "../domain/rotation.ts";
 import type { SigningKey } from "../domain/signing-key.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
@@ -47,10 +49,14 @@ export interface StoreContent {
 /** Everything an instance keeps in memory, read at one moment. */
 export interface StoreSnapshot extends StoreState, StoreContent {
   readonly apps: readonly StoredApp[];
+  /** What the cores on this store go by, as the last one of them to start has it; undefined: none has said so. */
+  readonly rotation: RotationPolicy | undefined;
 }
 
-/** The dates of a key that an operator may bring nearer. None ever moves later: the store refuses it. */
-export type KeyDates = Partial<Pick<SigningKey, "signsFrom" | "signsUntil" | "verifiesUntil" | "revokedAt">>;
+export interface Revocations {
+  readonly tokens: readonly RevokedToken[];
+  readonly services: readonly RevokedService[];
+}
 
 /** What can be done inside one transaction. */
 export interface StoreWriter {
@@ -74,9 +80,10 @@ export interface StoreWriter {
   updateKey(appId: string, kid: string, dates: KeyDates): Promise<void>;
   /** The same private key under another master key. */
   resealKey(appId: string, kid: string, sealedPrivateKey: Uint8Array, masterKeyId: string): Promise<void>;
-  /** Does nothing for a token that is revoked already. */
-  insertRevokedToken(revoked: RevokedToken): Promise<void>;
-  countRevokedTokens(appId: string): Promise<number>;
+  /** What is revoked in one app. */
+  revocationsOf(appId: string): Promise<Revocations>;
+  /** A later `exp` replaces an earlier one, never the other way round: several tokens may have one jti. */
+  upsertRevokedToken(revoked: RevokedToken): Promise<void>;
   /** Forgets revoked tokens that have expired. @param now seconds since the epoch */
   deleteExpiredTokens(now: number): Promise<void>;
   /** A later moment replaces an earlier one, never the other way round. */
@@ -90,6 +97,8 @@ export interface StoreWriter {
    * @returns the new one
    */
   raiseGeneration(above?: number): Promise<number>;
+  /** Nothing that instances keep in memory, so the epoch stays. */
+  setRotation(rotation: RotationPolicy): Promise<void>;
   /** Puts all of it in the place of every app with all that belongs to it. */
   replaceContent(content: StoreContent): Promise<void>;
 }

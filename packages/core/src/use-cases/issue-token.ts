@@ -45,11 +45,12 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
     if (!unsigned.ok) return { status: "refused", problem: problemOf(unsigned.reason) };
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
-    keyRing.countIssued(key);
+    const { iat, exp } = built.claims as { iat: number; exp: number };
+    keyRing.countIssued(key, iat, exp);
     return {
       status: "issued",
       jwt: `${signingInput}.${signature.toString("base64url")}`,
-      expiresAt: built.clamped ? (built.claims["exp"] as number) : undefined,
+      expiresAt: built.clamped ? exp : undefined,
     };
   };
 }

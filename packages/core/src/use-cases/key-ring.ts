@@ -1,6 +1,14 @@
 import { createHash, type KeyObject } from "node:crypto";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
-import { buildFeed, type RevocationFeed, type RevokedService, type RevokedToken } from "../domain/revocation.ts";
+import { countIssued, countUnexpired, type IssuedTokens } from "../domain/issued-tokens.ts";
+import {
+  buildFeed,
+  nextChangeOfFeed,
+  signerOfFeed,
+  type RevocationFeed,
+  type RevokedService,
+  type RevokedToken,
+} from "../domain/revocation.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
@@ -21,6 +29,12 @@ export interface PublishedSets {
   readonly all: KeySetDocument;
 }
 
+/** What the feed of an app says, and who is to sign it. */
+export interface SignableFeed {
+  readonly claims: RevocationFeed;
+  readonly signer: StoredKey | undefined;
+}
+
 interface AppKeys {
   readonly keys: readonly StoredKey[];
   readonly tokens: readonly RevokedToken[];
@@ -29,6 +43,8 @@ interface AppKeys {
   readonly rotationDue: boolean;
   sets: PublishedSets | undefined;
   setsUntil: number;
+  feed: SignableFeed | undefined;
+  feedUntil: number;
 }
 
 /**
@@ -45,7 +61,7 @@ export class KeyRing {
   #generation = -1;
   #latest: StoreOrder = { epoch: -1, generation: -1 };
   readonly #opened = new Map<string, Promise<KeyObject>>();
-  readonly #issued = new Map<string, number>();
+  readonly #issued = new Map<string, IssuedTokens>();
   #refreshing: Promise<void> = Promise.resolve();
   /** The one that comes after it, for everybody who has asked meanwhile. */
   #nextRefresh: Promise<void> | undefined;
@@ -93,9 +109,9 @@ export class KeyRing {
     return this.#apps.get(appId)?.keys ?? [];
   }
 
-  /** For apps that have no algorithms of their own. */
-  get defaultPolicy(): RotationPolicy {
-    return this.#policy;
+  /** The policy of an app with these algorithms; null: it has none of its own. */
+  policyWith(algorithms: readonly Algorithm[] | null): RotationPolicy {
+    return algorithms === null ? this.#policy : { ...this.#policy, algorithms };
   }
 
   /** When the keys of an app change, and what it signs with. */
@@ -114,10 +130,21 @@ export class KeyRing {
     return signerOf(this.keysOf(appId), kind, algorithm, this.now());
   }
 
-  /** What verifiers of an app's tokens have to refuse. */
-  feedOf(appId: string): RevocationFeed {
-    const { tokens = [], services = [], keys = [] } = this.#apps.get(appId) ?? {};
-    return buildFeed({ generation: this.#generation, epoch: this.#epoch }, tokens, services, keys, this.now());
+  /** What verifiers of an app's tokens have to refuse; the same object until that or its signer changes. */
+  feedOf(appId: string): SignableFeed | undefined {
+    const app = this.#apps.get(appId);
+    if (app === undefined) return undefined;
+    const now = this.now();
+    if (app.feed === undefined || now >= app.feedUntil) {
+      const { tokens, services, keys, policy } = app;
+      const order = { generation: this.#generation, epoch: this.#epoch };
+      app.feed = {
+        claims: buildFeed(order, tokens, services, keys, now),
+        signer: signerOfFeed(keys, policy, now),
+      };
+      app.feedUntil = Math.min(nextChangeOf(keys, now), nextChangeOfFeed(tokens, keys, now));
+    }
+    return app.feed;
   }
 
   publishedSets(appId: string): PublishedSets | undefined {
@@ -132,16 +159,20 @@ export class KeyRing {
     return app.sets;
   }
 
-  /** How many tokens this instance has signed with the key since it started. */
-  issuedHere(key: StoredKey): number {
-    return this.#issued.get(nameOf(key)) ?? 0;
+  /** How many unexpired tokens this instance has signed with the key since it started; never more than there are. */
+  unexpiredHere(key: StoredKey): number {
+    return countUnexpired(this.#issued.get(nameOf(key)) ?? new Map(), this.now() / 1000);
   }
 
-  countIssued(key: StoredKey): void {
-    this.#issued.set(nameOf(key), this.issuedHere(key) + 1);
+  /** @param iat seconds since the epoch, as `exp` */
+  countIssued(key: StoredKey, iat: number, exp: number): void {
+    const name = nameOf(key);
+    const issued = this.#issued.get(name) ?? new Map<number, number>();
+    this.#issued.set(name, issued);
+    countIssued(issued, iat, exp);
   }
 
-  /** The private key, opened once. A kid means one key for ever, so nothing that happens to a row changes it. */
+  /** The private key, opened once. */
   privateKeyOf(key: StoredKey): Promise<KeyObject> {
     const name = nameOf(key);
     let opened = this.#opened.get(name);
@@ -182,11 +213,12 @@ export class KeyRing {
   async #refresh(): Promise<void> {
     const askedAt = this.#clock.monotonic();
     const state = await this.#store.readState();
+    const answeredAt = this.#clock.monotonic();
     if (state.epoch !== this.#epoch || state.generation !== this.#generation) {
       this.#replace(await this.#store.readSnapshot());
     }
     // Last: what is in memory is as fresh as the last refresh that got all the way.
-    this.#clock.set(state.now, askedAt);
+    this.#clock.set(state.now, askedAt, answeredAt);
   }
 
   #replace({ epoch, generation, apps, keys, revokedTokens, revokedServices }: StoreSnapshot): void {
@@ -200,10 +232,12 @@ export class KeyRing {
           keys: keysOf(appId),
           tokens: tokensOf(appId),
           services: servicesOf(appId),
-          policy: algorithms === null ? this.#policy : { ...this.#policy, algorithms },
+          policy: this.policyWith(algorithms),
           rotationDue,
           sets: undefined,
           setsUntil: 0,
+          feed: undefined,
+          feedUntil: 0,
         },
       ]),
     );
@@ -227,8 +261,9 @@ function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId
   return (appId) => groups.get(appId) ?? [];
 }
 
-function nameOf({ appId, kid }: StoredKey): string {
-  return `${appId}/${kid}`;
+/** An app that was removed and made again may give a kid to another key, so the name is that of the public part. */
+function nameOf({ appId, publicJwk }: StoredKey): string {
+  return `${appId} ${JSON.stringify(publicJwk)}`;
 }
 
 function documentOf(keys: readonly PublishedJwk[]): KeySetDocument {

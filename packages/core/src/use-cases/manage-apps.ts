@@ -1,5 +1,6 @@
 import { LIMITS, type Algorithm } from "countersign/protocol";
 import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../domain/app.ts";
+import { TOO_MANY_KEYS } from "../domain/key-change.ts";
 import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../domain/rotation.ts";
 import type { Store } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -9,7 +10,6 @@ import type { RotateKeys } from "./rotate-keys.ts";
 export interface ManageApps {
   /** Makes an app with keys of its own. */
   create(appId: string): Promise<{ ok: true; createdNew: boolean } | { ok: false; problem: string }>;
-  list(): string[];
   /** What the app signs with from now on; null: what the core is configured to. Keys of others go on verifying. */
   setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<Managed<readonly Algorithm[]>>;
   /** Removes an app with its keys: its tokens end. The default app stays. */
@@ -24,18 +24,18 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
       if (problem !== undefined) return { ok: false, problem };
       return { ok: true, createdNew: await rotateKeys.provisionApp(appId) };
     },
-    list: () => keyRing.appIds(),
     async setAlgorithms(appId, algorithms) {
-      const policy = { ...keyRing.policyOf(appId), algorithms: algorithms ?? keyRing.defaultPolicy.algorithms };
+      const policy = keyRing.policyWith(algorithms);
       const problem = problemsOfRotationPolicy(policy)[0];
       if (problem !== undefined) return { ok: false, status: 400, problem };
-      const peak = peakOfPublishedKeys(keyRing.keysOf(appId), policy, keyRing.now());
-      if (peak > LIMITS.jwksKeys) {
-        return { ok: false, status: 409, problem: `${peak} keys would be published, more than ${LIMITS.jwksKeys}` };
-      }
-      await store.write((writer) => writer.setAlgorithms(appId, algorithms));
+      const fits = await store.write(async (writer) => {
+        if (peakOfPublishedKeys(await writer.keysOf(appId), policy, writer.now) > LIMITS.jwksKeys) return false;
+        await writer.setAlgorithms(appId, algorithms);
+        return true;
+      });
+      if (!fits) return { ok: false, status: 409, problem: TOO_MANY_KEYS };
       await keyRing.catchUp();
-      await rotateKeys.rotateAll(); // whoever asks for the new algorithm next finds its keys
+      await rotateKeys.rotate(appId); // whoever asks for the new algorithm next finds its keys
       return { ok: true, value: policy.algorithms };
     },
     async remove(text) {

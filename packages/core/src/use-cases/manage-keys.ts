@@ -1,5 +1,5 @@
-import { createPrivateKey, createPublicKey, type JsonWebKeyInput, type KeyObject } from "node:crypto";
-import { readJwk, type Algorithm } from "countersign/protocol";
+import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import { readJwk, type Algorithm, type PublishedJwk } from "countersign/protocol";
 import {
   addImported,
   isRefused,
@@ -12,7 +12,7 @@ import { isLive, signerOf, type KeyKind, type SigningKey } from "../domain/signi
 import type { KeyVault } from "../ports/key-vault.ts";
 import type { StoredKey } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
-import { publishedJwk, type KeyMaterial } from "./private-keys.ts";
+import { publishedJwk, signBytes, verifiesUnder, type KeyMaterial } from "./private-keys.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
 /** A key as an operator sees it. Dates are ISO 8601; null: none. */
@@ -26,14 +26,14 @@ export interface KeyView {
   readonly signsUntil: string | null;
   readonly verifiesUntil: string | null;
   readonly revokedAt: string | null;
-  /** What this instance has signed with it since it started: the least number of tokens that a revocation refuses. */
-  readonly issuedHere: number;
+  /** Unexpired tokens that this instance has signed with it since it started: a revocation refuses no fewer. */
+  readonly unexpiredHere: number;
 }
 
 export interface ImportRequest {
   readonly kid: string;
   /** A private key: PEM (PKCS #8, PKCS #1, SEC 1) or a JWK. */
-  readonly key: string | object;
+  readonly key: string | Readonly<Record<string, unknown>>;
   /** Whether it signs after the lead. Default: it only verifies. */
   readonly signs: boolean;
   /** Milliseconds since the epoch; null: for ever. */
@@ -57,7 +57,7 @@ export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault
   }
 
   function viewsOf(keys: readonly StoredKey[]): KeyView[] {
-    return keys.map((key) => viewOf(key, keys, keyRing.now(), keyRing.issuedHere(key)));
+    return keys.map((key) => viewOf(key, keys, keyRing.now(), keyRing.unexpiredHere(key)));
   }
 
   function one(managed: Managed<KeyView[]>, kid: string): Managed<KeyView> {
@@ -69,17 +69,13 @@ export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault
     rotate: (appId, kind, algorithm, keepUntil) => change(appId, rotateSigner(kind, algorithm, keepUntil)),
     revoke: async (appId, kid) => one(await change(appId, revokeKey(kid)), kid),
     async importKey(appId, { kid, key, signs, verifiesUntil }) {
-      const read = readPrivateKey(key, kid);
+      const read = await readPrivateKey(key, kid);
       if (typeof read === "string") return { ok: false, status: 400, problem: read };
-      const { algorithm, privateKey } = read;
+      const { algorithm, privateKey, publicJwk } = read;
       const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
-      const material: KeyMaterial = {
-        kid,
-        publicJwk: publishedJwk(createPublicKey(privateKey), kid, algorithm),
-        ...(await vault.seal(pkcs8, { appId, kid })),
-      };
+      const material: KeyMaterial = { kid, publicJwk, ...(await vault.seal(pkcs8, { appId, kid })) };
       pkcs8.fill(0);
-      return one(await change(appId, addImported(algorithm, kid, signs, verifiesUntil), material), kid);
+      return one(await change(appId, addImported(algorithm, publicJwk, signs, verifiesUntil), material), kid);
     },
   });
 }
@@ -87,21 +83,56 @@ export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault
 /** Our own kids, and those of existing cores. */
 const KID = /^[A-Za-z0-9_-]{1,64}$/;
 
+interface ReadKey {
+  readonly algorithm: Algorithm;
+  readonly privateKey: KeyObject;
+  readonly publicJwk: PublishedJwk;
+}
+
 /** A private key that our verifiers will accept the signatures of, or what is wrong with it. */
-function readPrivateKey(key: string | object, kid: string): { algorithm: Algorithm; privateKey: KeyObject } | string {
+async function readPrivateKey(key: ImportRequest["key"], kid: string): Promise<ReadKey | string> {
   if (!KID.test(kid)) return "a kid has 1 to 64 of the characters A-Z a-z 0-9 _ -";
+  const given = typeof key === "string" ? {} : key;
+  if (given["kid"] !== undefined && given["kid"] !== kid) return "the JWK has another kid, which its tokens carry";
+  const operations = given["key_ops"];
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes("sign"))) {
+    return "the key is not accepted: key_ops does not allow 'sign'";
+  }
   let privateKey: KeyObject;
   try {
-    privateKey = createPrivateKey(typeof key === "string" ? key : ({ key, format: "jwk" } as JsonWebKeyInput));
+    privateKey = createPrivateKey(typeof key === "string" ? key : { key, format: "jwk" });
   } catch {
     return "not a private key: PEM without a pass phrase, or a JWK with its private members, was expected";
   }
+  let exported: JsonWebKey;
+  try {
+    exported = createPublicKey(privateKey).export({ format: "jwk" });
+  } catch {
+    return "the key is not accepted: RSA, P-256 or Ed25519 was expected";
+  }
   // The rules by which verifiers refuse keys, so that nothing is published that they would skip.
-  const read = readJwk({ ...createPublicKey(privateKey).export({ format: "jwk" }), kid, use: "sig" });
-  return read.ok ? { algorithm: read.key.algorithm, privateKey } : `the key is not accepted: ${read.problem}`;
+  const read = readJwk({ ...exported, kid, alg: given["alg"], use: given["use"] });
+  if (!read.ok) return `the key is not accepted: ${read.problem}`;
+  const { algorithm } = read.key;
+  const publicJwk = publishedJwk(createPublicKey(privateKey), kid, algorithm);
+  if (!(await isPair(algorithm, privateKey, publicJwk, given))) return "its private and public parts are of two keys";
+  return { algorithm, privateKey, publicJwk };
 }
 
-function viewOf(key: SigningKey, keys: readonly SigningKey[], now: number, issuedHere: number): KeyView {
+/** Whether what one part signs, the other verifies. The library takes both as they are given; of Ed25519, the private one. */
+async function isPair(
+  algorithm: Algorithm,
+  privateKey: KeyObject,
+  publicJwk: PublishedJwk,
+  given: Readonly<Record<string, unknown>>,
+): Promise<boolean> {
+  const { x = publicJwk.x } = given;
+  if (algorithm === "Ed25519" && x !== publicJwk.x) return false;
+  const signature = await signBytes(algorithm, privateKey, Buffer.from("probe")).catch(() => undefined);
+  return signature !== undefined && verifiesUnder({ algorithm, publicJwk }, "probe", signature);
+}
+
+function viewOf(key: SigningKey, keys: readonly SigningKey[], now: number, unexpiredHere: number): KeyView {
   const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     kid: key.kid,
@@ -113,7 +144,7 @@ function viewOf(key: SigningKey, keys: readonly SigningKey[], now: number, issue
     signsUntil: dateOf(key.signsUntil),
     verifiesUntil: dateOf(key.verifiesUntil),
     revokedAt: dateOf(key.revokedAt),
-    issuedHere,
+    unexpiredHere,
   };
 }
 

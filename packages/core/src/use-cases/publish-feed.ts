@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import type { KeyRing } from "./key-ring.ts";
-import { signJws } from "./private-keys.ts";
+import type { RevocationFeed } from "../domain/revocation.ts";
 import type { StoredKey } from "../ports/store.ts";
+import type { KeyRing, SignableFeed } from "./key-ring.ts";
+import { signJws } from "./private-keys.ts";
 
 /** The revocation feed, ready to be sent. */
 export interface FeedDocument {
@@ -18,34 +19,30 @@ export type PublishFeed = (appId: string) => Promise<FeedDocument | undefined>;
  * signs it, so never one that it lists.
  */
 export function createPublishFeed(keyRing: KeyRing): PublishFeed {
-  const published = new Map<string, { content: string; document: Promise<FeedDocument> }>();
+  /** The key ring gives the same object until something changes. */
+  const published = new WeakMap<SignableFeed, Promise<FeedDocument>>();
   return async (appId) => {
-    const signer = signerOfFeed(keyRing, appId);
-    if (signer === undefined) return undefined;
     const feed = keyRing.feedOf(appId);
-    const content = `${signer.kid} ${JSON.stringify(feed)}`;
-    let kept = published.get(appId);
-    if (kept?.content !== content) {
-      kept = { content, document: sign(signer, feed, content) };
-      published.set(appId, kept);
-      kept.document.catch(() => published.delete(appId));
+    if (feed?.signer === undefined) return undefined;
+    let document = published.get(feed);
+    if (document === undefined) {
+      document = sign(feed.signer, feed.claims);
+      published.set(feed, document);
+      document.catch(() => published.delete(feed));
     }
-    return kept.document;
+    return document;
   };
 
-  async function sign(signer: StoredKey, feed: object, content: string): Promise<FeedDocument> {
+  async function sign(signer: StoredKey, feed: RevocationFeed): Promise<FeedDocument> {
     const header = { alg: signer.algorithm, typ: "revocations+jwt", kid: signer.kid };
     const claims = { iat: Math.floor(keyRing.now() / 1000), ...feed };
     const body = await signJws(signer.algorithm, await keyRing.privateKeyOf(signer), header, claims);
+    const content = `${signer.kid} ${JSON.stringify(feed)}`;
     return { body, etag: `"${createHash("sha256").update(content).digest("base64url").slice(0, 22)}"` };
   }
 }
 
-/** The static key, which every verifier knows the longest; RSA first, as some know no other. */
-function signerOfFeed(keyRing: KeyRing, appId: string): StoredKey | undefined {
-  for (const algorithm of ["RS256", "ES256", "Ed25519"] as const) {
-    const signer = keyRing.signer(appId, "static", algorithm);
-    if (signer !== undefined) return signer;
-  }
-  return undefined;
+/** Bytes of the part of a feed that grows, as it is sent (RFC 7515 section 3.1). */
+export function lengthOfFeed(feed: RevocationFeed): number {
+  return Math.ceil((Buffer.byteLength(JSON.stringify(feed)) * 4) / 3);
 }

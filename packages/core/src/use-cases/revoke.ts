@@ -1,13 +1,20 @@
 import { decodeJwt, LIMITS } from "countersign/protocol";
-import type { Store } from "../ports/store.ts";
+import { buildFeed, type RevokedService, type RevokedToken } from "../domain/revocation.ts";
+import type { Store, StoreWriter } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 import { verifiesUnder } from "./private-keys.ts";
+import { lengthOfFeed } from "./publish-feed.ts";
 
 /** More revoked tokens than this make the feed too large for every verifier to read every half minute. */
 const MAX_REVOKED_TOKENS = 10_000;
-const MAX_JTI_LENGTH = 64;
+/** The rest of what verifiers read is kept for its signature, and for kids: revoking a key is never refused. */
+const MAX_FEED_BYTES = LIMITS.feedBytes - 65_536;
+/** What any verifier reads alike, and the feed can hold ten thousand of. */
+const LISTABLE_JTI = /^[\x20-\x7e]{1,64}$/;
 const MAX_SERVICE_LENGTH = 256;
+/** How far behind the store's clock an instance may issue: for as long as the answer was on its way. Milliseconds. */
+const CLOCK_LAG = 100;
 
 /** A token by itself, or by its jti where only that is known. */
 export type TokenToRevoke =
@@ -19,39 +26,55 @@ export type TokenToRevoke =
     };
 
 export interface Revoke {
+  /** @returns until when it is listed, which may be longer than was asked for */
   token(appId: string, which: TokenToRevoke): Promise<Managed<{ jti: string; expiresAt: number }>>;
-  /** Everything issued to the service until now. */
+  /** Everything issued to the service until now; what it asks for once this is answered is good. */
   service(appId: string, service: string): Promise<Managed<{ service: string; notBefore: number }>>;
 }
 
-export function createRevoke(store: Store, keyRing: KeyRing): Revoke {
+/** @param pause lets that many milliseconds pass */
+export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number) => Promise<unknown>): Revoke {
   return Object.freeze<Revoke>({
     async token(appId, which) {
       const found = "token" in which ? findToken(appId, which.token) : toEntry(which.jti, which.expiresAt);
       if (!found.ok) return found;
       const { jti, expiresAt } = found.value;
-      const full = await store.write(async (writer) => {
+      const listedUntil = await store.write(async (writer) => {
         await writer.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
-        if ((await writer.countRevokedTokens(appId)) >= MAX_REVOKED_TOKENS) return true;
-        await writer.insertRevokedToken({ appId, jti, expiresAt });
-        return false;
+        const { tokens, services } = await writer.revocationsOf(appId);
+        const before = tokens.find((one) => one.jti === jti);
+        const revoked = { appId, jti, expiresAt };
+        if (before === undefined) {
+          if (tokens.length >= MAX_REVOKED_TOKENS) return undefined;
+          if (!(await fits(writer, appId, [...tokens, revoked], services))) return undefined;
+        }
+        await writer.upsertRevokedToken(revoked);
+        return Math.max(expiresAt, before?.expiresAt ?? 0);
       });
       await keyRing.catchUp();
-      if (!full) return found;
-      const problem = `${MAX_REVOKED_TOKENS} tokens are revoked already: revoke the service or the key instead`;
-      return { ok: false, status: 409, problem };
+      if (listedUntil !== undefined) return { ok: true, value: { jti, expiresAt: listedUntil } };
+      return full("revoke the service or the key instead");
     },
 
     async service(appId, service) {
-      if (service === "" || service.length > MAX_SERVICE_LENGTH) {
-        return { ok: false, status: 400, problem: `a service has a name of 1 to ${MAX_SERVICE_LENGTH} characters` };
+      // To half of the programs that read it, a name ends at its first NUL: no token of ours has one.
+      if (service === "" || service.length > MAX_SERVICE_LENGTH || service.includes("\0")) {
+        const problem = `a service has a name of 1 to ${MAX_SERVICE_LENGTH} characters, none of them NUL`;
+        return { ok: false, status: 400, problem };
       }
       const notBefore = await store.write(async (writer) => {
         const now = Math.floor(writer.now / 1000);
-        await writer.upsertRevokedService({ appId, service, notBefore: now });
+        const { tokens, services } = await writer.revocationsOf(appId);
+        const revoked = { appId, service, notBefore: now };
+        const isListed = services.some((one) => one.service === service);
+        if (!isListed && !(await fits(writer, appId, tokens, [...services, revoked]))) return undefined;
+        await writer.upsertRevokedService(revoked);
         return now;
       });
       await keyRing.catchUp();
+      if (notBefore === undefined) return full("revoke the key instead");
+      // What is issued in the same second bears the same `iat`, and would be refused for all its life.
+      await pause(Math.max(0, (notBefore + 1) * 1000 - keyRing.now()) + CLOCK_LAG);
       return { ok: true, value: { service, notBefore } };
     },
   });
@@ -73,8 +96,9 @@ export function createRevoke(store: Store, keyRing: KeyRing): Revoke {
   }
 
   function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): Managed<{ jti: string; expiresAt: number }> {
-    if (jti === "" || jti.length > MAX_JTI_LENGTH) {
-      const problem = `only a jti of 1 to ${MAX_JTI_LENGTH} characters can be listed: revoke the service or the key instead`;
+    if (!LISTABLE_JTI.test(jti)) {
+      const problem =
+        "only a jti of 1 to 64 printable ASCII characters can be listed: revoke the service or the key instead";
       return { ok: false, status: 400, problem };
     }
     if (expiresAt <= keyRing.now() / 1000 - LIMITS.clockTolerance) {
@@ -82,4 +106,19 @@ export function createRevoke(store: Store, keyRing: KeyRing): Revoke {
     }
     return { ok: true, value: { jti, expiresAt } };
   }
+}
+
+/** Whether verifiers can read a feed with these. Asked under the lock. */
+async function fits(
+  writer: StoreWriter,
+  appId: string,
+  tokens: readonly RevokedToken[],
+  services: readonly RevokedService[],
+): Promise<boolean> {
+  const feed = buildFeed(await writer.order(), tokens, services, await writer.keysOf(appId), writer.now);
+  return lengthOfFeed(feed) <= MAX_FEED_BYTES;
+}
+
+function full(instead: string): { ok: false; status: 409; problem: string } {
+  return { ok: false, status: 409, problem: `as much is revoked already as verifiers can read: ${instead}` };
 }

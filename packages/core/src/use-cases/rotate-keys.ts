@@ -16,6 +16,7 @@ export interface RotateKeys {
    * @param signal ends it after the app that it is at
    */
   rotateAll(signal?: AbortSignal): Promise<void>;
+  rotate(appId: string): Promise<void>;
   /** What an app cannot sign without, and the app itself where it is missing. @returns whether it was made */
   provisionApp(appId: string): Promise<boolean>;
   /**
@@ -91,7 +92,9 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
    */
   async function execute(appId: string, transaction: KeyTransaction): Promise<void> {
     const { writer } = transaction;
-    await transaction.run(planRotation(await writer.keysOf(appId), keyRing.policyOf(appId), writer.now));
+    // What the app signs with may have changed since it was looked at.
+    const policy = keyRing.policyWith((await writer.app(appId))?.algorithms ?? null);
+    await transaction.run(planRotation(await writer.keysOf(appId), policy, writer.now));
   }
 
   async function rotate(appId: string): Promise<void> {
@@ -150,7 +153,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (failures.length > 0) throw failures[0];
     },
 
+    rotate,
+
     async change(appId, decide, imported) {
+      await keyRing.catchUp(); // another instance may have made what is asked for a moment ago
       const policy = keyRing.policyOf(appId);
       const expected = decide(keyRing.keysOf(appId), policy, keyRing.now());
       if (isRefused(expected)) return expected;
@@ -160,7 +166,9 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
 
       return transact(appId, await makeMaterial(appId, creations), async (transaction) => {
         const { writer } = transaction;
-        const decided = decide(await writer.keysOf(appId), policy, writer.now);
+        const app = await writer.app(appId);
+        if (app === undefined) return { status: 404 as const, problem: "there is no such app" };
+        const decided = decide(await writer.keysOf(appId), keyRing.policyWith(app.algorithms), writer.now);
         if (isRefused(decided)) return decided;
         const { updates, create } = decided;
         if (create !== undefined && imported === undefined && !transaction.canMake([create])) {

@@ -150,10 +150,10 @@ describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, ope
       const right = randomBytes(32);
       let masterKey = right;
       await start();
-      await place.run("alter table apps drop column rotation_due");
-      await place.run("delete from countersign_migration where name = '0003_rotation_due_expand'");
+      await place.run("alter table core_state drop column rotation");
+      await place.run("delete from countersign_migration where name = '0004_rotation_expand'");
       const look = async () => [
-        Object.keys((await place.run("select * from apps"))[0]!),
+        Object.keys((await place.run("select * from core_state"))[0]!),
         (await place.run("select name from countersign_migration order by name")).map((row) => row["name"]),
         await place.run("select * from core_state"),
       ];
@@ -163,7 +163,7 @@ describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, ope
       expect(await look()).toEqual(before);
       masterKey = right;
       await start();
-      expect((await look())[1]).toEqual([...(before[1] as string[]), "0003_rotation_due_expand"]);
+      expect((await look())[1]).toEqual([...(before[1] as string[]), "0004_rotation_expand"]);
     },
   );
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import {
   DEFAULT_ROTATION,
+  peakOfPublishedKeys,
   planRotation,
   problemsOfRotationPolicy,
   problemsOfStoredKeys,
@@ -92,6 +93,50 @@ describe("planRotation", () => {
     expect(removals(NEW_YEAR)).toEqual([{ type: "remove", kid: "d-0" }]);
   });
 
+  it("never removes a revoked one: its row keeps it from coming back", () => {
+    const revoked = signingKey({ kid: "s-0", revokedAt: NEW_YEAR });
+    const century = 100 * 365 * 86_400_000;
+    const plan = planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR + century);
+    expect(plan.filter((step) => step.type === "remove")).toEqual([]);
+  });
+
+  it("R16 prepares a successor for a static key that is to end, a lead before it signs and not later than that end", () => {
+    const planned = (rest: Partial<SigningKey>) => {
+      const plan = planRotation([signingKey(rest)], DEFAULT_ROTATION, NEW_YEAR);
+      return plan.filter((step) => step.type === "create" && step.kind === "static");
+    };
+    expect(planned({ verifiesUntil: NEW_YEAR + 10 * lead })).toEqual([
+      expect.objectContaining({ sequence: 2, signsFrom: NEW_YEAR + lead, verifiesUntil: null }),
+    ]);
+    expect(planned({ verifiesUntil: NEW_YEAR + 1_000 })).toMatchObject([{ signsFrom: NEW_YEAR + 1_000 }]);
+    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // which lasts
+  });
+
+  it("R16 gives a successor that is too late for its lead the moment at which its predecessor ends", () => {
+    const ending = signingKey({
+      ...{ kind: "dynamic", signsFrom: 0, signsUntil: NEW_YEAR - hold, verifiesUntil: NEW_YEAR + 60_000 },
+    });
+    const [, step] = planRotation([ending], DEFAULT_ROTATION, NEW_YEAR);
+    expect(step).toMatchObject({ kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + 60_000 });
+  });
+
+  it("R16 gives what takes the place of a revoked key that key's time, so that no more keys follow than would have", () => {
+    const signer = signingKey({
+      ...{ kid: "d-1", kind: "dynamic", signsUntil: NEW_YEAR + lead, verifiesUntil: NEW_YEAR + lead + hold },
+    });
+    const revoked = signingKey({
+      ...{ kid: "d-2", kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
+      ...{ verifiesUntil: NEW_YEAR + 2 * period + hold, revokedAt: NEW_YEAR },
+    });
+    const planned = planRotation([signingKey(), signer, revoked], DEFAULT_ROTATION, NEW_YEAR);
+    expect(planned).toEqual([
+      expect.objectContaining({
+        ...{ sequence: 3, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
+        verifiesUntil: NEW_YEAR + 2 * period + hold,
+      }),
+    ]);
+  });
+
   it("counts on from the highest sequence, so that two instances want the same one (R7)", () => {
     const revoked = signingKey({ sequence: 7, revokedAt: NEW_YEAR });
     expect(planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
@@ -106,6 +151,17 @@ describe("planRotation", () => {
       ["static", 1],
       ["dynamic", 2],
     ]);
+  });
+});
+
+describe("peakOfPublishedKeys", () => {
+  it("is the same however the lines of keys lie to each other: a revocation shifts one, and is never refused", () => {
+    const day = 86_400_000;
+    const both = policyWith({ period: 2 * day, hold: 3 * day, algorithms: ["RS256", "ES256"] });
+    const keys = apply([], policyWith({ ...both, algorithms: ["RS256"] }), NEW_YEAR);
+    const peaks = [0, 0.25, 0.5, 0.75, 1, 1.5].map((days) => peakOfPublishedKeys(keys, both, NEW_YEAR + days * day));
+    expect(peaks).toEqual(Array(6).fill(2 * (3 + 2)));
+    expect(peakOfPublishedKeys([], both, NEW_YEAR)).toBe(2 * (3 + 2));
   });
 });
 
@@ -174,6 +230,15 @@ describe("problemsOfRotationPolicy", () => {
   it("refuses what is no duration, all of it at once", () => {
     const problems = problemsOfRotationPolicy(policyWith({ lead: NaN, period: Infinity, hold: -1 }));
     expect(problems.map((problem) => problem.split(":")[0])).toEqual(["lead", "period", "hold"]);
+  });
+
+  it("refuses what is longer than a hundred years, whose dates nobody could write down", () => {
+    const century = 100 * 365 * 86_400_000;
+    expect(problemsOfRotationPolicy(policyWith({ period: century, hold: century }))).toEqual([]);
+    expect(problemsOfRotationPolicy(policyWith({ period: 1e15, hold: century + 1 }))).toEqual([
+      "period: expected milliseconds from 0 to 3153600000000 (100 years), got 1000000000000000",
+      "hold: expected milliseconds from 0 to 3153600000000 (100 years), got 3153600000001",
+    ]);
   });
 
   it("refuses algorithms that are none, unknown, or named twice", () => {

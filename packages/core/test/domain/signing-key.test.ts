@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULT_ROTATION, planRotation } from "../../src/domain/rotation.ts";
-import { isLive, nextChangeOf, publishedKeys, signerOf } from "../../src/domain/signing-key.ts";
+import {
+  isLive,
+  nextChangeOf,
+  publishedKeys,
+  signerOf,
+  successorOf,
+  type SigningKey,
+} from "../../src/domain/signing-key.ts";
 import { signingKey } from "../support/keys.ts";
 
 const dynamic = (sequence: number, signsFrom: number, verifiesUntil: number, rest = {}) =>
@@ -56,6 +63,35 @@ describe("signerOf", () => {
     expect(signerOf(revoked, "dynamic", "RS256", 12)).toBeUndefined();
   });
 
+  it("is never a retired key, wherever the clock was set back to after its successor was revoked", () => {
+    const retired = signingKey({ kid: "s-1", signsFrom: 100, signsUntil: 10 });
+    const revoked = signingKey({ kid: "s-2", sequence: 2, signsFrom: 10, revokedAt: 20 });
+    const next = signingKey({ kid: "s-3", sequence: 3, signsFrom: 20 });
+    const kids = (given: SigningKey[]) => [5, 15, 25, 100].map((now) => signerOf(given, "static", "RS256", now)?.kid);
+    expect(kids([retired, revoked, next])).toEqual(["s-3", "s-3", "s-3", "s-3"]);
+    expect(kids([retired, revoked])).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  it("is never a key that was imported only to verify, whatever its dates", () => {
+    const imported = signingKey({ sequence: 0, signsFrom: 0 });
+    expect([-1, 0, 1].map((now) => signerOf([imported], "static", "RS256", now))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it("goes on where its end was brought before its turn, until its successor's turn", () => {
+    // A clock was set back before the turn of the only key, and the key rotated then.
+    const first = signingKey({ kid: "s-1", signsFrom: 100, signsUntil: 20 });
+    const second = signingKey({ kid: "s-2", sequence: 2, signsFrom: 20 });
+    expect([10, 19, 20].map((now) => signerOf([first, second], "static", "RS256", now)?.kid)).toEqual([
+      "s-1",
+      "s-1",
+      "s-2",
+    ]);
+  });
+
   it("keeps kinds and algorithms apart", () => {
     const mixed = [...keys, dynamic(9, 0, 50, { kid: "d-es", algorithm: "ES256" })];
     expect(signerOf(mixed, "static", "RS256", 30)?.kid).toBe("s-1");
@@ -66,6 +102,16 @@ describe("signerOf", () => {
 
   it("does not depend on the order of the keys", () => {
     expect(signerOf([...keys].reverse(), "dynamic", "RS256", 15)?.kid).toBe("d-2");
+  });
+});
+
+describe("successorOf", () => {
+  it("is the first of those that wait for their turn, whatever their order", () => {
+    const signer = dynamic(1, 0, 50);
+    const waiting = [dynamic(4, 40, 90), dynamic(2, 10, 60, { revokedAt: 5 }), dynamic(3, 20, 70)];
+    for (const keys of [waiting, [...waiting].reverse()]) expect(successorOf(keys, signer, 5)?.kid).toBe("d-3");
+    expect(successorOf(waiting, signer, 20)?.kid).toBe("d-4");
+    expect(successorOf([dynamic(0, 10, 60), signingKey({ sequence: 2, signsFrom: 10 })], signer, 5)).toBeUndefined();
   });
 });
 

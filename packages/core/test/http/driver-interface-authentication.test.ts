@@ -73,6 +73,9 @@ describe("the API key", () => {
     it(`is refused where the header is there twice: ${lines.map((line) => line.slice(0, 20)).join(" + ")} (H1)`, async () => {
       const answer = await rawVersions(...lines);
       expect([answer.status, answer.body]).toEqual([400, `The header ${what} was sent more than once`]);
+      const admin = await sendRaw(core.port, rawRequest("GET /admin/v1/status", lines));
+      const error = { code: "invalid", message: `The header ${what} was sent more than once` };
+      expect([admin.status, JSON.parse(admin.body)]).toEqual([400, { error }]);
       expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
     });
   }

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { KeyDates, Store, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
+import type { KeyDates } from "../../src/domain/key-change.ts";
+import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
+import type { Store, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";
 
@@ -329,7 +331,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const token = (jti: string, expiresAt = 2_000, appId = "public") => ({ appId, jti, expiresAt });
       const revoke = (...tokens: ReturnType<typeof token>[]) =>
         store.write(async (writer) => {
-          for (const one of tokens) await writer.insertRevokedToken(one);
+          for (const one of tokens) await writer.upsertRevokedToken(one);
         });
       const revoked = async () => {
         const { revokedTokens } = await store.readSnapshot();
@@ -349,22 +351,37 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         expect((await revoked())[0]).toEqual(token((await revoked())[0]!.jti));
       });
 
-      it("are revoked once, each in its app: again does nothing (idempotent)", async () => {
-        await revoke(token("a"));
+      it("R17 have the latest exp that was given for a jti, in their app, and the epoch grows exactly when it does", async () => {
         const start = await epochNow();
-        await revoke(token("a"));
-        await revoke(token("a", 9_999));
-        expect([await epochNow(), await revoked()]).toEqual([start, [token("a")]]);
+        const seen = [];
+        for (const expiresAt of [2_000, 2_000, 9_999, 1_000]) {
+          await revoke(token("a", expiresAt));
+          seen.push([await revoked(), (await epochNow()) - start]);
+        }
+        expect(seen).toEqual([
+          [[token("a")], 1],
+          [[token("a")], 1],
+          [[token("a", 9_999)], 2],
+          [[token("a", 9_999)], 2],
+        ]);
         await revoke(token("a", 3_000, "other"));
-        expect([await epochNow(), await revoked()]).toEqual([start + 1, [token("a", 3_000, "other"), token("a")]]);
+        expect(await revoked()).toEqual([token("a", 3_000, "other"), token("a", 9_999)]);
       });
 
-      it("are counted, app by app, as a number", async () => {
+      it("are read under the lock with the revoked services, app by app", async () => {
         await revoke(token("a"), token("b"), token("a", 1, "other"));
         await store.write(async (writer) => {
-          expect(await writer.countRevokedTokens("public")).toBe(2);
-          expect(await writer.countRevokedTokens("other")).toBe(1);
-          expect(await writer.countRevokedTokens("missing")).toBe(0);
+          await writer.upsertRevokedService({ appId: "other", service: "orders", notBefore: 7 });
+          const own = await writer.revocationsOf("public");
+          expect({ ...own, tokens: new Set(own.tokens) }).toEqual({
+            tokens: new Set([token("a"), token("b")]),
+            services: [],
+          });
+          expect(await writer.revocationsOf("other")).toEqual({
+            tokens: [token("a", 1, "other")],
+            services: [{ appId: "other", service: "orders", notBefore: 7 }],
+          });
+          expect(await writer.revocationsOf("missing")).toEqual({ tokens: [], services: [] });
         });
       });
 
@@ -426,7 +443,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
         for (const appId of ["one", "two"]) {
-          await writer.insertRevokedToken({ appId, jti: "j", expiresAt: 9 });
+          await writer.upsertRevokedToken({ appId, jti: "j", expiresAt: 9 });
           await writer.upsertRevokedService({ appId, service: "orders", notBefore: 9 });
         }
       });
@@ -488,7 +505,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
     it("takes a whole content in the place of its own, however large, and keeps its order", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
-        await writer.insertRevokedToken({ appId: "one", jti: "j", expiresAt: 9 });
+        await writer.upsertRevokedToken({ appId: "one", jti: "j", expiresAt: 9 });
         await writer.upsertRevokedService({ appId: "two", service: "orders", notBefore: 9 });
       });
       const { epoch: before, generation } = await store.readState();
@@ -511,6 +528,24 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const byName = <T extends object>(rows: readonly T[]) => rows.map((row) => JSON.stringify(row)).sort();
       expect(byName(read.revokedTokens)).toEqual(byName(many.revokedTokens));
       expect(byName(read.revokedServices)).toEqual(byName(many.revokedServices));
+    });
+
+    it("keeps the rotation that its cores go by, through everything but another one, and without growing its epoch", async () => {
+      const start = await epochNow();
+      expect((await store.readSnapshot()).rotation).toBeUndefined();
+      for (const rotation of [
+        DEFAULT_ROTATION,
+        { ...DEFAULT_ROTATION, lead: 1, algorithms: ["ES256", "RS256"] as const },
+      ]) {
+        await store.write((writer) => writer.setRotation(rotation));
+        expect((await (await open()).readSnapshot()).rotation).toEqual(rotation);
+      }
+      expect(await epochNow()).toBe(start);
+      await store.write(async (writer) => {
+        await writer.replaceContent({ apps: [], keys: [], revokedTokens: [], revokedServices: [] });
+        await writer.raiseGeneration();
+      });
+      expect((await store.readSnapshot()).rotation).toMatchObject({ lead: 1, algorithms: ["ES256", "RS256"] });
     });
 
     describe("watching", () => {

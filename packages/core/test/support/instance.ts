@@ -8,6 +8,10 @@ import type { KeyVault } from "../../src/ports/key-vault.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { createIssueToken, type IssueToken } from "../../src/use-cases/issue-token.ts";
 import { KeyRing } from "../../src/use-cases/key-ring.ts";
+import { createManageApps, type ManageApps } from "../../src/use-cases/manage-apps.ts";
+import { createManageKeys, type ManageKeys } from "../../src/use-cases/manage-keys.ts";
+import { createPublishFeed, type PublishFeed } from "../../src/use-cases/publish-feed.ts";
+import { createRevoke, type Revoke } from "../../src/use-cases/revoke.ts";
 import { createRotateKeys, type RotateKeys } from "../../src/use-cases/rotate-keys.ts";
 import { StoreClock } from "../../src/use-cases/store-clock.ts";
 import { fakeClock, type FakeClock } from "./clock.ts";
@@ -23,6 +27,10 @@ export interface Instance {
   readonly keyRing: KeyRing;
   readonly rotateKeys: RotateKeys;
   readonly issueToken: IssueToken;
+  readonly manageKeys: ManageKeys;
+  readonly manageApps: ManageApps;
+  readonly revoke: Revoke;
+  readonly publishFeed: PublishFeed;
   readonly log: RecordedLog;
 }
 
@@ -57,5 +65,27 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const log = recordedLog();
   const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
   await keyRing.refresh();
-  return { dataDir, clock, store, vault, keyRing, rotateKeys, issueToken: createIssueToken(keyRing, 3_600_000), log };
+  return {
+    ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
+    issueToken: createIssueToken(keyRing, 3_600_000),
+    manageKeys: createManageKeys(keyRing, rotateKeys, vault),
+    manageApps: createManageApps(store, keyRing, rotateKeys),
+    revoke: createRevoke(store, keyRing, async (ms) => clock.advance(ms)),
+    publishFeed: createPublishFeed(keyRing),
+  };
+}
+
+/** The same, with the default app and all that it has at the beginning. */
+export async function startInstance(options: InstanceOptions = {}): Promise<Instance> {
+  const instance = await openInstance(options);
+  await instance.rotateKeys.provisionApp("public");
+  await instance.rotateKeys.rotateAll();
+  return instance;
+}
+
+/** Lets time pass, and the instance look at what it brings. */
+export async function pass(instance: Instance, ms: number): Promise<void> {
+  instance.clock.advance(ms);
+  await instance.keyRing.refresh();
+  await instance.rotateKeys.rotateAll();
 }

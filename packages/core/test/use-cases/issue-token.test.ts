@@ -93,6 +93,17 @@ describe("issueToken", () => {
     });
   });
 
+  it("is counted until it expires, key by key: so many a revocation refuses at least", async () => {
+    const key = instance.keyRing.signer("public", "static", "ES256")!;
+    for (const validity of [1, 1, 60, 3_600, 3_153_600_000]) await tokenOf({ validity });
+    await tokenOf({ algorithm: "Ed25519" });
+    const counted = [0, 1_000, 60_000, 3_600_000].map((ms) => {
+      instance.clock.advance(NEW_YEAR + ms - instance.clock.now());
+      return instance.keyRing.unexpiredHere(key);
+    });
+    expect(counted).toEqual([5, 3, 2, 1]);
+  });
+
   it("does not change the payload it is given", async () => {
     const payload = Object.freeze({ sub: "a", deep: Object.freeze({ b: 1 }) });
     const jwt = await tokenOf({ payload });

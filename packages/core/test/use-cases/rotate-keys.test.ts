@@ -172,6 +172,50 @@ describe("rotateAll", () => {
     expect((await instance.store.readSnapshot()).keys).toEqual([]);
   });
 
+  it("tells of a key only once it is stored", async () => {
+    let failing = true;
+    const instance = await openInstance({
+      storeOf: (real) => ({
+        ...real,
+        write: (work) =>
+          real.write(async (writer) => {
+            const result = await work(writer);
+            if (failing) throw new StoreUnavailable("the commit failed");
+            return result;
+          }),
+      }),
+    });
+    await expect(instance.rotateKeys.provisionApp("public")).rejects.toThrow(StoreUnavailable);
+    expect(instance.log.lines).toEqual([]);
+    failing = false;
+    await instance.rotateKeys.provisionApp("public");
+    const stored = (await instance.store.readSnapshot()).keys.map((key) => key.kid);
+    expect(instance.log.lines).toHaveLength(stored.length);
+    for (const kid of stored) expect(instance.log.lines.join("\n")).toContain(kid);
+  });
+
+  it("in one app does not fail because another app cannot have its keys", async () => {
+    const vault = createEnvelopeVault([randomBytes(32)]);
+    const instance = await openInstance({
+      vault: {
+        ...vault,
+        masterKeyId: vault.masterKeyId,
+        seal: async (plaintext, context) => {
+          if (context.appId === "broken" && created) throw new Error("the vault refuses");
+          return vault.seal(plaintext, context);
+        },
+      },
+    });
+    let created = false;
+    await instance.rotateKeys.provisionApp("broken");
+    await instance.rotateKeys.provisionApp("public");
+    created = true; // and its successor is still to be made
+    await expect(instance.rotateKeys.rotateAll()).rejects.toThrow("the vault refuses");
+    const set = await instance.manageApps.setAlgorithms("public", ["ES256", "Ed25519"]);
+    expect(set).toEqual({ ok: true, value: ["ES256", "Ed25519"] });
+    expect(sequences(instance)).toContain("static Ed25519 1");
+  });
+
   it("looks after every app", async () => {
     const instance = await openInstance();
     for (const appId of ["public", "one", "two"]) {
@@ -270,7 +314,7 @@ describe("a store that does not take what was made", () => {
     const { keyRing, rotateKeys, vault, store } = instance;
     const manageKeys = createManageKeys(keyRing, rotateKeys, vault);
     const manageApps = createManageApps(store, keyRing, rotateKeys);
-    const revoke = createRevoke(store, keyRing);
+    const revoke = createRevoke(store, keyRing, async () => {});
     line.fails = "reading";
     const rotated = await manageKeys.rotate("public", "static", "ES256", null);
     expect(rotated.ok && rotated.value.filter((key) => key.kind === "static").map((key) => key.state)).toEqual([

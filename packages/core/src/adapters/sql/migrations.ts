@@ -70,4 +70,9 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .execute();
     },
   },
+  "0004_rotation_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable("core_state").addColumn("rotation", "text").execute();
+    },
+  },
 });

@@ -5,6 +5,8 @@ export interface Schema {
     id: 1;
     epoch: number;
     generation: number;
+    /** A RotationPolicy as JSON. */
+    rotation: string | null;
   };
   apps: {
     app_id: string;

@@ -1,8 +1,10 @@
 import { Migrator, type Insertable, type Kysely, type Selectable, type Transaction } from "kysely";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
+import type { KeyDates } from "../../domain/key-change.ts";
 import type { RevokedService, RevokedToken } from "../../domain/revocation.ts";
+import type { RotationPolicy } from "../../domain/rotation.ts";
 import type {
-  KeyDates,
+  Revocations,
   Store,
   StoredApp,
   StoredKey,
@@ -115,12 +117,14 @@ export function createSqlStore(engine: SqlEngine): Store {
     const keys = await db.selectFrom("signing_keys").selectAll().orderBy("sequence").execute();
     const tokens = await db.selectFrom("revoked_tokens").selectAll().execute();
     const services = await db.selectFrom("revoked_services").selectAll().execute();
+    const { rotation } = await db.selectFrom("core_state").select("rotation").executeTakeFirstOrThrow();
     return {
       ...state,
       apps,
       keys: keys.map(toKey),
-      revokedTokens: tokens.map((row) => ({ appId: row.app_id, jti: row.jti, expiresAt: row.expires_at })),
-      revokedServices: services.map((row) => ({ appId: row.app_id, service: row.service, notBefore: row.not_before })),
+      revokedTokens: tokens.map(toRevokedToken),
+      revokedServices: services.map(toRevokedService),
+      rotation: rotation === null ? undefined : (JSON.parse(rotation) as RotationPolicy),
     };
   }
 
@@ -255,22 +259,25 @@ class SqlWriter implements StoreWriter {
     this.changed ||= numUpdatedRows > 0n;
   }
 
-  async insertRevokedToken(revoked: RevokedToken): Promise<void> {
+  async revocationsOf(appId: string): Promise<Revocations> {
+    const tokens = await this.#db.selectFrom("revoked_tokens").selectAll().where("app_id", "=", appId).execute();
+    const services = await this.#db.selectFrom("revoked_services").selectAll().where("app_id", "=", appId).execute();
+    return { tokens: tokens.map(toRevokedToken), services: services.map(toRevokedService) };
+  }
+
+  async upsertRevokedToken(revoked: RevokedToken): Promise<void> {
+    const { expiresAt } = revoked;
     const { numInsertedOrUpdatedRows } = await this.#db
       .insertInto("revoked_tokens")
       .values(toTokenRow(revoked))
-      .onConflict((conflict) => conflict.columns(["app_id", "jti"]).doNothing())
+      .onConflict((conflict) =>
+        conflict
+          .columns(["app_id", "jti"])
+          .doUpdateSet({ expires_at: expiresAt })
+          .where("revoked_tokens.expires_at", "<", expiresAt),
+      )
       .executeTakeFirst();
     this.changed ||= (numInsertedOrUpdatedRows ?? 0n) > 0n;
-  }
-
-  async countRevokedTokens(appId: string): Promise<number> {
-    const { count } = await this.#db
-      .selectFrom("revoked_tokens")
-      .select((row) => row.fn.countAll<number>().as("count"))
-      .where("app_id", "=", appId)
-      .executeTakeFirstOrThrow();
-    return count;
   }
 
   async deleteExpiredTokens(now: number): Promise<void> {
@@ -303,6 +310,13 @@ class SqlWriter implements StoreWriter {
     await this.#db.updateTable("core_state").set({ generation: next }).execute();
     await this.#db.updateTable("apps").set({ rotation_due: 1 }).execute();
     return next;
+  }
+
+  async setRotation(rotation: RotationPolicy): Promise<void> {
+    await this.#db
+      .updateTable("core_state")
+      .set({ rotation: JSON.stringify(rotation) })
+      .execute();
   }
 
   async replaceContent({ apps, keys, revokedTokens, revokedServices }: StoreContent): Promise<void> {
@@ -352,6 +366,14 @@ function toServiceRow({ appId, service, notBefore }: RevokedService): Schema["re
 
 function textOf(algorithms: readonly Algorithm[] | null): string | null {
   return algorithms === null ? null : algorithms.join(" ");
+}
+
+function toRevokedToken(row: Selectable<Schema["revoked_tokens"]>): RevokedToken {
+  return { appId: row.app_id, jti: row.jti, expiresAt: row.expires_at };
+}
+
+function toRevokedService(row: Selectable<Schema["revoked_services"]>): RevokedService {
+  return { appId: row.app_id, service: row.service, notBefore: row.not_before };
 }
 
 type KeyRow = Selectable<Schema["signing_keys"]>;

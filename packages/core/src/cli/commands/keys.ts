@@ -82,13 +82,15 @@ async function revokeKey(client: AdminClient, kid: string, flags: AppFlags): Pro
   const { keys } = await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`);
   const key = keys.find((one) => one.kid === kid);
   if (key === undefined) throw new AdminError(`there is no key ${kid} in app ${flags.app}`);
-  const known =
-    key.issuedHere === 0
-      ? "how many cannot be known from here"
-      : `at least ${key.issuedHere}, which this core signed since it started`;
-  await confirm(`Every token that ${kid} signed is refused from now on: ${known}.`, flags.yes);
+  await confirm(`Every token that ${kid} signed is refused from now on: ${tokensOf(key)}.`, flags.yes);
   await client.call("POST", `${basePath(flags.app)}/keys/${encodeURIComponent(kid)}/revoke`);
   showKeys((await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
+}
+
+function tokensOf({ state, unexpiredHere }: KeyView): string {
+  if (state === "prepared") return "none, it has not signed yet";
+  if (unexpiredHere === 0) return "how many cannot be known from here";
+  return `at least ${unexpiredHere} unexpired ones, which this core signed since it started`;
 }
 
 function importKey(

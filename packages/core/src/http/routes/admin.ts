@@ -1,5 +1,5 @@
 import { Hono, type Context } from "hono";
-import { ALGORITHMS } from "countersign/protocol";
+import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import { z } from "zod";
 import type { Managed } from "../../use-cases/manage-keys.ts";
 import type { Env, Services } from "../environment.ts";
@@ -26,7 +26,7 @@ const BODIES = {
   algorithms: z.strictObject({ algorithms: z.array(algorithm).nonempty().nullable() }),
   token: z.union([
     z.strictObject({ token: z.string() }),
-    z.strictObject({ jti: z.string(), expiresAt: z.number().int().nonnegative().optional() }),
+    z.strictObject({ jti: z.string(), expiresAt: z.number().int().min(0).max(LIMITS.numericDate).optional() }),
   ]),
   service: z.strictObject({ service: z.string() }),
 };
@@ -67,7 +67,7 @@ export function adminRoutes(services: Services): Hono<Env> {
   admin.post("/reseal", async (c) => answer(c, "reseal", await resealKeys()));
   admin.get("/apps", (c) =>
     answerJson(c, {
-      apps: manageApps.list().map((appId) => ({ appId, algorithms: keyRing.policyOf(appId).algorithms })),
+      apps: keyRing.appIds().map((appId) => ({ appId, algorithms: keyRing.policyOf(appId).algorithms })),
     }),
   );
 
@@ -93,7 +93,7 @@ export function adminRoutes(services: Services): Hono<Env> {
     return answer(c, "key", await manageKeys.importKey(appOf(c), body));
   });
   app.post("/keys/:kid/revoke", async (c) => answer(c, "key", await manageKeys.revoke(appOf(c), c.req.param("kid"))));
-  app.get("/revocations", (c) => answerJson(c, keyRing.feedOf(appOf(c))));
+  app.get("/revocations", (c) => answerJson(c, keyRing.feedOf(appOf(c))!.claims));
   app.post("/revocations/tokens", async (c) => {
     const body = await readBody(c, BODIES.token);
     if (body instanceof Response) return body;
@@ -127,7 +127,9 @@ async function readBody<S extends z.ZodType>(c: Context<Env>, schema: S): Promis
   if (!read.ok) return refuseAdmin(c, read.status, read.status === 413 ? "too_large" : "invalid", read.problem);
   const parsed = schema.safeParse(read.value);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const at = issue?.path.join(".") ?? "";
-  return refuseAdmin(c, 400, "invalid", `${at === "" ? "body" : at}: ${issue?.message ?? "not accepted"}`);
+  const issue = parsed.error.issues[0]!;
+  const at = issue.path.join(".");
+  // A name that we do not know is the caller's text, and no answer of ours repeats that.
+  const message = issue.code === "unrecognized_keys" ? "an unknown field" : issue.message;
+  return refuseAdmin(c, 400, "invalid", `${at === "" ? "body" : at}: ${message}`);
 }

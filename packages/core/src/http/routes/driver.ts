@@ -53,7 +53,7 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
       method: "GET",
       path: PATHS.listApps,
       power: "apps",
-      handle: async (c) => answerJson(c, { status: "OK", apps: manageApps.list().map((appId) => ({ appId })) }),
+      handle: async (c) => answerJson(c, { status: "OK", apps: keyRing.appIds().map((appId) => ({ appId })) }),
     },
     {
       method: "POST",

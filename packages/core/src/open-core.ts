@@ -1,0 +1,135 @@
+// The composition root: the one place that knows every part.
+import { readFileSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
+import { openStore } from "./adapters/open-store.ts";
+import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
+import type { CoreConfig } from "./config.ts";
+import { DEFAULT_APP } from "./domain/app.ts";
+import { problemsOfStoredKeys } from "./domain/rotation.ts";
+import type { Services } from "./http/environment.ts";
+import { createHttpInterface } from "./http/server.ts";
+import type { KeyVault } from "./ports/key-vault.ts";
+import { reasonOf, StartupError } from "./startup-error.ts";
+import { createAuthenticate } from "./use-cases/authenticate.ts";
+import { createTakeBackup } from "./use-cases/backup.ts";
+import { createIssueToken } from "./use-cases/issue-token.ts";
+import { KeyRing } from "./use-cases/key-ring.ts";
+import type { Log } from "./use-cases/log.ts";
+import { createManageApps } from "./use-cases/manage-apps.ts";
+import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createOpenAhead } from "./use-cases/open-ahead.ts";
+import { createPublishFeed } from "./use-cases/publish-feed.ts";
+import { createResealKeys } from "./use-cases/reseal-keys.ts";
+import { createNoticeRestore } from "./use-cases/restore.ts";
+import { createRevoke } from "./use-cases/revoke.ts";
+import { createRotateKeys } from "./use-cases/rotate-keys.ts";
+import { StoreClock } from "./use-cases/store-clock.ts";
+import { keepUpToDate } from "./use-cases/upkeep.ts";
+
+/** Time as the core sees it; tests bring their own. */
+export interface CoreClock {
+  /** The clock of an embedded store, milliseconds since the epoch; PostgreSQL has its own. */
+  now(): number;
+  /** Milliseconds since some start, never going back. */
+  monotonic(): number;
+}
+
+export interface Surroundings {
+  /** Default: nothing is logged. */
+  log?: Log | undefined;
+  environment?: NodeJS.ProcessEnv | undefined;
+  clock?: CoreClock | undefined;
+  /** Seals private keys instead of a configured master key, such as a key management service. */
+  vault?: KeyVault | undefined;
+}
+
+export interface OpenCore {
+  fetch(request: Request, env: object): Response | Promise<Response>;
+  /** What it does by itself ends, and requests are still answered. */
+  stopUpkeep(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param purpose `administer`: nothing happens by itself, no key is made that nobody asked for, and what a running core
+ * has is the measure: it is there for whoever has to put things right
+ */
+export async function openCore(
+  config: CoreConfig,
+  surroundings: Surroundings,
+  purpose: "serve" | "administer",
+): Promise<OpenCore> {
+  const { log = SILENT, clock = SYSTEM_CLOCK } = surroundings;
+  const vaultFor = async (readIds: ReadMasterKeyIds) => {
+    if (surroundings.vault === undefined) return openVault(readIds, config, log);
+    await checkVault(surroundings.vault, readIds);
+    return surroundings.vault;
+  };
+  // Before the schema is changed: whoever starts it with the wrong master key can go back to the version before.
+  const beforeMigration = async (readIds: ReadMasterKeyIds) => void (await vaultFor(readIds));
+  const store = await openStore({ ...config, now: clock.now, beforeMigration });
+  try {
+    const vault = await vaultFor(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId));
+    const { rotation: stored } = await store.readSnapshot();
+    const rotation = purpose === "administer" && stored !== undefined ? stored : config.rotation;
+    const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), rotation);
+    await keyRing.refresh();
+    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    let upkeep: { stop(): Promise<void> } | undefined;
+    if (purpose === "serve") {
+      checkStoredKeys(keyRing);
+      if (JSON.stringify(stored) !== JSON.stringify(rotation))
+        await store.write((writer) => writer.setRotation(rotation));
+      await rotateKeys.provisionApp(DEFAULT_APP);
+      const noticeRestore = createNoticeRestore(store, keyRing, log);
+      const openAhead = createOpenAhead(keyRing, vault, log);
+      upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore, openAhead, log }, rotation.instanceRefresh);
+    }
+    const services: Services = {
+      config,
+      store,
+      keyRing,
+      authenticate: createAuthenticate(config.apiKeys, config.adminKeys),
+      issueToken: createIssueToken(keyRing, config.maxRingAge),
+      manageApps: createManageApps(store, keyRing, rotateKeys),
+      manageKeys: createManageKeys(keyRing, rotateKeys, vault),
+      revoke: createRevoke(store, keyRing, pause),
+      resealKeys: createResealKeys(store, vault),
+      takeBackup: createTakeBackup(store),
+      publishFeed: createPublishFeed(keyRing),
+      log,
+      version: VERSION,
+    };
+    const http = createHttpInterface(services);
+    return {
+      fetch: http.fetch,
+      stopUpkeep: async () => upkeep?.stop(),
+      async close() {
+        await upkeep?.stop();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close().catch(() => {}); // what came first is what matters
+    if (error instanceof StartupError) throw error;
+    throw new StartupError(`the core could not start: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** A policy that is possible by itself may not be with the keys that are there. */
+function checkStoredKeys(keyRing: KeyRing): void {
+  const problems = keyRing.appIds().flatMap((appId) => {
+    const found = problemsOfStoredKeys(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
+    return found.map((problem) => `rotation: app ${appId}: ${problem}`);
+  });
+  if (problems.length > 0) throw new StartupError(problems.join("\n"));
+}
+
+const SILENT: Log = { info() {}, warn() {}, error() {} };
+const SYSTEM_CLOCK: CoreClock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** This package's version, as its package.json says. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+).version;

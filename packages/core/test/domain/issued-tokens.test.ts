@@ -1,0 +1,30 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { countIssued, countUnexpired, type IssuedTokens } from "../../src/domain/issued-tokens.ts";
+
+const NOW = 1_767_225_600;
+
+it("counts no token that has expired, and forgets at most a 32nd of a life too early", () => {
+  const lives = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 3_153_600_000 }));
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(1_000), lives)), fc.nat(2_000), (tokens, later) => {
+      const issued: IssuedTokens = new Map();
+      for (const [at, life] of tokens) countIssued(issued, NOW + at, NOW + at + life);
+      const living = (part: number) => tokens.filter(([at, life]) => at + life * part > later).length;
+      const counted = countUnexpired(issued, NOW + later);
+      expect(counted).toBeLessThanOrEqual(living(1));
+      expect(counted).toBeGreaterThanOrEqual(living(31 / 32));
+    }),
+  );
+});
+
+it("stays small, however many tokens are issued", () => {
+  const issued: IssuedTokens = new Map();
+  let most = 0;
+  for (let second = 0; second < 100_000; second++) {
+    for (const life of [1, 60, 86_400, 3_153_600_000]) countIssued(issued, NOW + second, NOW + second + life);
+    most = Math.max(most, issued.size);
+  }
+  expect(most).toBeLessThanOrEqual(4_096 + 1);
+  expect(countUnexpired(issued, NOW + 100_000)).toBeGreaterThan(100_000 + 80_000);
+});

@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import {
+  addImported,
+  applyUpdates,
+  isRefused,
+  revokeKey,
+  rotateSigner,
+  type DecideChange,
+  type KeyChange,
+} from "../../src/domain/key-change.ts";
+import { DEFAULT_ROTATION, planRotation } from "../../src/domain/rotation.ts";
+import type { SigningKey } from "../../src/domain/signing-key.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { keyOfStep, signingKey } from "../support/keys.ts";
+
+const { lead } = DEFAULT_ROTATION;
+const HOUR = 3_600_000;
+
+function decided(decide: DecideChange, keys: readonly SigningKey[], now: number): KeyChange {
+  const change = decide(keys, DEFAULT_ROTATION, now);
+  if (isRefused(change)) throw new Error(change.problem);
+  return change;
+}
+
+/** The keys after the plan was carried out. */
+function planned(keys: readonly SigningKey[], now: number): SigningKey[] {
+  const made = planRotation(keys, DEFAULT_ROTATION, now).filter((step) => step.type === "create");
+  return [...keys, ...made.map((step) => keyOfStep(step, now))];
+}
+
+/** The keys after the change, and after what it makes due. */
+function after(decide: DecideChange, keys: readonly SigningKey[], now: number): SigningKey[] {
+  const { updates, create } = decided(decide, keys, now);
+  const changed = applyUpdates(keys, updates);
+  if (create !== undefined) changed.push(keyOfStep(create, now));
+  return planned(changed, now);
+}
+
+const begun = planned([], NEW_YEAR);
+const staticOnes = (keys: readonly SigningKey[]) => keys.filter((key) => key.kind === "static");
+
+describe("rotateSigner", () => {
+  it("R16 can be asked for again when the key that it prepared was revoked, and so can an import that signs", () => {
+    const rotated = after(rotateSigner("static", "RS256", null), begun, NEW_YEAR);
+    const [signer, prepared] = staticOnes(rotated);
+    const revoked = after(revokeKey(prepared!.kid), rotated, NEW_YEAR + 1);
+    const importing = addImported("RS256", { ...signer!.publicJwk, kid: "s-x", n: "Ag" }, true, null);
+    for (const again of [rotateSigner("static", "RS256", null), importing]) {
+      for (const now of [NEW_YEAR + 2, NEW_YEAR + lead, NEW_YEAR + 8_760 * HOUR]) {
+        const { updates, create } = decided(again, revoked, now);
+        expect(updates).toEqual([{ kid: signer!.kid, dates: { signsUntil: NEW_YEAR + lead, verifiesUntil: null } }]);
+        expect(create).toMatchObject({ sequence: 3, signsFrom: now + lead });
+      }
+    }
+  });
+
+  it("R16 keeps the old key for a second longer than it signs: its last tokens are not over at once", () => {
+    const keepUntil = (date: number) => rotateSigner("static", "RS256", date)(begun, DEFAULT_ROTATION, NEW_YEAR);
+    const problem = expect.stringContaining("signs until");
+    expect(keepUntil(NEW_YEAR + lead + 999)).toEqual({ status: 400, problem });
+    expect(keepUntil(NEW_YEAR + lead + 1_000)).toMatchObject({ create: { signsFrom: NEW_YEAR + lead } });
+  });
+
+  it("brings forward the first of several keys that wait", () => {
+    const dynamic = (sequence: number) =>
+      signingKey({
+        ...{
+          kid: `d-${sequence}`,
+          kind: "dynamic",
+          sequence,
+          createdAt: 0,
+          signsFrom: NEW_YEAR + sequence * HOUR - HOUR,
+        },
+        ...{ signsUntil: NEW_YEAR + 9 * HOUR, verifiesUntil: NEW_YEAR + 99 * HOUR },
+      });
+    const { updates } = decided(rotateSigner("dynamic", "RS256", null), [3, 2, 1].map(dynamic), NEW_YEAR);
+    expect(updates.map((update) => update.kid)).toEqual(["d-2", "d-1"]);
+  });
+});
+
+describe("revokeKey", () => {
+  it("R16 of the key that is to follow on one with an end prepares another one at once", () => {
+    const rotated = after(rotateSigner("static", "RS256", NEW_YEAR + 24 * HOUR), begun, NEW_YEAR);
+    const revoked = after(revokeKey(staticOnes(rotated)[1]!.kid), rotated, NEW_YEAR + 1_000);
+    expect(staticOnes(revoked).at(-1)).toMatchObject({ sequence: 3, signsFrom: NEW_YEAR + 1_000 + lead });
+  });
+
+  it("H9 does not repeat a kid that it does not know", () => {
+    const refused = revokeKey("<img>\u001b[31m")(begun, DEFAULT_ROTATION, NEW_YEAR);
+    expect(refused).toEqual({ status: 404, problem: "there is no key of that kid to revoke" });
+  });
+});
+
+describe("addImported", () => {
+  it("refuses a key that was revoked, under its own kid and under any other, for ever (409)", () => {
+    const keys = [signingKey({ kid: "s-old", sequence: 0, revokedAt: NEW_YEAR })];
+    const { publicJwk } = keys[0]!;
+    const importing = (kid: string, n: string) => addImported("RS256", { ...publicJwk, kid, n }, false, null);
+    for (const kid of ["s-old", "s-other"]) {
+      const refused = importing(kid, "AQ")(keys, DEFAULT_ROTATION, NEW_YEAR + 1e12);
+      expect(refused).toEqual({ status: 409, problem: "this key has been revoked" });
+    }
+    const another = importing("s-old", "Ag")(keys, DEFAULT_ROTATION, NEW_YEAR);
+    expect(another).toEqual({ status: 400, problem: "the kid is taken" });
+  });
+});

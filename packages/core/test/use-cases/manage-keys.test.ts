@@ -1,0 +1,197 @@
+// Keys by hand, on an instance without HTTP: what an import takes and refuses, and what races with it.
+import { generateKeyPairSync, type JsonWebKey, type KeyObject } from "node:crypto";
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
+import { beforeAll, describe, expect, it } from "vitest";
+import { LIMITS, type Algorithm } from "countersign/protocol";
+import type { ImportRequest } from "../../src/use-cases/manage-keys.ts";
+import { openInstance, pass, startInstance, type Instance } from "../support/instance.ts";
+
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+
+const pair = (...parameters: unknown[]) =>
+  (generateKeyPairSync as (...given: unknown[]) => { privateKey: KeyObject })(...parameters).privateKey;
+const jwkOf = (key: KeyObject) => key.export({ format: "jwk" }) as JsonWebKey & Record<string, unknown>;
+const pemOf = (key: KeyObject) => key.export({ format: "pem", type: "pkcs8" }) as string;
+const rsa = () => jwkOf(pair("rsa", { modulusLength: 2048 }));
+const ec = () => jwkOf(pair("ec", { namedCurve: "P-256" }));
+const ed = () => jwkOf(pair("ed25519"));
+
+describe("an import", () => {
+  let instance: Instance;
+  beforeAll(async () => {
+    instance = await startInstance();
+  });
+  const importKey = (key: ImportRequest["key"], rest: Partial<ImportRequest> = {}) =>
+    instance.manageKeys.importKey("public", { kid: "s-in", key, signs: false, verifiesUntil: null, ...rest });
+
+  it.each<[string, () => ImportRequest["key"]]>([
+    ["RSA, n of another key", () => ({ ...rsa(), n: rsa().n })],
+    ["ES256, x and y of another key", () => ({ ...ec(), d: ec().d })],
+    ["Ed25519, x of another key", () => ({ ...ed(), x: ed().x })],
+  ])("is refused where the parts are of two keys: %s", async (_, key) => {
+    for (const signs of [false, true]) {
+      expect(await importKey(key(), { signs })).toEqual({
+        ok: false,
+        status: 400,
+        problem: "its private and public parts are of two keys",
+      });
+    }
+  });
+
+  it.each<[string, () => ImportRequest["key"], RegExp]>([
+    ["P-224", () => pemOf(pair("ec", { namedCurve: "secp224r1" })), /RSA, P-256 or Ed25519 was expected/],
+    ["brainpool", () => pemOf(pair("ec", { namedCurve: "brainpoolP256r1" })), /RSA, P-256 or Ed25519 was expected/],
+    ["RSA-PSS", () => pemOf(pair("rsa-pss", { modulusLength: 2048 })), /RSA, P-256 or Ed25519 was expected/],
+    ["DSA", () => pemOf(pair("dsa", { modulusLength: 2048, divisorLength: 256 })), /RSA, P-256 or Ed25519/],
+    ["DH", () => pemOf(pair("dh", { group: "modp14" })), /RSA, P-256 or Ed25519 was expected/],
+    ["secp256k1", () => pemOf(pair("ec", { namedCurve: "secp256k1" })), /crv is not P-256/],
+    ["P-521", () => pemOf(pair("ec", { namedCurve: "P-521" })), /crv is not P-256/],
+    ["Ed448", () => pemOf(pair("ed448")), /crv is not Ed25519/],
+    ["X25519", () => pemOf(pair("x25519")), /crv is not Ed25519/],
+    [
+      "an encrypted PEM",
+      () =>
+        pair("ed25519").export({ format: "pem", type: "pkcs8", cipher: "aes-256-cbc", passphrase: "secret" }) as string,
+      /PEM without a pass phrase/,
+    ],
+    ["a JWK for PS256", () => ({ ...rsa(), alg: "PS256" }), /alg does not fit/],
+    ["a JWK for encryption", () => ({ ...rsa(), use: "enc" }), /use is not 'sig'/],
+    ["a JWK for decryption", () => ({ ...rsa(), key_ops: ["decrypt"] }), /key_ops does not allow 'sign'/],
+    ["a JWK of another kid", () => ({ ...ec(), kid: "<script>" }), /^the JWK has another kid, which its tokens carry$/],
+  ])("is refused with the reason: %s (400)", async (_, key, words) => {
+    expect(await importKey(key())).toEqual({ ok: false, status: 400, problem: expect.stringMatching(words) });
+    expect(instance.keyRing.keysOf("public").map((one) => one.kid)).not.toContain("s-in");
+  });
+
+  it.each<[Algorithm, () => JsonWebKey & Record<string, unknown>]>([
+    ["RS256", rsa],
+    ["ES256", ec],
+    ["Ed25519", ed],
+  ])("takes what a JWK says of itself, where it fits: %s", async (algorithm, key) => {
+    const kid = `s-${algorithm}`;
+    const given = { ...key(), kid, use: "sig", alg: algorithm === "Ed25519" ? "EdDSA" : algorithm, key_ops: ["sign"] };
+    expect(await importKey(given, { kid })).toMatchObject({ ok: true, value: { kid, algorithm } });
+  });
+
+  it("signs what everybody verifies, once it is the signer", async () => {
+    const own = await startInstance({ rotation: { algorithms: ["Ed25519"] } });
+    const request = { kid: "s-chosen", key: ed(), signs: true, verifiesUntil: null };
+    expect(await own.manageKeys.importKey("public", request)).toMatchObject({ ok: true });
+    await pass(own, 10 * MINUTE);
+    const token = await own.issueToken({
+      ...{ appId: "public", kind: "static", algorithm: "Ed25519", payload: {}, issuer: "a", validity: 60 },
+    });
+    if (token.status !== "issued") throw new Error(token.status);
+    const set = createLocalJWKSet(own.keyRing.publishedSets("public")!.all as unknown as JSONWebKeySet);
+    const { protectedHeader } = await jwtVerify(token.jwt, set, { currentDate: new Date(own.clock.now()) });
+    expect(protectedHeader.kid).toBe("s-chosen");
+  });
+
+  it("never brings back a revoked key: not at once, not under another kid, not when the feed has forgotten it", async () => {
+    const key = ec();
+    await importKey(key, { kid: "s-old" });
+    await instance.manageKeys.revoke("public", "s-old");
+    const again = { ok: false, status: 409, problem: "this key has been revoked" };
+    for (const wait of [0, 8 * DAY, 365 * DAY]) {
+      await pass(instance, wait);
+      for (const kid of ["s-old", "s-new"]) expect(await importKey(key, { kid })).toEqual(again);
+    }
+    expect(instance.keyRing.feedOf("public")!.claims.kids).toEqual([]);
+  });
+});
+
+describe("a key and what waits for it", () => {
+  it("R16 a static key can be rotated again after its prepared successor was revoked", async () => {
+    const instance = await startInstance();
+    const rotate = () => instance.manageKeys.rotate("public", "static", "ES256", null);
+    const prepared = () =>
+      instance.manageKeys.list("public").find((key) => key.kid.startsWith("s-") && key.state === "prepared");
+    expect(await rotate()).toMatchObject({ ok: true });
+    await instance.manageKeys.revoke("public", prepared()!.kid);
+    expect(prepared()).toBeUndefined();
+    await pass(instance, 1_000);
+    expect(await rotate()).toMatchObject({ ok: true });
+    const next = prepared()!;
+    await pass(instance, 10 * MINUTE);
+    expect(instance.keyRing.signer("public", "static", "ES256")!.kid).toBe(next.kid);
+  });
+
+  it("R16 a static key with an end has a successor that everybody knows, also where the first one was revoked", async () => {
+    const instance = await startInstance();
+    const keepUntil = instance.clock.now() + DAY;
+    const rotated = await instance.manageKeys.rotate("public", "static", "ES256", keepUntil);
+    if (!rotated.ok) throw new Error(rotated.problem);
+    const prepared = rotated.value.find((key) => key.kind === "static" && key.state === "prepared")!;
+    await instance.manageKeys.revoke("public", prepared.kid);
+    await pass(instance, DAY - 10 * MINUTE);
+    const known = instance.keyRing.publishedSets("public")!.all.keys.map((key) => key.kid);
+    await pass(instance, 10 * MINUTE);
+    expect(known).toContain(instance.keyRing.signer("public", "static", "ES256")!.kid);
+  });
+});
+
+describe("two instances", () => {
+  it("one revokes what the other has made a moment ago, without having looked meanwhile", async () => {
+    const one = await startInstance();
+    const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
+    const rotated = await one.manageKeys.rotate("public", "static", "ES256", null);
+    if (!rotated.ok) throw new Error(rotated.problem);
+    const { kid } = rotated.value.find((key) => key.kind === "static" && key.state === "prepared")!;
+    expect(await other.manageKeys.revoke("public", kid)).toMatchObject({ ok: true, value: { kid, state: "revoked" } });
+  });
+
+  it("cannot pass the limit of published keys together, by imports and by algorithms at once (R7)", async () => {
+    const one = await startInstance();
+    const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
+    const key = pemOf(pair("ed25519"));
+    const request = (kid: string) => ({ kid, key, signs: false, verifiesUntil: null });
+    for (let i = 0; i < 45; i++) {
+      expect(await one.manageKeys.importKey("public", request(`i-${i}`))).toMatchObject({ ok: true });
+    }
+    const answers = await Promise.all([
+      ...[0, 1, 2, 3].map((i) => one.manageKeys.importKey("public", request(`a-${i}`))),
+      one.manageApps.setAlgorithms("public", ["ES256", "Ed25519"]),
+      other.manageApps.setAlgorithms("public", ["ES256", "RS256"]),
+      ...[0, 1, 2, 3, 4, 5].map((i) => other.manageKeys.importKey("public", request(`b-${i}`))),
+    ]);
+    expect(new Set(answers.map((answer) => (answer.ok ? 200 : answer.status)))).toEqual(new Set([200, 409]));
+    for (let day = 0; day < 45; day++) {
+      await pass(one, DAY);
+      expect(one.keyRing.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(LIMITS.jwksKeys);
+    }
+  }, 60_000);
+
+  it("decide by the algorithms that the app has by then", async () => {
+    const one = await startInstance();
+    const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
+    await other.manageApps.setAlgorithms("public", ["Ed25519"]);
+    const rotated = await one.manageKeys.rotate("public", "static", "Ed25519", null);
+    expect(rotated).toMatchObject({ ok: true });
+    expect(new Set((await one.store.readSnapshot()).keys.map((key) => key.algorithm))).toEqual(
+      new Set(["ES256", "Ed25519"]),
+    );
+    expect((await one.store.readSnapshot()).keys.filter((key) => key.algorithm === "ES256")).toHaveLength(3);
+  });
+
+  it("sign with the key of today where an app was made again and gave its kid to another one", async () => {
+    const one = await startInstance();
+    const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
+    const verifies = async (instance: Instance) => {
+      const token = await instance.issueToken({
+        ...{ appId: "shop", kind: "static", algorithm: "ES256", payload: {}, issuer: "a", validity: 600 },
+      });
+      if (token.status !== "issued") throw new Error(token.status);
+      const set = createLocalJWKSet(instance.keyRing.publishedSets("shop")!.all as unknown as JSONWebKeySet);
+      return (await jwtVerify(token.jwt, set, { currentDate: new Date(one.clock.now()) })).protectedHeader.kid;
+    };
+    for (let life = 0; life < 2; life++) {
+      await other.manageApps.create("shop");
+      await other.manageKeys.importKey("shop", { kid: "s-main", key: ec(), signs: true, verifiesUntil: null });
+      await pass(other, 10 * MINUTE);
+      await one.keyRing.refresh();
+      expect([await verifies(one), await verifies(other)]).toEqual(["s-main", "s-main"]);
+      await other.manageApps.remove("shop");
+    }
+  });
+});

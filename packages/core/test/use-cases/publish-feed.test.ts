@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
+import { nextChangeOfFeed, signerOfFeed } from "../../src/domain/revocation.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { partsOf } from "../support/core.ts";
+import { pass, startInstance } from "../support/instance.ts";
+import { signingKey } from "../support/keys.ts";
+
+const DAY = 86_400_000;
+
+describe("the signer of the feed", () => {
+  const now = NEW_YEAR + DAY;
+  const signer = (...keys: ReturnType<typeof signingKey>[]) =>
+    signerOfFeed(keys, { ...DEFAULT_ROTATION, algorithms: ["RS256", "ES256"] }, now)?.kid;
+  const rsa = signingKey({ kid: "s-rsa" });
+  const es = signingKey({ kid: "s-es", algorithm: "ES256" });
+  const dynamic = signingKey({ kid: "d-rsa", kind: "dynamic", verifiesUntil: now + DAY });
+  const justMade = { createdAt: now - DEFAULT_ROTATION.lead + 1 };
+
+  it("R17 is one that every verifier knows: static before dynamic, RSA before others, signers before the rest", () => {
+    expect(signer(dynamic, es, rsa)).toBe("s-rsa");
+    expect(signer(es, dynamic)).toBe("d-rsa");
+    expect(signer({ ...rsa, ...justMade }, dynamic)).toBe("d-rsa");
+    expect(signer({ ...rsa, ...justMade }, es)).toBe("s-es");
+    const retired = signingKey({ kid: "s-old", sequence: 1 });
+    const made = signingKey({ kid: "s-new", sequence: 2, ...justMade });
+    expect(signer(retired, { ...dynamic, ...justMade }, made)).toBe("s-old");
+    expect(signer({ ...retired, ...justMade }, made)).toBe("s-new"); // there is no other
+  });
+
+  it("is never a key that is listed, has ended, or was imported only to verify", () => {
+    const imported = signingKey({ kid: "s-in", sequence: 0 });
+    const revoked = signingKey({ kid: "s-gone", revokedAt: now - 1 });
+    const ended = signingKey({ kid: "d-end", kind: "dynamic", verifiesUntil: now });
+    expect(signer(imported, revoked, ended)).toBeUndefined();
+    expect(signer(imported, revoked, ended, dynamic)).toBe("d-rsa");
+  });
+
+  it("R17 was in the set before its predecessor was revoked", async () => {
+    const instance = await startInstance();
+    await pass(instance, DAY);
+    const known = instance.keyRing.publishedSets("public")!.all.keys.map((key) => key.kid);
+    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    await instance.manageKeys.revoke("public", kid);
+    const { header, claims } = partsOf((await instance.publishFeed("public"))!.body);
+    expect([claims["kids"], header["kid"] === kid, known.includes(String(header["kid"]))]).toEqual([
+      [kid],
+      false,
+      true,
+    ]);
+  });
+});
+
+describe("the feed", () => {
+  it("is built and signed once for every change, however often it is asked for", async () => {
+    const instance = await startInstance();
+    const { keyRing, publishFeed, clock } = instance;
+    const document = await publishFeed("public");
+    const feed = keyRing.feedOf("public");
+    clock.advance(60_000);
+    await keyRing.refresh();
+    expect(await publishFeed("public")).toBe(document);
+    expect(keyRing.feedOf("public")).toBe(feed);
+    await instance.revoke.token("public", { jti: "one", expiresAt: NEW_YEAR / 1000 + 3_600 });
+    const second = await publishFeed("public");
+    expect(second!.etag).not.toBe(document!.etag);
+    // The token leaves when no verifier would take it any more, without anybody having done anything.
+    clock.advance(NEW_YEAR + 3_600_000 + 300_000 - 1 - clock.now());
+    expect(await publishFeed("public")).toBe(second);
+    clock.advance(1);
+    expect(partsOf((await publishFeed("public"))!.body).claims["tokens"]).toEqual([]);
+  });
+
+  it("costs nothing while nothing changes, with ten thousand tokens in it", async () => {
+    const instance = await startInstance();
+    await instance.store.write(async (writer) => {
+      for (let i = 0; i < 10_000; i++)
+        await writer.upsertRevokedToken({ appId: "public", jti: `jti-${i}`, expiresAt: 4_000_000_000 });
+    });
+    await instance.keyRing.refresh();
+    await instance.publishFeed("public");
+    const began = process.cpuUsage();
+    for (let i = 0; i < 1_000; i++) await instance.publishFeed("public");
+    const { user, system } = process.cpuUsage(began);
+    expect((user + system) / 1_000).toBeLessThan(1_000); // milliseconds: 4,500 where it is built each time
+  }, 30_000);
+
+  it("says less by itself at the end of a token and of a kid's seven days", () => {
+    const tokens = [{ appId: "public", jti: "a", expiresAt: 1_000 }];
+    const keys = [signingKey(), signingKey({ revokedAt: 2_000_000 })];
+    const next = (now: number) => nextChangeOfFeed(tokens, keys, now);
+    expect([0, 1_300_000, 2_000_000 + 7 * DAY].map(next)).toEqual([1_300_000, 2_000_000 + 7 * DAY, Infinity]);
+  });
+});

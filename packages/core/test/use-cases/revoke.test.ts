@@ -1,0 +1,148 @@
+// Revocations on an instance without HTTP: what is listed, for how long, and where the feed ends.
+import { beforeEach, describe, expect, it } from "vitest";
+import { LIMITS, type JsonObject } from "countersign/protocol";
+import type { Store } from "../../src/ports/store.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { partsOf } from "../support/core.ts";
+import { openInstance, startInstance, type Instance } from "../support/instance.ts";
+
+const YEAR = 365 * 86_400;
+
+let instance: Instance;
+beforeEach(async () => {
+  instance = await startInstance();
+});
+
+const feed = () => instance.keyRing.feedOf("public")!.claims;
+async function mint(payload: JsonObject, validity = 3_600, by = instance): Promise<string> {
+  const request = { appId: "public", kind: "static", algorithm: "ES256", issuer: "a" } as const;
+  const issued = await by.issueToken({ ...request, payload, validity });
+  if (issued.status !== "issued") throw new Error(issued.status);
+  return issued.jwt;
+}
+const iatOf = (jwt: string) => partsOf(jwt).claims["iat"] as number;
+
+describe("revoking a token", () => {
+  const revoke = (which: Parameters<Instance["revoke"]["token"]>[1]) => instance.revoke.token("public", which);
+
+  it("R17 lists a jti until the last exp that was given for it, and answers with that", async () => {
+    const [short, long] = [await mint({ jti: "job-1" }, 60), await mint({ jti: "job-1" }, YEAR)];
+    const second = NEW_YEAR / 1000;
+    const expectListed = async (which: Parameters<typeof revoke>[0], expiresAt: number) => {
+      expect(await revoke(which)).toEqual({ ok: true, value: { jti: "job-1", expiresAt } });
+      expect(feed().tokens).toEqual([["job-1", expiresAt]]);
+    };
+    await expectListed({ token: short }, second + 60);
+    await expectListed({ token: long }, second + YEAR);
+    await expectListed({ token: short }, second + YEAR); // what is stored, not what was asked for
+    instance.clock.advance(400_000);
+    await instance.keyRing.refresh();
+    expect(feed().tokens).toEqual([["job-1", second + YEAR]]);
+    await expectListed({ jti: "job-1", expiresAt: undefined }, LIMITS.numericDate);
+  });
+
+  it.each(["", "x".repeat(65), "a\0b", "tab\there", "schön", "\u{1f511}", "line\n"])(
+    "refuses a jti that it could not list: %j",
+    async (jti) => {
+      const problem = expect.stringContaining("1 to 64 printable ASCII");
+      expect(await revoke({ jti, expiresAt: undefined })).toEqual({ ok: false, status: 400, problem });
+    },
+  );
+
+  it("R17 ends at 10,000 jtis (409); who is listed already is still taken, and so is a service or a key", async () => {
+    const expiresAt = NEW_YEAR / 1000 + YEAR;
+    const uuid = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`;
+    await instance.store.write(async (writer) => {
+      for (let i = 0; i < 9_999; i++) await writer.upsertRevokedToken({ appId: "public", jti: uuid(i), expiresAt });
+    });
+    expect(await revoke({ jti: uuid(9_999), expiresAt })).toMatchObject({ ok: true });
+    expect(await revoke({ jti: uuid(10_000), expiresAt })).toEqual({
+      ok: false,
+      status: 409,
+      problem: expect.stringContaining("revoke the service or the key instead"),
+    });
+    expect(feed().tokens).toHaveLength(10_000);
+    expect(await revoke({ jti: uuid(5), expiresAt: expiresAt + 1 })).toMatchObject({
+      value: { expiresAt: expiresAt + 1 },
+    });
+    expect(await instance.revoke.service("public", "orders")).toMatchObject({ ok: true });
+    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    expect(await instance.manageKeys.revoke("public", kid)).toMatchObject({ ok: true });
+    expect((await instance.publishFeed("public"))!.body.length).toBeLessThanOrEqual(LIMITS.feedBytes);
+    // Once they have expired, there is room again.
+    instance.clock.advance((YEAR + LIMITS.clockTolerance + 2) * 1_000);
+    await instance.keyRing.refresh();
+    expect(await revoke({ jti: "new", expiresAt: undefined })).toMatchObject({ ok: true });
+    expect(feed().tokens).toEqual([["new", LIMITS.numericDate]]);
+  }, 60_000);
+});
+
+describe("revoking a service", () => {
+  it("R17 refuses what was issued before, and not what is asked for once it is answered, in that second or later", async () => {
+    for (const millisecond of [0, 100, 999]) {
+      instance.clock.advance(10_000 + millisecond - (instance.clock.now() % 1_000));
+      await instance.keyRing.refresh();
+      const before = await mint({ sub: "orders" });
+      const revoked = await instance.revoke.service("public", "orders");
+      if (!revoked.ok) throw new Error(revoked.problem);
+      const after = await mint({ sub: "orders" });
+      const { notBefore } = revoked.value;
+      expect([iatOf(before) <= notBefore, iatOf(after) <= notBefore]).toEqual([true, false]);
+      expect(feed().services).toEqual([["orders", notBefore]]);
+    }
+  });
+
+  it("R17 no token issued before escapes it, also where the question for the time was long on its way", async () => {
+    let delay = 0;
+    const slow = await openInstance({
+      dataDir: instance.dataDir,
+      clock: instance.clock,
+      storeOf: (real: Store) => ({
+        ...real,
+        readState: async () => {
+          instance.clock.advance(delay);
+          return real.readState();
+        },
+      }),
+    });
+    delay = 2_500;
+    await slow.keyRing.refresh();
+    const before = await mint({ sub: "orders" }, 600, slow);
+    instance.clock.advance(200);
+    const revoked = await instance.revoke.service("public", "orders");
+    expect(revoked).toMatchObject({ ok: true });
+    expect(iatOf(before)).toBeLessThanOrEqual(revoked.ok ? revoked.value.notBefore : NaN);
+    expect(slow.keyRing.age()).toBeGreaterThanOrEqual(2_500);
+  });
+
+  it.each(["", "x".repeat(257), "a\0b"])("refuses a name that no service has: %j", async (name) => {
+    expect(await instance.revoke.service("public", name)).toEqual({
+      ok: false,
+      status: 400,
+      problem: "a service has a name of 1 to 256 characters, none of them NUL",
+    });
+  });
+
+  it("R17 ends where verifiers could not read the feed any more (409), whatever its names are written as", async () => {
+    const name = (i: number) => String(i).padStart(256, "\u0001"); // six bytes each in JSON
+    await instance.store.write(async (writer) => {
+      for (let i = 0; i < 400; i++)
+        await writer.upsertRevokedService({ appId: "public", service: name(i), notBefore: 1 });
+    });
+    let [listed, refused] = [400, ""];
+    while (refused === "" && listed < 1_000) {
+      const answer = await instance.revoke.service("public", name(listed));
+      if (answer.ok) listed++;
+      else refused = `${answer.status} ${answer.problem}`;
+    }
+    expect(refused).toMatch(/^409 .*revoke the key instead$/);
+    const { length } = (await instance.publishFeed("public"))!.body;
+    expect(length).toBeLessThanOrEqual(LIMITS.feedBytes - 60_000);
+    expect(length).toBeGreaterThan(LIMITS.feedBytes - 70_000);
+    expect(await instance.revoke.service("public", name(0))).toMatchObject({ ok: true }); // grows nothing
+    const jtis = Array.from({ length: 50 }, (_, i) => String(i).padStart(64, "x"));
+    const tokens = [];
+    for (const jti of jtis) tokens.push(await instance.revoke.token("public", { jti, expiresAt: undefined }));
+    expect(tokens.at(-1)).toMatchObject({ status: 409, problem: expect.stringMatching(/service or the key instead$/) });
+  }, 60_000);
+});
