@@ -116,7 +116,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (stuck.get(appId) !== problem) {
         log.error(
           { appId, reason: problem },
-          "THE SIGNERS OF A RESTORED APP CANNOT BE REPLACED, and sign on until then",
+          "THE SIGNERS OF A RESTORED APP CANNOT BE REPLACED; they sign on until that is possible",
         );
       }
       stuck.set(appId, problem);
