@@ -1,4 +1,4 @@
-// The test kit under node:test, from the ES module build.
+// The test kit under node:test.
 import assert from "node:assert/strict";
 import test from "node:test";
 import express from "express";
