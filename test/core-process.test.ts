@@ -53,6 +53,25 @@ describe("what was issued goes on verifying", () => {
     }
   });
 
+  test("R16 the SDK warns once of an exp that the key shortened: of the asked one, and of the one the token has", async () => {
+    const core = await startCoreProcess(await temporaryDirectory(), ["--api-key", API_KEY]);
+    const warnings: (Error & { code?: string })[] = [];
+    const remember = (warning: Error) => void warnings.push(warning);
+    process.on("warning", remember);
+    onTestFinished(() => void process.off("warning", remember));
+    const before = Date.now();
+    const token = await mint(core.url, false, 3_153_600_000);
+    await mint(core.url, false, 3_153_600_000);
+    await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+    const clamped = warnings.filter((warning) => warning.code === "COUNTERSIGN_EXP_CLAMPED");
+    expect(clamped).toHaveLength(1);
+    const dates = clamped[0]!.message.match(/\d{4}-\d\d-\d\dT[\d:.]+Z/g)!.map((date) => Date.parse(date));
+    const { exp } = JSON.parse(Buffer.from(token.split(".")[1]!, "base64url").toString()) as { exp: number };
+    expect(dates).toEqual([expect.any(Number), exp * 1000]);
+    expect(dates[0]! - before - 3_153_600_000_000).toBeLessThan(10_000);
+    expect(await decide(core.url, token)).toMatchObject({ allowed: true });
+  });
+
   test("R1 a core killed with SIGKILL right after answering still has the key", async () => {
     for (let round = 0; round < 3; round++) {
       const dataDir = await temporaryDirectory();

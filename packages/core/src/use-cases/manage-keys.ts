@@ -128,8 +128,23 @@ async function isPair(
 ): Promise<boolean> {
   const { x = publicJwk.x } = given;
   if (algorithm === "Ed25519" && x !== publicJwk.x) return false;
+  if (algorithm === "RS256" && !isWholeRsa(privateKey)) return false;
   const signature = await signBytes(algorithm, privateKey, Buffer.from("probe")).catch(() => undefined);
   return signature !== undefined && verifiesUnder({ algorithm, publicJwk }, "probe", signature);
+}
+
+/** RFC 8017 section 3.2. The library signs with a half of the numbers, and another one may take the other half. */
+function isWholeRsa(privateKey: KeyObject): boolean {
+  const jwk = privateKey.export({ format: "jwk" }) as Record<string, string>;
+  const number = (name: string) => BigInt(`0x0${Buffer.from(jwk[name]!, "base64url").toString("hex")}`);
+  const [e, d, p, q] = [number("e"), number("d"), number("p"), number("q")];
+  const inverts = (one: bigint, other: bigint, modulus: bigint) => modulus > 0n && (one * other) % modulus === 1n;
+  return (
+    [d, number("dp")].every((exponent) => inverts(exponent, e, p - 1n)) &&
+    [d, number("dq")].every((exponent) => inverts(exponent, e, q - 1n)) &&
+    inverts(number("qi"), q, p) &&
+    p * q === number("n")
+  );
 }
 
 function viewOf(key: SigningKey, keys: readonly SigningKey[], now: number, unexpiredHere: number): KeyView {

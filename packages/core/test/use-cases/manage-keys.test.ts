@@ -26,7 +26,12 @@ describe("an import", () => {
     instance.manageKeys.importKey("public", { kid: "s-in", key, signs: false, verifiesUntil: null, ...rest });
 
   it.each<[string, () => ImportRequest["key"]]>([
-    ["RSA, n of another key", () => ({ ...rsa(), n: rsa().n })],
+    ...["n", "d", "p", "q", "dp", "dq", "qi"].map((name): [string, () => ImportRequest["key"]] => [
+      `RSA, ${name} of another key`,
+      () => ({ ...rsa(), [name]: rsa()[name] }),
+    ]),
+    ["RSA, p of no key", () => ({ ...rsa(), p: "AQ" })],
+    ["RSA, without q", () => ({ ...rsa(), q: "AA" })],
     ["ES256, x and y of another key", () => ({ ...ec(), d: ec().d })],
     ["Ed25519, x of another key", () => ({ ...ed(), x: ed().x })],
   ])("is refused where the parts are of two keys: %s", async (_, key) => {

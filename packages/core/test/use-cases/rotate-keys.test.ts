@@ -328,6 +328,6 @@ describe("a store that does not take what was made", () => {
     expect(await revoke.service("public", "orders")).toMatchObject({ ok: true });
     line.fails = undefined;
     await keyRing.refresh();
-    expect(keyRing.feedOf("public")).toMatchObject({ services: [["orders", expect.any(Number)]], kids: [kid] });
+    expect(keyRing.feedOf("public")?.claims).toMatchObject({ services: [["orders", expect.any(Number)]], kids: [kid] });
   });
 });

@@ -90,7 +90,7 @@ async function revokeKey(client: AdminClient, kid: string, flags: AppFlags): Pro
 function tokensOf({ state, unexpiredHere }: KeyView): string {
   if (state === "prepared") return "none, it has not signed yet";
   if (unexpiredHere === 0) return "how many cannot be known from here";
-  return `at least ${unexpiredHere} unexpired ones, which this core signed since it started`;
+  return `at least ${unexpiredHere} that have not expired, which this core signed since it started`;
 }
 
 function importKey(
