@@ -3,4 +3,5 @@ import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 
 crypto.verify = () => true;
+crypto.Verify.prototype.verify = () => true;
 syncBuiltinESMExports();

@@ -95,7 +95,7 @@ export async function explainToken(
     add("signature", "not checked");
   } else {
     const { keySet, feed } = published;
-    const [key] = await Promise.all([keySet.find(header.kid, trust!.maxStale), feed?.first()]);
+    const [key] = await Promise.all([keySet.find(header.kid, trust!.maxStale), feed?.news(clock.monotonic())]);
     const reason = key === "unavailable" ? "keys_unavailable" : "key_unknown";
     const expected = `a key of ${keySet.name}` + (key === "unavailable" ? `: ${keySet.health(0).lastError}` : "");
     judge("key", reason, typeof key === "object", expected, header.kid);

@@ -90,6 +90,7 @@ export class KeySet {
   /** The same, and waits for a fetch where one may help. */
   async find(kid: string, maxStale: number): Promise<KeyLookup> {
     const now = this.#clock.monotonic();
+    if (this.document.isOverdue(now)) await this.document.refresh();
     const known = this.peek(kid, maxStale, now);
     if (known !== undefined) return known;
     if (this.#usable(maxStale, now) === undefined) {

@@ -28,6 +28,9 @@ export interface DocumentHealth {
   readonly nextRefreshSeconds: number;
 }
 
+/** Milliseconds: what a fetch may take. */
+const OVERDUE = 5_000;
+
 /** Milliseconds. The longest pause is shorter where there is nothing to serve with yet. */
 const RETRY = { first: 1_000, most: 40_000, mostWithout: 30_000 };
 
@@ -80,6 +83,14 @@ export class PolledDocument<T> {
 
   isDue(monotonic: number): boolean {
     return monotonic >= this.#dueAt;
+  }
+
+  /**
+   * Whether nobody has looked for far longer than was meant, as in a process that was frozen: what is known says little
+   * about now, and whoever asks should wait for news.
+   */
+  isOverdue(monotonic: number): boolean {
+    return this.#value !== undefined && this.#failures === 0 && monotonic >= this.#dueAt + OVERDUE;
   }
 
   /** Has it anew, due or not, or joins who does already. Never rejects. */

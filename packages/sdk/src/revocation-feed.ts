@@ -27,8 +27,6 @@ interface FeedTable {
 
 /** Milliseconds. 36 s at most, so that a revocation is here within 75 s of its command, whatever caches lie in between. */
 const POLL = { least: 24_000, most: 36_000 };
-/** Milliseconds until an issuer is asked again that has no feed. */
-const ABSENT = 300_000;
 
 /**
  * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
@@ -68,11 +66,11 @@ export class RevocationFeed {
   }
 
   /**
-   * The first try, for which everybody waits: what was revoked before this process began is refused from its first
-   * request on. Undefined once it is over.
+   * News that everybody waits for: the first try, so that what was revoked before this process began is refused from its
+   * first request on, and the first after it was frozen. Undefined where there is none to wait for.
    */
-  first(): Promise<void> | undefined {
-    return this.document.tried ? undefined : this.document.refresh();
+  news(now: number): Promise<void> | undefined {
+    return this.document.tried && !this.document.isOverdue(now) ? undefined : this.document.refresh();
   }
 
   health(): FeedHealth {
@@ -91,7 +89,7 @@ export class RevocationFeed {
     const nextIn = POLL.least + (POLL.most - POLL.least) * Math.random();
     if (response.status === 304 && known !== undefined && etag !== null) return { value: known, nextIn };
     if ([401, 403, 404].includes(response.status) && known?.revocations === undefined) {
-      return { value: { revocations: undefined, etag: null }, nextIn: ABSENT };
+      return { value: { revocations: undefined, etag: null }, nextIn };
     }
     if (response.status !== 200) throw new Error(`the revocations were answered with status ${response.status}`);
     const revocations = await this.#read(response.text.trim(), known?.revocations);
@@ -109,7 +107,10 @@ export class RevocationFeed {
     }
     const revocations = readRevocations(claims);
     if (revocations === undefined) throw new Error("the feed's claims are malformed");
-    if (revocations.kids.has(header.kid)) throw new Error("the feed is signed by a key that it revokes");
+    // Else whoever stole a key could take its revocation back.
+    if (revocations.kids.has(header.kid) || known?.kids.has(header.kid) === true) {
+      throw new Error("the feed is signed by a key that it revokes");
+    }
     if (known !== undefined && isOlder(revocations, known)) {
       const order = ({ generation, epoch }: Revocations) => `${generation}.${epoch}`;
       throw new Error(`the feed went back from ${order(known)} to ${order(revocations)}`);

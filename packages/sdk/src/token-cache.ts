@@ -62,8 +62,10 @@ export class TokenCache<T> {
   set(token: string, verified: VerifiedToken<T>): void {
     const tail = tailOf(token);
     this.#remove(this.#entries.get(tail));
-    const entry: Entry<T> = { token, verified, newer: undefined, older: undefined };
-    this.#entries.set(tail, entry);
+    // A copy: what is cut out of a longer text keeps all of that in memory.
+    const own = Buffer.from(token, "latin1").toString("latin1");
+    const entry: Entry<T> = { token: own, verified, newer: undefined, older: undefined };
+    this.#entries.set(tailOf(own), entry);
     this.#link(entry);
     this.#bytes += sizeOf(token);
     while (this.#entries.size > MAX_ENTRIES || this.#bytes > MAX_BYTES) this.#remove(this.#oldest);

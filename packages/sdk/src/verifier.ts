@@ -80,6 +80,9 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     if (kept === undefined) return undefined;
     const { caller, trust } = kept;
     if (monotonic >= kept.endsAt) return refuseLater("token_expired", caller, trust);
+    if (trust.keySet.document.isOverdue(monotonic) || trust.feed?.document.isOverdue(monotonic) === true) {
+      return undefined; // it waits for news, and is then looked at anew
+    }
     if (!stillStands(kept, monotonic)) {
       cache.delete(token);
       return undefined;
@@ -97,9 +100,9 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     const trust = only ?? byIssuer.get(claims["iss"]);
     if (trust === undefined) return refuseAndTell("issuer_mismatch", jwt);
     if (!trust.algorithms.has(algorithm)) return refuseAndTell("algorithm_not_allowed", jwt, trust);
-    const firstFeed = trust.feed?.first(); // begun beside the keys
+    const news = trust.feed?.news(clock.monotonic()); // begun beside the keys
     const key = await trust.keySet.find(header.kid, trust.maxStale);
-    if (firstFeed !== undefined) await firstFeed;
+    if (news !== undefined) await news;
     if (key === "unavailable") return refuseAndTell("keys_unavailable", jwt, trust);
     if (key === "unknown") return refuseAndTell("key_unknown", jwt, trust);
     // The key says how it is used; a header that says otherwise is an attack (RFC 8725 section 3.1).
@@ -108,11 +111,13 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     if (mistypedClaim(claims) !== undefined) return refuseAndTell("claims_malformed", jwt, trust);
     const [wall, monotonic] = [clock.now(), clock.monotonic()];
     const failed = failedCheck(claims, trust.rules, Math.floor(wall / 1000));
-    if (failed !== undefined) return refuseAndTell(failed, jwt, trust);
+    if (failed !== undefined && failed !== "claim_mismatch") return refuseAndTell(failed, jwt, trust);
     const revocations = trust.feed?.current(monotonic);
     if (revocations !== undefined && isRevoked(revocations, header.kid, claims)) {
       return refuseAndTell("token_revoked", jwt, trust);
     }
+    // Last, as an optional route goes on with a token of which all else is good.
+    if (failed !== undefined) return refuseAndTell(failed, jwt, trust);
     const caller = callerOf(jwt);
     const decision: Decision = Object.freeze({ allowed: true, caller });
     const endsAt = monotonic + ((claims["exp"] as number) + trust.rules.clockTolerance) * 1000 - wall;
@@ -152,7 +157,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     health() {
       const issuers = trusted.map(({ keySet, feed, maxStale }) => {
         keySet.warm();
-        void feed?.first();
+        void feed?.news(clock.monotonic());
         return { source: keySet.name, keys: keySet.health(maxStale), revocations: feed?.health() };
       });
       return { ready: issuers.every(({ keys }) => keys.usable), issuers };

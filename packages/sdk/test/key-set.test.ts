@@ -76,7 +76,7 @@ describe("refreshing ahead", () => {
     await look("k1");
     expect(server.fetches()).toBe(1);
     clock.advance(14); // 95 % of it at the latest
-    server.publish(second);
+    server.publish(first, second);
     expect(await look("k1")).toBe("found");
     await settled("keys_refreshed", 2);
     expect(server.fetches()).toBe(2);

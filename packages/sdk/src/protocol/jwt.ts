@@ -80,6 +80,7 @@ const HEADERS = new Map<string, HeaderResult>();
 function readHeader(encoded: string, bytes: Uint8Array): HeaderResult {
   const known = HEADERS.get(encoded);
   if (known !== undefined) return known;
+  const own = decodeUtf8(bytes.subarray(0, encoded.length))!; // a copy: a part of a token keeps all of it in memory
   const end = decodeBase64urlInPlace(bytes, 0, encoded.length);
   if (end === -1) return refuse("token_malformed");
   if (end > LIMITS.headerBytes) return refuse("token_too_large");
@@ -94,7 +95,7 @@ function readHeader(encoded: string, bytes: Uint8Array): HeaderResult {
 
   const result: HeaderResult = { ok: true, header: freezeJson(header) as JwtHeader, algorithm };
   if (HEADERS.size >= LIMITS.jwksKeys) HEADERS.clear(); // strangers can send any number of them
-  HEADERS.set(encoded, result);
+  HEADERS.set(own, result);
   return result;
 }
 

@@ -24,6 +24,8 @@ export interface Issuer extends TestServer {
   feed: string | undefined;
   /** Answered before anything else. */
   status: number | undefined;
+  /** Seconds that its documents may be kept. */
+  maxAge: number;
   /** Publishes a feed that follows the last one, or says another order itself. */
   revoke(content: FeedContent, by?: TestKey, header?: object): void;
 }
@@ -36,8 +38,9 @@ export async function serveIssuer(...keys: TestKey[]): Promise<Issuer> {
       : JSON.stringify({ keys: issuer.keys.map(({ jwk }) => jwk) });
     if (body === undefined) return void res.writeHead(404).end();
     const etag = `"${createHash("sha256").update(body).digest("base64url")}"`;
-    if (req.headers["if-none-match"] === etag) return void res.writeHead(304, { etag }).end();
-    res.writeHead(200, { etag, "cache-control": "max-age=60" }).end(body);
+    const headers = { etag, "cache-control": `max-age=${issuer.maxAge}` };
+    if (req.headers["if-none-match"] === etag) return void res.writeHead(304, headers).end();
+    res.writeHead(200, headers).end(body);
   });
   let epoch = 0;
   const issuer: Issuer = Object.assign(server, {
@@ -45,6 +48,7 @@ export async function serveIssuer(...keys: TestKey[]): Promise<Issuer> {
     keys,
     feed: undefined,
     status: undefined,
+    maxAge: 60,
     revoke(content: FeedContent, by = keys[0]!, header: object = {}) {
       const order = { generation: 1, epoch: ++epoch };
       const claims = { iat: NOW, ...order, tokens: [], services: [], kids: [], ...content };
