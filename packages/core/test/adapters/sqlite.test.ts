@@ -90,12 +90,15 @@ describe("the directory", () => {
   it("is closed after what is being written, and closing twice does no harm", async () => {
     const dataDir = await tempDir();
     const store = await openSqliteStore({ dataDir });
+    let begin = () => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
     const writing = store.write(async (writer) => {
+      begin();
       await writer.insertApp("public");
       await new Promise((resolve) => setImmediate(resolve));
       await writer.insertApp("last");
     });
-    await store.readState(); // the transaction has begun
+    await begun;
     await Promise.all([writing, store.close()]);
     await store.close();
     const again = await openSqliteStore({ dataDir });
