@@ -106,6 +106,12 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     );
     await until(async () => JSON.stringify((await feed()).services).includes("orders"));
 
+    const { keys } = JSON.parse((await command(["keys", "list", "--json"])).stdout) as {
+      keys: { kid: string; state: string }[];
+    };
+    const prepared = await command(["revoke", "key", keys.find((key) => key.state === "prepared")!.kid, "--yes"]);
+    expect(prepared.stderr).toMatch(/is refused from now on: none, it has not signed yet\.$/m);
+
     const kid = (await publishedKids("jwks.json"))[0]!;
     const warned = await command(["revoke", "key", kid, "--yes"]);
     expect(warned.stderr).toMatch(
@@ -145,6 +151,49 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       expect(stderr).not.toMatch(/\n\s+at /);
     }
   });
+});
+
+test("R17 a plain shell administers a core with windows of its own by these, and reading changes nothing", async () => {
+  const dataDir = await temporaryDirectory();
+  const rotation = { lead: 60, period: 300, hold: 300, jwksMaxAge: 10, instanceRefresh: 2, clockSkew: 5 };
+  const core = await startCoreProcess(dataDir, ["--admin-key", ADMIN_KEY], {
+    COUNTERSIGN_ROTATION: JSON.stringify(rotation),
+  });
+  const status = async () => {
+    const response = await fetch(`${core.url}/admin/v1/status`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+    return ((await response.json()) as { epoch: number }).epoch;
+  };
+  const published = async () =>
+    ((await (await fetch(`${core.url}/.well-known/jwks.json`)).json()) as { keys: unknown[] }).keys.length;
+  await until(async () => (await published()) === 3);
+  const epoch = await status();
+  for (const command of [
+    ["keys", "list"],
+    ["apps", "list"],
+    ["keys", "export-public"],
+  ]) {
+    expect(await run([...command, "--data-dir", dataDir])).toMatchObject({ code: 0, stderr: "" });
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // the core looks once a second
+  expect(await status()).toBe(epoch);
+
+  const revoked = await run(["revoke", "service", "orders", "--yes", "--data-dir", dataDir], {
+    COUNTERSIGN_ROTATION: "nonsense",
+  });
+  expect([revoked.code, revoked.stdout]).toEqual([0, expect.stringContaining("revoked what orders was issued")]);
+  const rotated = await run(["keys", "rotate", "--json", "--data-dir", dataDir]);
+  type Dated = { kind: string; state: string; createdAt: string; signsFrom: string };
+  const { keys } = JSON.parse(rotated.stdout) as { keys: Dated[] };
+  const prepared = keys.find((key) => key.kind === "static" && key.state === "prepared")!;
+  expect(Date.parse(prepared.signsFrom) - Date.parse(prepared.createdAt)).toBe(60_000);
+});
+
+test("an admin key that would go over plain http to another machine is warned of", async () => {
+  const env = { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
+  const warning = /^countersign: warning: the admin key goes to core\.invalid as plain text; use https$/m;
+  expect((await run(["keys", "list", "--url", "http://core.invalid"], env)).stderr).toMatch(warning);
+  expect((await run(["keys", "list", "--url", "https://core.invalid"], env)).stderr).not.toMatch(/plain text/);
+  expect((await run(["keys", "list", "--url", "http://127.0.0.1:1"], env)).stderr).not.toMatch(/plain text/);
 });
 
 test("a target that is none is said", async () => {

@@ -133,7 +133,10 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
   const problems: string[] = [];
   const peak = peakOfPublishedKeys(keys, policy, now);
   if (peak > LIMITS.jwksKeys) {
-    problems.push(`counting the stored ones, ${peak} keys would be published, more than ${LIMITS.jwksKeys}`);
+    problems.push(
+      `counting the stored ones, ${peak} keys would be published, more than ${LIMITS.jwksKeys}: ` +
+        "revoke old ones ('countersign keys revoke', which needs no running core), or shorten hold",
+    );
   }
   const needed = policy.lead + policy.instanceRefresh;
   for (const { kid, signsUntil, verifiesUntil, ...key } of keys) {

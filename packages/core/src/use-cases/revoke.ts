@@ -36,6 +36,7 @@ export interface Revoke {
 export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number) => Promise<unknown>): Revoke {
   return Object.freeze<Revoke>({
     async token(appId, which) {
+      await keyRing.refresh(); // another instance may have made the token's key a moment ago
       const found = "token" in which ? findToken(appId, which.token) : toEntry(which.jti, which.expiresAt);
       if (!found.ok) return found;
       const { jti, expiresAt } = found.value;

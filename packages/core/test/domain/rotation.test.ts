@@ -341,7 +341,7 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 60_000);
 
   it("and outages of any length: only who is left without a signer gets a key that nobody knows yet", () => {
     const outages = fc.array(fc.tuple(fc.nat({ max: 79 }), fc.double({ min: 0, max: 6, noNaN: true })), {
@@ -364,7 +364,7 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 60_000);
 
   it("and another policy after each restart: what exists keeps its dates, and there is a signer", () => {
     const wait = fc.integer({ min: 0, max: 2_000_000_000 });
@@ -383,5 +383,5 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 200 },
     );
-  });
+  }, 60_000);
 });

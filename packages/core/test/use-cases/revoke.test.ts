@@ -1,7 +1,7 @@
 // Revocations on an instance without HTTP: what is listed, for how long, and where the feed ends.
 import { beforeEach, describe, expect, it } from "vitest";
 import { LIMITS, type JsonObject } from "countersign/protocol";
-import type { Store } from "../../src/ports/store.ts";
+import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { NEW_YEAR } from "../support/clock.ts";
 import { partsOf } from "../support/core.ts";
 import { openInstance, startInstance, type Instance } from "../support/instance.ts";
@@ -41,6 +41,14 @@ describe("revoking a token", () => {
     await expectListed({ jti: "job-1", expiresAt: undefined }, LIMITS.numericDate);
   });
 
+  it("knows a token whose key another instance has made a moment ago", async () => {
+    const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
+    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    await instance.manageKeys.revoke("public", kid);
+    const token = await mint({ jti: "fresh" });
+    expect(await other.revoke.token("public", { token })).toMatchObject({ ok: true, value: { jti: "fresh" } });
+  });
+
   it.each(["", "x".repeat(65), "a\0b", "tab\there", "schön", "\u{1f511}", "line\n"])(
     "refuses a jti that it could not list: %j",
     async (jti) => {
@@ -75,6 +83,27 @@ describe("revoking a token", () => {
     expect(await revoke({ jti: "new", expiresAt: undefined })).toMatchObject({ ok: true });
     expect(feed().tokens).toEqual([["new", LIMITS.numericDate]]);
   }, 60_000);
+});
+
+it("R17 a revocation that is written is answered so, also where the store goes away at that moment", async () => {
+  let away = false;
+  const unlucky = await openInstance({
+    ...{ dataDir: instance.dataDir, clock: instance.clock },
+    storeOf: (real) => ({
+      ...real,
+      readState: () => (away ? Promise.reject(new StoreUnavailable("away")) : real.readState()),
+      write: async (work) => {
+        const result = await real.write(work);
+        away = true;
+        return result;
+      },
+    }),
+  });
+  expect(await unlucky.revoke.token("public", { jti: "one", expiresAt: undefined })).toMatchObject({ ok: true });
+  away = false;
+  expect(await unlucky.revoke.service("public", "orders")).toMatchObject({ ok: true });
+  await instance.keyRing.refresh();
+  expect(feed()).toMatchObject({ tokens: [["one", LIMITS.numericDate]], services: [["orders", expect.any(Number)]] });
 });
 
 describe("revoking a service", () => {
