@@ -29,7 +29,12 @@ export async function administerStore(
   adminKey: string,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<{ fetch(request: Request): Promise<Response>; close(): Promise<void> }> {
-  const config = resolveConfig({ ...options, apiKeys: [], adminKeys: [adminKey] }, storeSettingsIn(environment));
+  // Nothing else of the shell counts, so that no mistake in it keeps anybody from revoking.
+  const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE } = environment;
+  const config = resolveConfig(
+    { ...options, apiKeys: [], adminKeys: [adminKey] },
+    { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE },
+  );
   const core = await openCore(config, {}, "administer");
   return { fetch: async (request) => core.fetch(request, {}), close: () => core.close() };
 }
