@@ -240,7 +240,7 @@ test("R15 a file put in the place of the one that a core uses: it says so, issue
   const database = new DatabaseSync(path);
   database.exec(`vacuum into '${copy}'`);
   database.close();
-  await admin(core, "POST", "/apps/public/revocations/services", { service: "late" });
+  await admin(core, "POST", "/apps/public/revocations/tokens", { jti: "late" });
   const before = await statusOf(core);
   await rename(copy, path);
   const old = await readFile(path);
@@ -248,8 +248,8 @@ test("R15 a file put in the place of the one that a core uses: it says so, issue
   await vi.waitFor(() => expect(core.stderr).toMatch(/moved or replaced while it is in use/), { timeout: 5_000 });
   const token = await mint(core, true);
   const headers = { authorization: `Bearer ${ADMIN_KEY}` };
-  const body = JSON.stringify({ service: "refused" });
-  const url = `${core.url}/admin/v1/apps/public/revocations/services`;
+  const body = JSON.stringify({ jti: "refused" });
+  const url = `${core.url}/admin/v1/apps/public/revocations/tokens`;
   expect((await fetch(url, { method: "POST", headers, body })).status).toBe(503);
   expect(await readFile(path)).toEqual(old);
   await core.kill("SIGTERM");
@@ -274,9 +274,7 @@ test("R15 a store restored behind a running core's back is noticed once: an alar
   const copy = join(await temporaryDirectory(), "old.db");
   foreign.exec(`vacuum into '${copy}'`);
 
-  for (const service of ["a", "b", "c"]) {
-    await admin(core, "POST", "/apps/public/revocations/services", { service });
-  }
+  for (const jti of ["a", "b", "c"]) await admin(core, "POST", "/apps/public/revocations/tokens", { jti });
   const before = await statusOf(core);
   foreign.exec("pragma foreign_keys = off; pragma busy_timeout = 5000");
   foreign.exec(`attach '${copy}' as old`);

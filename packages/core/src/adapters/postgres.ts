@@ -84,11 +84,7 @@ async function openStore({
   const engine: SqlEngine = {
     reader,
     writer,
-    async now(db) {
-      const { rows } = await sql<{ now: number }>`
-        select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db);
-      return rows[0]!.now;
-    },
+    now: () => sql<number>`floor(extract(epoch from clock_timestamp()) * 1000)::bigint`,
     async lockWriters(transaction, waited) {
       const patience = String(Math.max(1, Math.floor(TIMEOUTS.write - waited))); // 0 would be for ever
       // What is acknowledged is on disk, even where the server has been told not to care.

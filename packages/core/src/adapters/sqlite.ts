@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { mkdir, open, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Kysely } from "kysely";
+import { Kysely, sql } from "kysely";
 import { reasonOf, StartupError } from "../startup-error.ts";
 import { StoreUnavailable, type Store } from "../ports/store.ts";
 import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
@@ -70,7 +70,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
     const engine: SqlEngine = {
       reader,
       writer,
-      now: async () => now(),
+      now: () => sql<number>`${now()}`, // every process has the same: this machine's
       lockWriters: async () => {}, // the writer's transactions begin with the lock
       announce: async () => {}, // other processes look once a second
       watch: () => () => {},

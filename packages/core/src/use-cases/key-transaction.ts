@@ -1,7 +1,7 @@
 import type { KeyUpdate } from "../domain/key-change.ts";
 import type { CreateStep, RotationStep } from "../domain/rotation.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import type { StoreWriter } from "../ports/store.ts";
+import type { StoredKey, StoreWriter } from "../ports/store.ts";
 import { reseal, type KeyMaterial } from "./private-keys.ts";
 
 /** Keys that were made, by what they are for. */
@@ -53,8 +53,9 @@ export class KeyTransaction {
     return steps.every((step) => supply.take(step) !== undefined);
   }
 
-  async run(steps: readonly RotationStep[]): Promise<void> {
-    const taken = new Set((await this.writer.keysOf(this.#appId)).map((key) => key.kid));
+  /** @param present the app's keys, of which no two may have one kid */
+  async run(steps: readonly RotationStep[], present: readonly StoredKey[]): Promise<void> {
+    const taken = new Set(present.map((key) => key.kid));
     for (const step of steps) {
       if (step.type === "remove") {
         await this.writer.deleteKey(this.#appId, step.kid);

@@ -2,7 +2,7 @@ import { LIMITS, type Algorithm } from "countersign/protocol";
 import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../domain/app.ts";
 import { TOO_MANY_KEYS } from "../domain/key-change.ts";
 import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../domain/rotation.ts";
-import type { Store } from "../ports/store.ts";
+import { StoreUnavailable, type Store } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
@@ -35,7 +35,10 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
       });
       if (!fits) return { ok: false, status: 409, problem: TOO_MANY_KEYS };
       await keyRing.catchUp();
-      await rotateKeys.rotate(appId); // whoever asks for the new algorithm next finds its keys
+      // Whoever asks for the new algorithm next finds its keys; where the store goes away now, the next look makes them.
+      await rotateKeys.rotate(appId).catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailable)) throw error;
+      });
       return { ok: true, value: policy.algorithms };
     },
     async remove(text) {

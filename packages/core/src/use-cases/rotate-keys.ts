@@ -2,7 +2,7 @@ import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "
 import { replaceSigners } from "../domain/replacement.ts";
 import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../domain/rotation.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import { StoreUnavailable, type Store, type StoredKey } from "../ports/store.ts";
+import { StoreUnavailable, type Store, type StoredApp, type StoredKey } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { KeySupply, KeyTransaction } from "./key-transaction.ts";
 import type { Log } from "./log.ts";
@@ -34,6 +34,9 @@ interface Parts {
   readonly keyRing: KeyRing;
   readonly log: Log;
 }
+
+/** What the plan for an app's keys needs of it. */
+type AppOfKeys = Pick<StoredApp, "appId" | "algorithms">;
 
 /** Keys made at once: the thread pool has four threads, and signing needs the others. */
 const MADE_AT_ONCE = 2;
@@ -90,11 +93,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
    * Plans again under the lock, with what is there by then: of racing instances one finds something to do,
    * and the others throw away what they made.
    */
-  async function execute(appId: string, transaction: KeyTransaction): Promise<void> {
+  async function execute({ appId, algorithms }: AppOfKeys, transaction: KeyTransaction): Promise<void> {
     const { writer } = transaction;
-    // What the app signs with may have changed since it was looked at.
-    const policy = keyRing.policyWith((await writer.app(appId))?.algorithms ?? null);
-    await transaction.run(planRotation(await writer.keysOf(appId), policy, writer.now));
+    const present = await writer.keysOf(appId);
+    await transaction.run(planRotation(present, keyRing.policyWith(algorithms), writer.now), present);
   }
 
   async function rotate(appId: string): Promise<void> {
@@ -102,7 +104,8 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
     if (plan.length === 0) return;
     await transact(appId, await makeMaterial(appId, creationsIn(plan)), async (transaction) => {
-      if ((await transaction.writer.app(appId)) !== undefined) await execute(appId, transaction);
+      const app = await transaction.writer.app(appId);
+      if (app !== undefined) await execute(app, transaction);
     });
   }
 
@@ -126,13 +129,15 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     const supply = await makeMaterial(appId, [...planned, ...expected.creates]);
     await transact(appId, supply, async (transaction) => {
       const { writer } = transaction;
-      if ((await writer.app(appId))?.rotationDue !== true) return; // another instance has seen to it
-      await execute(appId, transaction);
-      const decided = replaceSigners(await writer.keysOf(appId), policy, writer.now);
+      const app = await writer.app(appId);
+      if (app?.rotationDue !== true) return; // another instance has seen to it
+      await execute(app, transaction);
+      const present = await writer.keysOf(appId);
+      const decided = replaceSigners(present, keyRing.policyWith(app.algorithms), writer.now);
       // What has changed since it was looked at is for the next look.
       if (isRefused(decided) || !transaction.canMake(decided.creates)) return;
       await transaction.update(decided.updates);
-      await transaction.run(decided.creates);
+      await transaction.run(decided.creates, present);
       await writer.endRotationDue(appId);
     });
     return true;
@@ -176,7 +181,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
         }
         await transaction.update(updates);
         if (create !== undefined) await transaction.add(create, imported);
-        await execute(appId, transaction);
+        await execute(app, transaction);
         return writer.keysOf(appId);
       });
     },
@@ -188,10 +193,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (urgent.length === 0 && keyRing.hasApp(appId)) return false;
       return transact(appId, await makeMaterial(appId, urgent), async (transaction) => {
         const { writer } = transaction;
-        const missing = (await writer.app(appId)) === undefined;
-        if (missing) await writer.insertApp(appId);
-        await execute(appId, transaction);
-        return missing;
+        const app = await writer.app(appId);
+        if (app === undefined) await writer.insertApp(appId);
+        await execute(app ?? { appId, algorithms: null }, transaction);
+        return app === undefined;
       });
     },
   });

@@ -266,7 +266,7 @@ describe.each(PLACES)("an instance of the first version beside a new one, on %s"
         })(),
         (async () => {
           for (let i = 0; i < writes; i++) {
-            const answer = await ask("POST", "/admin/v1/apps/public/revocations/services", { service: `s-${i}` });
+            const answer = await ask("POST", "/admin/v1/apps/public/revocations/tokens", { jti: `j-${i}` });
             expect(answer.status).toBe(200);
           }
         })(),

@@ -1,4 +1,4 @@
-import { Migrator, type Insertable, type Kysely, type Selectable, type Transaction } from "kysely";
+import { Migrator, type Insertable, type Kysely, type RawBuilder, type Selectable, type Transaction } from "kysely";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
 import type { KeyDates } from "../../domain/key-change.ts";
 import type { RevokedService, RevokedToken } from "../../domain/revocation.ts";
@@ -24,8 +24,8 @@ export interface SqlEngine {
   readonly reader: Kysely<Schema>;
   /** For transactions; each begins with the lock that keeps other writers out. */
   readonly writer: Kysely<Schema>;
-  /** The engine's clock, milliseconds since the epoch. */
-  now(db: Kysely<Schema>): Promise<number>;
+  /** The engine's clock in a query, milliseconds since the epoch. */
+  now(): RawBuilder<number>;
   /**
    * Keeps other writers out until the transaction ends, where its beginning has not done so.
    *
@@ -97,8 +97,10 @@ export async function migrate(engine: SqlEngine, before: BeforeMigration | undef
 
 export function createSqlStore(engine: SqlEngine): Store {
   async function readState(db: Kysely<Schema>): Promise<StoreState> {
-    const row = await db.selectFrom("core_state").select(["epoch", "generation"]).executeTakeFirstOrThrow();
-    return { epoch: row.epoch, generation: row.generation, now: await engine.now(db) };
+    return db
+      .selectFrom("core_state")
+      .select(["epoch", "generation", engine.now().as("now")])
+      .executeTakeFirstOrThrow();
   }
 
   return Object.freeze<Store>({
@@ -134,7 +136,8 @@ export function createSqlStore(engine: SqlEngine): Store {
     const asked = performance.now();
     return transaction.execute(async (db) => {
       await engine.lockWriters(db, performance.now() - asked);
-      const writer = new SqlWriter(db, await engine.now(db));
+      const { now } = await db.selectNoFrom(engine.now().as("now")).executeTakeFirstOrThrow();
+      const writer = new SqlWriter(db, now);
       const result = await work(writer);
       if (writer.changed) {
         await db
