@@ -14,6 +14,7 @@ import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/s
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { openPrivateKey } from "./private-keys.ts";
+import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
 
 /** A key set, ready to be sent. */
@@ -41,6 +42,7 @@ interface AppKeys {
   readonly services: readonly RevokedService[];
   readonly policy: RotationPolicy;
   readonly rotationDue: boolean;
+  readonly directory: ServiceDirectory;
   sets: PublishedSets | undefined;
   setsUntil: number;
   feed: SignableFeed | undefined;
@@ -147,6 +149,11 @@ export class KeyRing {
     return app.feed;
   }
 
+  /** The registered services of an app; undefined: there is no such app. */
+  servicesOf(appId: string): ServiceDirectory | undefined {
+    return this.#apps.get(appId)?.directory;
+  }
+
   publishedSets(appId: string): PublishedSets | undefined {
     const app = this.#apps.get(appId);
     if (app === undefined) return undefined;
@@ -221,10 +228,13 @@ export class KeyRing {
     this.#clock.set(state.now, askedAt, answeredAt);
   }
 
-  #replace({ epoch, generation, apps, keys, revokedTokens, revokedServices }: StoreSnapshot): void {
+  #replace(snapshot: StoreSnapshot): void {
+    const { epoch, generation, apps, keys, revokedTokens, revokedServices } = snapshot;
     const keysOf = byApp(keys);
     const tokensOf = byApp(revokedTokens);
     const servicesOf = byApp(revokedServices);
+    const registeredIn = byApp(snapshot.services);
+    const credentialsIn = byApp(snapshot.credentials);
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -234,6 +244,7 @@ export class KeyRing {
           services: servicesOf(appId),
           policy: this.policyWith(algorithms),
           rotationDue,
+          directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,
