@@ -9,6 +9,7 @@ import {
   type RevokedService,
   type RevokedToken,
 } from "../domain/revocation.ts";
+import type { Policy } from "../domain/policy.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
@@ -152,6 +153,11 @@ export class KeyRing {
   /** The registered services of an app; undefined: there is no such app. */
   servicesOf(appId: string): ServiceDirectory | undefined {
     return this.#apps.get(appId)?.directory;
+  }
+
+  /** Who may call whom in an app; undefined: no policy has been applied. */
+  policyDocumentOf(_appId: string): Policy | undefined {
+    return undefined;
   }
 
   publishedSets(appId: string): PublishedSets | undefined {
