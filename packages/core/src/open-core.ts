@@ -8,16 +8,20 @@ import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
+import { createFailureLimit } from "./http/failure-limit.ts";
 import { createHttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
+import { createCredentialUses } from "./use-cases/credential-uses.ts";
+import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createManageServices } from "./use-cases/manage-services.ts";
 import { createOpenAhead } from "./use-cases/open-ahead.ts";
 import { createPublishFeed } from "./use-cases/publish-feed.ts";
 import { createResealKeys } from "./use-cases/reseal-keys.ts";
@@ -76,6 +80,7 @@ export async function openCore(
     const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), rotation);
     await keyRing.refresh();
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    const uses = createCredentialUses(store, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
       checkStoredKeys(keyRing);
@@ -84,16 +89,21 @@ export async function openCore(
       await rotateKeys.provisionApp(DEFAULT_APP);
       const noticeRestore = createNoticeRestore(store, keyRing, log);
       const openAhead = createOpenAhead(keyRing, vault, log);
-      upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore, openAhead, log }, rotation.instanceRefresh);
+      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, log };
+      upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
+    const issueToken = createIssueToken(keyRing, config.maxRingAge);
     const services: Services = {
       config,
       store,
       keyRing,
-      authenticate: createAuthenticate(config.apiKeys, config.adminKeys),
-      issueToken: createIssueToken(keyRing, config.maxRingAge),
+      authenticate: createAuthenticate(config, keyRing, uses),
+      failureLimit: createFailureLimit(clock.monotonic),
+      issueToken,
+      issueServiceToken: createIssueServiceToken(keyRing, issueToken),
       manageApps: createManageApps(store, keyRing, rotateKeys),
       manageKeys: createManageKeys(keyRing, rotateKeys, vault),
+      manageServices: createManageServices(store, keyRing, uses),
       revoke: createRevoke(store, keyRing, pause),
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),

@@ -2,15 +2,18 @@ import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
 import type { TakeBackup } from "../use-cases/backup.ts";
+import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
+import type { ManageServices } from "../use-cases/manage-services.ts";
 import type { PublishFeed } from "../use-cases/publish-feed.ts";
 import type { ResealKeys } from "../use-cases/reseal-keys.ts";
 import type { Revoke } from "../use-cases/revoke.ts";
 import type { Store } from "../ports/store.ts";
+import type { FailureLimit } from "./failure-limit.ts";
 import type { RequestPath } from "./request-path.ts";
 
 /** What the HTTP interface is given to work with. */
@@ -19,9 +22,12 @@ export interface Services {
   readonly store: Store;
   readonly keyRing: KeyRing;
   readonly authenticate: Authenticate;
+  readonly failureLimit: FailureLimit;
   readonly issueToken: IssueToken;
+  readonly issueServiceToken: IssueServiceToken;
   readonly manageApps: ManageApps;
   readonly manageKeys: ManageKeys;
+  readonly manageServices: ManageServices;
   readonly revoke: Revoke;
   readonly resealKeys: ResealKeys;
   readonly takeBackup: TakeBackup;

@@ -4,13 +4,13 @@ import { z } from "zod";
 import type { Store, StoreContent } from "../ports/store.ts";
 
 const FORMAT = "countersign-backup";
-/** Of the document; a core reads its own and older ones. */
-const VERSION = 1;
+/** Of the document; a core reads its own and older ones. 2: with services. */
+const VERSION = 2;
 
 const milliseconds = z.number().int().nonnegative();
 const content = z.object({
   format: z.literal(FORMAT),
-  version: z.literal(VERSION),
+  version: z.number().int().min(1).max(VERSION),
   /** When it was read, by the store's clock. */
   createdAt: z.iso.datetime(),
   generation: z.number().int().positive(),
@@ -42,6 +42,24 @@ const content = z.object({
   ),
   revokedTokens: z.array(z.object({ appId: z.string(), jti: z.string(), expiresAt: z.number().int() })),
   revokedServices: z.array(z.object({ appId: z.string(), service: z.string(), notBefore: z.number().int() })),
+  services: z
+    .array(
+      z.object({ appId: z.string(), name: z.string(), createdAt: milliseconds, disabledAt: milliseconds.nullable() }),
+    )
+    .default([]),
+  credentials: z
+    .array(
+      z.object({
+        appId: z.string(),
+        service: z.string(),
+        id: z.string(),
+        digest: z.base64url().length(43),
+        createdAt: milliseconds,
+        expiresAt: milliseconds.nullable(),
+        lastUsedAt: milliseconds.nullable(),
+      }),
+    )
+    .default([]),
 });
 
 /** Everything of a store, as one JSON document. */
@@ -55,7 +73,8 @@ export type TakeBackup = () => Promise<Backup>;
 
 export function createTakeBackup(store: Store): TakeBackup {
   return async () => {
-    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices } = await store.readSnapshot();
+    const snapshot = await store.readSnapshot();
+    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices, services, credentials } = snapshot;
     const facts: z.infer<typeof content> = {
       format: FORMAT,
       version: VERSION,
@@ -72,6 +91,8 @@ export function createTakeBackup(store: Store): TakeBackup {
       })),
       revokedTokens: [...revokedTokens],
       revokedServices: [...revokedServices],
+      services: [...services],
+      credentials: [...credentials],
     };
     return { ...facts, sha256: digestOf(facts) };
   };
@@ -102,13 +123,14 @@ export function readBackup(text: string): { ok: true; backup: Backup } | { ok: f
 }
 
 /** The content of a backup as a store takes it. */
-export function contentOf({ apps, keys, revokedTokens, revokedServices }: Backup): StoreContent {
+export function contentOf(backup: Backup): StoreContent {
+  const { apps, keys, revokedTokens, revokedServices, services, credentials } = backup;
   const storedKeys = keys.map((key) => ({
     ...key,
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
-  return { apps, keys: storedKeys, revokedTokens, revokedServices };
+  return { apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -9,11 +9,13 @@ import {
   type RevokedService,
   type RevokedToken,
 } from "../domain/revocation.ts";
+import type { Policy } from "../domain/policy.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { openPrivateKey } from "./private-keys.ts";
+import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
 
 /** A key set, ready to be sent. */
@@ -41,6 +43,7 @@ interface AppKeys {
   readonly services: readonly RevokedService[];
   readonly policy: RotationPolicy;
   readonly rotationDue: boolean;
+  readonly directory: ServiceDirectory;
   sets: PublishedSets | undefined;
   setsUntil: number;
   feed: SignableFeed | undefined;
@@ -147,6 +150,16 @@ export class KeyRing {
     return app.feed;
   }
 
+  /** The registered services of an app; undefined: there is no such app. */
+  servicesOf(appId: string): ServiceDirectory | undefined {
+    return this.#apps.get(appId)?.directory;
+  }
+
+  /** Who may call whom in an app; undefined: no policy has been applied. */
+  policyDocumentOf(_appId: string): Policy | undefined {
+    return undefined;
+  }
+
   publishedSets(appId: string): PublishedSets | undefined {
     const app = this.#apps.get(appId);
     if (app === undefined) return undefined;
@@ -221,10 +234,13 @@ export class KeyRing {
     this.#clock.set(state.now, askedAt, answeredAt);
   }
 
-  #replace({ epoch, generation, apps, keys, revokedTokens, revokedServices }: StoreSnapshot): void {
+  #replace(snapshot: StoreSnapshot): void {
+    const { epoch, generation, apps, keys, revokedTokens, revokedServices } = snapshot;
     const keysOf = byApp(keys);
     const tokensOf = byApp(revokedTokens);
     const servicesOf = byApp(revokedServices);
+    const registeredIn = byApp(snapshot.services);
+    const credentialsIn = byApp(snapshot.credentials);
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -234,6 +250,7 @@ export class KeyRing {
           services: servicesOf(appId),
           policy: this.policyWith(algorithms),
           rotationDue,
+          directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,

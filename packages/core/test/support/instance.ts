@@ -6,10 +6,13 @@ import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/rotation.ts";
 import type { KeyVault } from "../../src/ports/key-vault.ts";
 import type { Store } from "../../src/ports/store.ts";
+import { createAuthenticate, type Authenticate } from "../../src/use-cases/authenticate.ts";
+import { createCredentialUses, type CredentialUses } from "../../src/use-cases/credential-uses.ts";
 import { createIssueToken, type IssueToken } from "../../src/use-cases/issue-token.ts";
 import { KeyRing } from "../../src/use-cases/key-ring.ts";
 import { createManageApps, type ManageApps } from "../../src/use-cases/manage-apps.ts";
 import { createManageKeys, type ManageKeys } from "../../src/use-cases/manage-keys.ts";
+import { createManageServices, type ManageServices } from "../../src/use-cases/manage-services.ts";
 import { createPublishFeed, type PublishFeed } from "../../src/use-cases/publish-feed.ts";
 import { createRevoke, type Revoke } from "../../src/use-cases/revoke.ts";
 import { createRotateKeys, type RotateKeys } from "../../src/use-cases/rotate-keys.ts";
@@ -31,6 +34,10 @@ export interface Instance {
   readonly manageApps: ManageApps;
   readonly revoke: Revoke;
   readonly publishFeed: PublishFeed;
+  readonly uses: CredentialUses;
+  readonly manageServices: ManageServices;
+  /** Without a configured key: whoever is not somebody is nobody. */
+  readonly authenticate: Authenticate;
   readonly log: RecordedLog;
 }
 
@@ -64,6 +71,7 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), policy);
   const log = recordedLog();
   const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+  const uses = createCredentialUses(store, clock.monotonic);
   await keyRing.refresh();
   return {
     ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
@@ -72,6 +80,9 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
     manageApps: createManageApps(store, keyRing, rotateKeys),
     revoke: createRevoke(store, keyRing, async (ms) => clock.advance(ms)),
     publishFeed: createPublishFeed(keyRing),
+    uses,
+    manageServices: createManageServices(store, keyRing, uses),
+    authenticate: createAuthenticate({ apiKeys: ["of-no-use-in-the-tests"], adminKeys: [] }, keyRing, uses),
   };
 }
 

@@ -17,6 +17,14 @@ import type {
 import { StartupError } from "../../startup-error.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import type { Schema } from "./schema.ts";
+import {
+  credentialsIn,
+  SqlServiceWriter,
+  toCredential,
+  toRowOfCredential,
+  toRowOfService,
+  toService,
+} from "./services.ts";
 
 /** What an engine brings to the one SQL store. Its drivers reject with StoreUnavailable for what may pass. */
 export interface SqlEngine {
@@ -107,6 +115,7 @@ export function createSqlStore(engine: SqlEngine): Store {
     readState: () => readState(engine.reader),
     // The state is read in the same transaction: an epoch never comes with rows of another one.
     readSnapshot: () => engine.reader.transaction().setIsolationLevel("repeatable read").execute(readSnapshot),
+    readCredentials: (appId, service) => credentialsIn(engine.reader, appId, service),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
@@ -119,6 +128,8 @@ export function createSqlStore(engine: SqlEngine): Store {
     const keys = await db.selectFrom("signing_keys").selectAll().orderBy("sequence").execute();
     const tokens = await db.selectFrom("revoked_tokens").selectAll().execute();
     const services = await db.selectFrom("revoked_services").selectAll().execute();
+    const registered = await db.selectFrom("services").selectAll().orderBy("service").execute();
+    const credentials = await db.selectFrom("service_credentials").selectAll().execute();
     const { rotation } = await db.selectFrom("core_state").select("rotation").executeTakeFirstOrThrow();
     return {
       ...state,
@@ -127,6 +138,8 @@ export function createSqlStore(engine: SqlEngine): Store {
       revokedTokens: tokens.map(toRevokedToken),
       revokedServices: services.map(toRevokedService),
       rotation: rotation === null ? undefined : (JSON.parse(rotation) as RotationPolicy),
+      services: registered.map(toService),
+      credentials: credentials.map(toCredential),
     };
   }
 
@@ -154,11 +167,13 @@ export function createSqlStore(engine: SqlEngine): Store {
 class SqlWriter implements StoreWriter {
   readonly #db: Transaction<Schema>;
   readonly now: number;
+  readonly services: SqlServiceWriter;
   changed = false;
 
   constructor(db: Transaction<Schema>, now: number) {
     this.#db = db;
     this.now = now;
+    this.services = new SqlServiceWriter(db, now, () => (this.changed = true));
   }
 
   async app(appId: string): Promise<StoredApp | undefined> {
@@ -322,13 +337,16 @@ class SqlWriter implements StoreWriter {
       .execute();
   }
 
-  async replaceContent({ apps, keys, revokedTokens, revokedServices }: StoreContent): Promise<void> {
+  async replaceContent(content: StoreContent): Promise<void> {
+    const { apps, keys, revokedTokens, revokedServices, services, credentials } = content;
     this.changed = true;
     await this.#db.deleteFrom("apps").execute(); // the rest goes with them
     await this.#insertAll("apps", apps.map(toAppRow));
     await this.#insertAll("signing_keys", keys.map(toRow));
     await this.#insertAll("revoked_tokens", revokedTokens.map(toTokenRow));
     await this.#insertAll("revoked_services", revokedServices.map(toServiceRow));
+    await this.#insertAll("services", services.map(toRowOfService));
+    await this.#insertAll("service_credentials", credentials.map(toRowOfCredential));
   }
 
   /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */
