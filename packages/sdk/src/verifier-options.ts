@@ -182,7 +182,7 @@ export function checkKeyUrl(text: string, allowHttp: boolean, option: string): v
   );
 }
 
-function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
+export function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
   expect(isPlainObject(options), at === "" ? "options" : at.slice(0, -1), "an object");
   for (const name of Object.keys(options))
     expect(known.has(name), at + name, `no such option; there are ${[...known].join(", ")}`);
@@ -201,6 +201,6 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-function expect(holds: boolean, option: string, expected: string): asserts holds {
+export function expect(holds: boolean, option: string, expected: string): asserts holds {
   if (!holds) throw new CountersignError("invalid_option", `${option}: expected ${expected}`);
 }
