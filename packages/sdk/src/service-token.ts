@@ -63,8 +63,11 @@ export async function requestServiceToken(
 
 /** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
 const renewalShare = () => 0.6 + 0.13 * Math.random();
-/** Milliseconds between tries that fail, growing, and how long the longest `Retry-After` is heeded. */
-const RETRY = { first: 250, most: 30_000, mostAsked: 300_000 };
+/**
+ * Milliseconds between tries that fail, growing; not as far where somebody may be waiting. And how long the longest
+ * `Retry-After` is heeded.
+ */
+const RETRY = { first: 250, most: 30_000, mostWithout: 5_000, mostAsked: 300_000 };
 /** Milliseconds that somebody without any token waits for a core that does not answer, or is asked too much. */
 const PATIENCE = 30_000;
 /** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
@@ -134,8 +137,8 @@ export class ServiceToken {
 
   /** Whether nothing would be lost if it were forgotten. */
   get isIdle(): boolean {
-    const lives = this.#kept !== undefined && this.#clock.monotonic() < this.#kept.endsAt;
-    return !lives && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
+    const isOver = this.#kept === undefined ? this.#failure !== undefined : this.current() === undefined;
+    return isOver && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
   }
 
   close(): void {
@@ -188,8 +191,8 @@ export class ServiceToken {
       const now = this.#clock.monotonic();
       const before = this.#failure?.count ?? 0;
       this.#failure = { error, count: before + 1 };
-      this.#dueAt = now + pauseAfter(error, before);
       const left = (this.#kept?.endsAt ?? 0) - now;
+      this.#dueAt = now + pauseAfter(error, before, left > 0);
       if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
@@ -249,8 +252,9 @@ function passes(error: unknown): boolean {
 }
 
 /** Growing, not at the same moment as everybody else, and never before the core wants it. Milliseconds. */
-function pauseAfter(error: unknown, failuresBefore: number): number {
-  const pause = Math.min(RETRY.most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
+function pauseAfter(error: unknown, failuresBefore: number, hasToken: boolean): number {
+  const most = hasToken ? RETRY.most : RETRY.mostWithout;
+  const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
   const asked = (error instanceof CountersignError && error.retryAfter) || 0;
   return pause + Math.min(RETRY.mostAsked, asked * 1000);
 }
@@ -259,7 +263,7 @@ function pauseAfter(error: unknown, failuresBefore: number): number {
 function lifeOf(token: string): number {
   const decoded = decodeJwt(token);
   const { exp, iat } = decoded.ok ? decoded.jwt.claims : {};
-  const life = Number(exp) - Number(iat);
+  const life = typeof exp === "number" && typeof iat === "number" ? exp - iat : 0;
   if (life > 0) return Math.min(life, VALIDITY); // no timer is set from what somebody else says
   throw new CountersignError("core_refused", "The core's answer holds no token that can be used", { status: 200 });
 }
