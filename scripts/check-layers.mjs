@@ -18,9 +18,12 @@ const LAYERS = {
       "crypto and transport",
       /^(signature|bounded-fetch|clock|events|app-info|embedded-core|kept-documents|core-client|verifier-options|polled-document|key-set|token-cache)\.ts$/,
     ],
-    ["recipe and verifier", /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front)\.ts$/],
+    [
+      "recipe and verifier",
+      /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front|service-token|service-fetch)\.ts$/,
+    ],
     ["instance", /^(countersign|default-instance|explain)\.ts$/],
-    ["entry points", /^(guard|index|recipe\/jwt)\.ts$/],
+    ["entry points", /^(guard|index|service-client|recipe\/jwt)\.ts$/],
     ["framework", /^(framework|testing)\//],
   ],
   "packages/core/src": [

@@ -54,6 +54,14 @@ export function staleIfErrorOf(headers: Headers): number | undefined {
   return secondsOf(/(?:^|,)\s*stale-if-error=(\d{1,9})\s*(?:,|$)/i, headers);
 }
 
+/** The seconds of `Retry-After` (RFC 9110 section 10.2.3), whose date is measured by the sender's own clock; undefined where it has none. */
+export function retryAfterOf(headers: Headers): number | undefined {
+  const value = headers.get("retry-after") ?? "";
+  if (/^\d{1,9}$/.test(value)) return Number(value);
+  const seconds = (Date.parse(value) - Date.parse(headers.get("date") ?? "")) / 1000;
+  return seconds >= 0 ? seconds : undefined;
+}
+
 function secondsOf(directive: RegExp, headers: Headers): number | undefined {
   const seconds = directive.exec(headers.get("cache-control") ?? "")?.[1];
   return seconds === undefined ? undefined : Number(seconds);

@@ -1,5 +1,5 @@
 // The only file that talks to a core.
-import { boundedFetch, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
+import { boundedFetch, retryAfterOf, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
 import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
@@ -27,6 +27,7 @@ export interface CoreConfig {
    * a core inside this process (needs the package `countersign-core`).
    */
   connectionURI: string;
+  /** An API key, or a service's own credential (`cs_...`). */
   apiKey?: string | undefined;
   networkInterceptor?: NetworkInterceptor | undefined;
   /** True: nothing that the core answered is kept; every call asks again. Default false. */
@@ -36,6 +37,8 @@ export interface CoreConfig {
 export interface CoreClient {
   /** For events. */
   readonly name: string;
+  /** Whether its key is a service's own credential, with which the core decides what a token says. */
+  readonly isService: boolean;
   /** A call of the driver interface. @returns the JSON body of a 200 @throws CountersignError */
   call(method: "GET" | "POST", path: string, body: object | undefined, userContext: UserContext): Promise<JsonObject>;
   /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
@@ -57,8 +60,9 @@ export interface CoreClient {
 export type UserContext = Record<string, unknown>;
 
 const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
-/** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times. */
+/** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times; later, if the core asks for a little more. */
 const TOO_MANY_RETRIES = 5;
+const LONGEST_RETRY = 2_000;
 const retryDelay = (attempt: number) => 10 + 250 * attempt;
 
 export function createCoreClient(
@@ -144,6 +148,7 @@ export function createCoreClient(
 
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
+    isService: apiKey?.startsWith("cs_") === true,
     async call(method, path, body, userContext) {
       const headers = { "cdi-version": await negotiateVersion() };
       return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext));
@@ -226,8 +231,9 @@ function writeRequest({ url: address, params = {}, method, headers, body }: Core
 async function sendPatiently(send: Fetch, { url, init }: OutgoingRequest): Promise<BoundedResponse> {
   for (let attempt = 0; ; attempt++) {
     const response = await boundedFetch(send, url, init, BOUNDS);
-    if (response.status !== 429 || attempt === TOO_MANY_RETRIES) return response;
-    await new Promise((resolve) => setTimeout(resolve, retryDelay(attempt)));
+    const delay = Math.max(retryDelay(attempt), (retryAfterOf(response.headers) ?? 0) * 1000);
+    if (response.status !== 429 || attempt === TOO_MANY_RETRIES || delay > LONGEST_RETRY) return response;
+    await new Promise((resolve) => setTimeout(resolve, delay));
   }
 }
 
@@ -246,9 +252,10 @@ function readAnswer(method: string, path: string, response: BoundedResponse): Js
   return parsed.value;
 }
 
-export function refusedByCore(method: string, path: string, { status, text }: BoundedResponse): CountersignError {
+export function refusedByCore(method: string, path: string, response: BoundedResponse): CountersignError {
+  const { status, text, headers } = response;
   const message = `The core answered ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}`;
-  return new CountersignError("core_refused", message, { status });
+  return new CountersignError("core_refused", message, { status, retryAfter: retryAfterOf(headers) });
 }
 
 function messageOf(error: unknown): string {

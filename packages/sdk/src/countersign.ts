@@ -15,6 +15,7 @@ import { publishedAt, type Published } from "./published.ts";
 import { PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import {
+  connected,
   createRecipe,
   type CreateJWTResult,
   type JWKSResult,
@@ -22,6 +23,14 @@ import {
   type JwtRecipeInstance,
 } from "./recipe/jwt-implementation.ts";
 import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
+import {
+  buildServiceFetch,
+  serviceTokenOf,
+  type ServiceFetch,
+  type ServiceFetchOptions,
+  type ServiceTokenOptions,
+} from "./service-fetch.ts";
+import { requestServiceToken, ServiceTokens } from "./service-token.ts";
 import { buildVerifier, type Verifier } from "./verifier.ts";
 import type { VerifierOptions } from "./verifier-options.ts";
 
@@ -62,7 +71,11 @@ export interface Countersign {
    * else the one at `{apiDomain}{apiBasePath}/jwt/jwks.json`. Options go before that.
    */
   createVerifier(options?: VerifierOptions): Verifier;
-  /** Stops its verifiers' background work, and its core where that is embedded. */
+  /** As the function of that name, on this instance. */
+  createServiceFetch(options?: ServiceFetchOptions): ServiceFetch;
+  /** As the function of that name, on this instance. */
+  getServiceToken(options?: ServiceTokenOptions): Promise<string>;
+  /** Stops the background work of its verifiers and tokens, and its core where that is embedded. */
   close(): Promise<void>;
 }
 
@@ -100,6 +113,7 @@ export function buildCountersign(
   const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo, clock, connection);
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
+  const tokens = new ServiceTokens(async (purpose) => requestServiceToken(purpose, appInfo, connected(core)), clock);
   const verifiers = new Set<Verifier>();
   const listeners = new Set<OnVerifierEvent>();
   const tellAll: OnVerifierEvent = (event) => {
@@ -133,8 +147,11 @@ export function buildCountersign(
       verifiers.add(verifier);
       return verifier;
     },
+    createServiceFetch: (options = {}) => buildServiceFetch(options, tokens),
+    getServiceToken: async (options = {}) => serviceTokenOf(options, tokens),
     async close() {
       for (const verifier of verifiers) verifier.close();
+      tokens.close();
       known?.keySet.close();
       known?.feed?.close();
       await core?.close();

@@ -1,21 +1,24 @@
 import type { Reason } from "./protocol/decision.ts";
 import type { SkippedJwk } from "./protocol/jwk.ts";
 
+/** What a refusal is told with. */
+export interface RefusalDetails {
+  /** What the token said of itself; not proven where it was refused, and at most 256 characters each. */
+  kid?: string;
+  jti?: string;
+  sub?: string;
+  /** What the check that failed wants, and what the token has, at most 256 characters each. */
+  expected?: string;
+  seen?: string;
+  /** Where a time was wrong: seconds that the issuer's clock is ahead of ours, as far as that is known. */
+  clockOffsetSeconds?: number;
+}
+
 /** What a verifier tells its service about. Never holds a token. */
 export type VerifierEvent =
-  | {
-      type: "refused";
-      reason: Reason;
-      /** What the token said of itself; not proven, and at most 256 characters each. */
-      kid?: string;
-      jti?: string;
-      sub?: string;
-      /** What the check that failed wants, and what the token has, at most 256 characters each. */
-      expected?: string;
-      seen?: string;
-      /** Where a time was wrong: seconds that the issuer's clock is ahead of ours, as far as that is known. */
-      clockOffsetSeconds?: number;
-    }
+  | ({ type: "refused"; reason: Reason } & RefusalDetails)
+  /** It was let in all the same, by a verifier that is told to only report. */
+  | ({ type: "would_refuse"; reason: Reason } & RefusalDetails)
   | { type: "keys_refreshed"; source: string; keys: number; skipped: readonly SkippedJwk[] }
   | {
       type: "keys_refresh_failed";

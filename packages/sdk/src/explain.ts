@@ -11,11 +11,12 @@ import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./veri
 /** One check of a verifier, and how it went. */
 export interface Check {
   readonly name: string;
-  readonly outcome: "passed" | "failed" | "not checked";
+  /** `reported`: failed, and let pass by `reportOnly`. */
+  readonly outcome: "passed" | "failed" | "reported" | "not checked";
   /** What the check wants, and what the token has. */
   readonly expected: string | undefined;
   readonly seen: string | undefined;
-  /** Of a check that failed: the reason that a verifier would give. */
+  /** Of a check that failed or is reported: the reason that a verifier would give. */
   readonly reason: Reason | undefined;
 }
 
@@ -41,6 +42,8 @@ const NAMES: Partial<Record<Reason, string>> = {
   issuer_mismatch: "iss",
   audience_mismatch: "aud",
   claim_mismatch: "required claims",
+  caller_not_allowed: "allowed callers",
+  insufficient_scope: "scope",
 };
 const nameOf = ({ reason }: ClaimCheck) => NAMES[reason] ?? reason;
 const AFTER_FORM = ["issuer is known", "key", "signature", "types of claims"];
@@ -83,8 +86,7 @@ export async function explainToken(
   const issuers = trusts.map(({ rules }) => rules.issuer);
   const trust = trusts.length === 1 ? trusts[0] : trusts.find(({ rules }) => rules.issuer === claims["iss"]);
   judge("issuer is known", "issuer_mismatch", trust !== undefined, issuers.join(" or ") || "any", claims["iss"]);
-  const rules = (trust ?? trusts[0]!).rules;
-  const usable = (trust ?? trusts[0]!).algorithms;
+  const { rules, enforced, algorithms: usable } = trust ?? trusts[0]!;
   checks[1] = { ...checks[1]!, expected: [...usable].join(" or "), seen: header.alg };
   if (!usable.has(algorithm)) checks[1] = { ...checks[1], outcome: "failed", reason: "algorithm_not_allowed" };
 
@@ -112,6 +114,7 @@ export async function explainToken(
     else {
       const holds = !check.fails(claims, rules, now);
       judge(nameOf(check), check.reason, holds, check.expected(rules, now) ?? "any", seenBy(check, claims, rules));
+      if (!holds && !check.fails(claims, enforced, now)) checks.push({ ...checks.pop()!, outcome: "reported" });
     }
   }
   const revocations = published?.feed?.current(clock.monotonic());

@@ -77,12 +77,12 @@ const MESSAGES = {
   503: "Service Unavailable",
 } as const satisfies Record<Refusal["status"], string>;
 
-function answerTo({ reason, status }: Refusal): RefusalAnswer {
+function answerTo({ reason, status, scope }: Refusal): RefusalAnswer {
   const headers: Record<string, string> = {
     "content-type": "application/json; charset=utf-8",
     "cache-control": "no-store",
   };
-  const challenge = challengeFor(reason);
+  const challenge = challengeFor(reason, scope);
   if (challenge !== undefined) headers["www-authenticate"] = challenge;
   if (status === 503) headers["retry-after"] = "1";
   return { status, headers, body: JSON.stringify({ message: MESSAGES[status] }) };

@@ -1,6 +1,7 @@
 // The public API. Every name added here is a promise.
 import { createCountersign, type Countersign, type CountersignConfig } from "./countersign.ts";
 import { defaultInstance, setDefaultInstance } from "./default-instance.ts";
+import { createServiceFetch, getServiceToken } from "./service-client.ts";
 import { createVerifier } from "./verifier.ts";
 
 /**
@@ -19,7 +20,7 @@ export function init(config: CountersignConfig): void {
   if (defaultInstance() === undefined) setDefaultInstance(createCountersign(config));
 }
 
-export { createCountersign, createVerifier };
+export { createCountersign, createServiceFetch, createVerifier, getServiceToken };
 export type { Countersign, CountersignConfig };
 export type { AppInfo, NormalisedAppInfo } from "./app-info.ts";
 export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client.ts";
@@ -29,9 +30,10 @@ export type { Front, FrontAnswer, FrontCall } from "./front.ts";
 export type { Caller, Decision, Reason, Refusal } from "./protocol/decision.ts";
 export { meaningOf } from "./protocol/decision.ts";
 export { CountersignError, type ErrorCode } from "./protocol/errors.ts";
+export type { ServiceFetch, ServiceFetchOptions, ServiceTokenOptions } from "./service-fetch.ts";
 export type { FeedHealth } from "./revocation-feed.ts";
 export type { KeySetHealth } from "./key-set.ts";
 export type { IssuerHealth, Verifier, VerifierHealth } from "./verifier.ts";
 export type { TokenRules, TrustedIssuer, VerifierOptions } from "./verifier-options.ts";
 
-export default { init, createCountersign, createVerifier };
+export default { init, createCountersign, createServiceFetch, createVerifier, getServiceToken };

@@ -1,7 +1,7 @@
 import { isLoopback } from "./app-info.ts";
 import type { OnVerifierEvent } from "./events.ts";
 import { ALGORITHMS, algorithmNamed, type Algorithm } from "./protocol/algorithms.ts";
-import type { ClaimRules, ExactValue } from "./protocol/claims.ts";
+import { isScope, type ClaimRules, type ExactValue } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { LIMITS } from "./protocol/limits.ts";
 
@@ -16,6 +16,15 @@ export interface TokenRules {
   algorithms?: readonly (Algorithm | "EdDSA")[] | undefined;
   /** Claims and the exact value each must have. Default `{ source: "microservice" }`, which keeps tokens of end users out. */
   requiredClaims?: Readonly<Record<string, ExactValue>> | undefined;
+  /** Services that may call, by the `sub` of their tokens. Default: all. */
+  allow?: string | readonly string[] | undefined;
+  /** Scopes that a token must have, all of them: a list, or text separated by blanks. Default: none. */
+  scope?: string | readonly string[] | undefined;
+  /**
+   * True: who fails `audience`, `allow` or `scope` is let in, and told of by an event `would_refuse`. All else is
+   * refused as ever. Default false.
+   */
+  reportOnly?: boolean | undefined;
   /** Seconds of difference between clocks that is forgiven. Default 30, at most 300; 0 is allowed. */
   clockTolerance?: number | undefined;
   /** Seconds that `exp - iat` may be at most. Default: any. */
@@ -51,6 +60,8 @@ export interface VerifierOptions extends TokenRules {
 /** The options of one issuer, checked and resolved. */
 export interface Trust {
   readonly rules: ClaimRules;
+  /** Those of the rules that refuse; others only tell. */
+  readonly enforced: ClaimRules;
   readonly algorithms: ReadonlySet<Algorithm>;
   /** Undefined: by discovery from the issuer, or by what the instance knows. */
   readonly jwksUri: string | undefined;
@@ -67,6 +78,9 @@ const RULE_NAMES = [
   "audience",
   "algorithms",
   "requiredClaims",
+  "allow",
+  "scope",
+  "reportOnly",
   "clockTolerance",
   "maxTokenLifetime",
   "allowHttp",
@@ -102,20 +116,24 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
 }
 
 function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
-  const { issuer, jwksUri, audience, requiredClaims = { source: "microservice" }, algorithms = ALGORITHMS } = options;
+  const { issuer, jwksUri, audience, allow, scope, reportOnly = false, algorithms = ALGORITHMS } = options;
+  const { requiredClaims = { source: "microservice" } } = options;
   const { clockTolerance = 30, maxTokenLifetime, allowHttp = false, revocationsUri, maxStale = 259_200 } = options;
   const must = (holds: boolean, option: string, expected: string) => expect(holds, at + option, expected);
   must(issuer === undefined || isText(issuer), "issuer", "a string that is not empty");
   must(typeof allowHttp === "boolean", "allowHttp", "true or false");
+  must(typeof reportOnly === "boolean", "reportOnly", "true or false");
   const keysFrom = at === "" ? jwksUri : (jwksUri ?? issuer);
   if (keysFrom !== undefined) checkKeyUrl(keysFrom, allowHttp, at + (jwksUri === undefined ? "issuer" : "jwksUri"));
   if (revocationsUri !== undefined && revocationsUri !== null) {
     checkKeyUrl(revocationsUri, allowHttp, `${at}revocationsUri`);
   }
 
-  const audiences = audience === undefined ? [] : typeof audience === "string" ? [audience] : audience;
-  const named = Array.isArray(audiences) && audiences.every(isText) && (audience === undefined || audiences.length > 0);
-  must(audiences === null || named, "audience", "one or several names that are not empty, or null");
+  const listOf = (option: string, names: unknown, is = isText) => {
+    const list: unknown = typeof names === "string" ? [names] : names;
+    must(Array.isArray(list) && list.length > 0 && list.every(is), option, "one or several names");
+    return Object.freeze([...(list as string[])]);
+  };
 
   const accepted = Array.isArray(algorithms) ? algorithms.map((name) => algorithmNamed(name)) : [];
   must(accepted.length > 0 && !accepted.includes(undefined), "algorithms", `some of ${ALGORITHMS.join(", ")}`);
@@ -130,14 +148,18 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   must(isFrom0(clockTolerance) && clockTolerance <= most, "clockTolerance", `seconds from 0 to ${most}`);
   must(isFrom0(maxStale), "maxStale", "seconds from 0 up");
   must(maxTokenLifetime !== 0 && isFrom0(maxTokenLifetime ?? 1), "maxTokenLifetime", "seconds above 0");
+  const rules: ClaimRules = Object.freeze({
+    issuer,
+    audience: audience === undefined ? [] : audience === null ? null : listOf("audience", audience),
+    requiredClaims: new Map(Object.entries(requiredClaims)),
+    allow: allow === undefined ? undefined : listOf("allow", allow),
+    scope: scope === undefined ? [] : listOf("scope", typeof scope === "string" ? scope.split(" ") : scope, isScope),
+    clockTolerance,
+    maxTokenLifetime,
+  });
   return Object.freeze({
-    rules: Object.freeze({
-      issuer,
-      audience: audiences === null ? null : Object.freeze([...audiences]),
-      requiredClaims: new Map(Object.entries(requiredClaims)),
-      clockTolerance,
-      maxTokenLifetime,
-    }),
+    rules,
+    enforced: reportOnly ? Object.freeze({ ...rules, audience: null, allow: undefined, scope: [] }) : rules,
     algorithms: new Set(accepted as Algorithm[]),
     jwksUri,
     revocationsUri,
@@ -160,7 +182,7 @@ export function checkKeyUrl(text: string, allowHttp: boolean, option: string): v
   );
 }
 
-function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
+export function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
   expect(isPlainObject(options), at === "" ? "options" : at.slice(0, -1), "an object");
   for (const name of Object.keys(options))
     expect(known.has(name), at + name, `no such option; there are ${[...known].join(", ")}`);
@@ -179,6 +201,6 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-function expect(holds: boolean, option: string, expected: string): asserts holds {
+export function expect(holds: boolean, option: string, expected: string): asserts holds {
   if (!holds) throw new CountersignError("invalid_option", `${option}: expected ${expected}`);
 }

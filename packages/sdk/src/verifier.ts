@@ -1,8 +1,8 @@
 import { systemClock, watchClock, type Clock } from "./clock.ts";
-import { emitTo, type VerifierEvent } from "./events.ts";
+import { emitTo, type RefusalDetails } from "./events.ts";
 import type { KeySetHealth } from "./key-set.ts";
 import { onlyField, readBearerToken } from "./protocol/bearer.ts";
-import { CLAIM_CHECKS, failedCheck, mistypedClaim, seenBy } from "./protocol/claims.ts";
+import { CLAIM_CHECKS, failedCheck, mistypedClaim, scopesOf, seenBy } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import { LIMITS } from "./protocol/limits.ts";
@@ -87,8 +87,10 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
       cache.delete(token);
       return undefined;
     }
-    const failed = failedCheck(caller.claims, trust.rules, Math.floor(wall / 1000));
-    return failed === undefined ? kept.allowed : refuseLater(failed, caller, trust);
+    const failed = failedCheck(caller.claims, trust.enforced, Math.floor(wall / 1000));
+    if (failed !== undefined) return refuseLater(failed, caller, trust);
+    report(caller, trust);
+    return kept.allowed;
   }
 
   /** The story of a token at its callee. Each step either goes on or names its reason. */
@@ -110,14 +112,12 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     if (!verifySignature(key, signingInput, signature)) return refuseAndTell("signature_invalid", jwt, trust);
     if (mistypedClaim(claims) !== undefined) return refuseAndTell("claims_malformed", jwt, trust);
     const [wall, monotonic] = [clock.now(), clock.monotonic()];
-    const failed = failedCheck(claims, trust.rules, Math.floor(wall / 1000));
-    if (failed !== undefined && failed !== "claim_mismatch") return refuseAndTell(failed, jwt, trust);
     const revocations = trust.feed?.current(monotonic);
-    if (revocations !== undefined && isRevoked(revocations, header.kid, claims)) {
-      return refuseAndTell("token_revoked", jwt, trust);
-    }
-    // Last, as an optional route goes on with a token of which all else is good.
+    // Before what a door asks for: an optional route goes on with a token of which all else is good.
+    const isGone = revocations !== undefined && isRevoked(revocations, header.kid, claims);
+    const failed = isGone ? "token_revoked" : failedCheck(claims, trust.enforced, Math.floor(wall / 1000));
     if (failed !== undefined) return refuseAndTell(failed, jwt, trust);
+    report(jwt, trust);
     const caller = callerOf(jwt);
     const decision: Decision = Object.freeze({ allowed: true, caller });
     const endsAt = monotonic + ((claims["exp"] as number) + trust.rules.clockTolerance) * 1000 - wall;
@@ -136,8 +136,19 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   }
 
   function refuseAndTell(reason: Reason, jwt?: Facts, trust?: Trusted): Decision {
-    emit({ type: "refused", reason, ...(jwt && detailsOf(reason, jwt, trust, clock.now())) });
-    return refuse(reason);
+    tell("refused", reason, jwt, trust);
+    return refuse(reason, reason === "insufficient_scope" ? trust?.rules.scope.join(" ") : undefined);
+  }
+
+  /** Of one that is let in: what it would be refused for by rules that only tell. */
+  function report(jwt: Facts, trust: Trusted): void {
+    if (trust.enforced === trust.rules) return;
+    const reason = failedCheck(jwt.claims, trust.rules, Math.floor(clock.now() / 1000));
+    if (reason !== undefined) tell("would_refuse", reason, jwt, trust);
+  }
+
+  function tell(type: "refused" | "would_refuse", reason: Reason, jwt?: Facts, trust?: Trusted): void {
+    emit({ type, reason, ...(jwt && detailsOf(reason, jwt, trust, clock.now())) });
   }
 
   async function refuseLater(...refusal: Parameters<typeof refuseAndTell>): Promise<Decision> {
@@ -171,12 +182,11 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   });
 }
 
-type RefusalDetails = Omit<Extract<VerifierEvent, { type: "refused" }>, "type" | "reason">;
 type Facts = Pick<DecodedJwt, "claims" | "header">;
 
 function callerOf({ claims, header }: Facts): Caller {
   const name = claims["sub"] ?? claims["service"];
-  return freezeJson({ service: typeof name === "string" ? name : undefined, claims, header });
+  return freezeJson({ service: typeof name === "string" ? name : undefined, scopes: scopesOf(claims), claims, header });
 }
 
 const MAX_DETAIL = 256;

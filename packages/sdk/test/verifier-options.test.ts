@@ -20,14 +20,18 @@ function errorOf(options: unknown): CountersignError {
 describe("defaults", () => {
   test("are those of the contract, frozen", () => {
     const [trust] = resolve({ jwksUri });
+    const rules = {
+      issuer: undefined,
+      audience: [],
+      requiredClaims: new Map([["source", "microservice"]]),
+      allow: undefined,
+      scope: [],
+      clockTolerance: 30,
+      maxTokenLifetime: undefined,
+    };
     expect(trust).toEqual({
-      rules: {
-        issuer: undefined,
-        audience: [],
-        requiredClaims: new Map([["source", "microservice"]]),
-        clockTolerance: 30,
-        maxTokenLifetime: undefined,
-      },
+      rules,
+      enforced: rules,
       algorithms: new Set(["RS256", "ES256", "Ed25519"]),
       jwksUri,
       allowHttp: false,
@@ -102,6 +106,23 @@ describe("what cannot work is refused at creation, by name", () => {
     [{ jwksUri, audience: [] }, /^audience/],
     [{ jwksUri, audience: [1] }, /^audience/],
     [{ jwksUri, audience: {} }, /^audience/],
+    [{ jwksUri, allow: [] }, /^allow: expected one or several names/],
+    [{ jwksUri, allow: "" }, /^allow/],
+    [{ jwksUri, allow: ["orders", 1] }, /^allow/],
+    [{ jwksUri, allow: null }, /^allow/],
+    [{ jwksUri, allow: new Set(["orders"]) }, /^allow/],
+    [{ jwksUri, scope: "" }, /^scope: expected one or several names/],
+    [{ jwksUri, scope: [] }, /^scope/],
+    [{ jwksUri, scope: null }, /^scope/],
+    [{ jwksUri, scope: ["stock:read stock:reserve"] }, /^scope/],
+    [{ jwksUri, scope: "stock:read  stock:reserve" }, /^scope/],
+    [{ jwksUri, scope: 'a"b' }, /^scope/],
+    [{ jwksUri, scope: "a\\b" }, /^scope/],
+    [{ jwksUri, scope: "lesen\u00e4" }, /^scope/],
+    [{ jwksUri, scope: "a\r\nx: y" }, /^scope/],
+    [{ jwksUri, scope: "x".repeat(129) }, /^scope/],
+    [{ jwksUri, reportOnly: "yes" }, /^reportOnly: expected true or false/],
+    [{ jwksUri: [{ issuer: "a", jwksUri, scope: "" }] }, /^jwksUri\[0\]\.scope/],
     [{ jwksUri, algorithms: [] }, /^algorithms/],
     [{ jwksUri, algorithms: ["HS256"] }, /^algorithms/],
     [{ jwksUri, algorithms: ["none"] }, /^algorithms/],
@@ -168,6 +189,12 @@ describe("C8 only exact text: a pattern or a function neither compiles nor passe
     // @ts-expect-error C8
     { jwksUri, requiredClaims: { role: ["reader"] } },
     // @ts-expect-error C8
+    { jwksUri, allow: /orders/ },
+    // @ts-expect-error C8
+    { jwksUri, allow: (name: string) => name === "orders" },
+    // @ts-expect-error C8
+    { jwksUri, scope: [/stock/] },
+    // @ts-expect-error C8
     { jwksUri, algorithms: [/RS/] },
     // @ts-expect-error C8
     { jwksUri: [{ issuer: /core/, jwksUri }] },
@@ -175,7 +202,8 @@ describe("C8 only exact text: a pattern or a function neither compiles nor passe
     { jwksUri: /core/ },
   ];
   test.each(wrong)("C8 %#: %o", (options) => {
-    const names = /^(jwksUri\[0\]\.issuer|jwksUri|issuer|audience|requiredClaims\.role|algorithms): expected/;
+    const names =
+      /^(jwksUri\[0\]\.issuer|jwksUri|issuer|audience|requiredClaims\.role|allow|scope|algorithms): expected/;
     expect(errorOf(options).message).toMatch(names);
   });
 });

@@ -38,6 +38,9 @@ export interface CreateJwtRequest {
   /** Seconds. */
   validity: number;
   useStaticSigningKey?: boolean;
+  /** With a service's credential: the service that will be called, and the scopes, separated by blanks. */
+  audience?: string | undefined;
+  scope?: string | undefined;
 }
 
 export type CreateJwtResponse =

@@ -12,6 +12,10 @@ export interface ClaimRules {
   /** Names of this service, one of which `aud` must hold; empty: `aud` must be absent; null: not checked. */
   readonly audience: readonly string[] | null;
   readonly requiredClaims: ReadonlyMap<string, ExactValue>;
+  /** The `sub` of each service that may call; undefined: not checked. */
+  readonly allow: readonly string[] | undefined;
+  /** All of which `scope` must hold. */
+  readonly scope: readonly string[];
   /** Seconds of difference between clocks that is forgiven. */
   readonly clockTolerance: number;
   /** Seconds that `exp - iat` may be at most; undefined: any. */
@@ -96,7 +100,32 @@ export const CLAIM_CHECKS: readonly ClaimCheck[] = [
     },
     expected: ({ requiredClaims }) => Object.fromEntries(requiredClaims),
   },
+  // Who comes without a service's mark is nobody of ours, before it is asked which service and what for.
+  {
+    reason: "caller_not_allowed",
+    fails: ({ sub }, { allow }) => allow?.includes(sub as string) === false,
+    expected: ({ allow }) => allow,
+    claims: ["sub"],
+  },
+  {
+    reason: "insufficient_scope",
+    fails: (claims, { scope }) => !scope.every((one) => scopesOf(claims).includes(one)),
+    expected: ({ scope }) => scope.join(" ") || undefined,
+    claims: ["scope"],
+  },
 ];
+
+/** RFC 6749 section 3.3; we name none that is longer. */
+const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+
+export function isScope(text: unknown): text is string {
+  return typeof text === "string" && SCOPE_TOKEN.test(text);
+}
+
+/** What a token may be used for: text separated by blanks. Another form of the claim says nothing. */
+export function scopesOf({ scope }: JsonObject): readonly string[] {
+  return typeof scope === "string" ? scope.split(" ") : [];
+}
 
 /** What a token has where a check looks: the value of its claim, or its claims and their values. */
 export function seenBy({ claims: names }: ClaimCheck, claims: JsonObject, { requiredClaims }: ClaimRules): unknown {

@@ -8,6 +8,8 @@ import type { JwtHeader } from "./jwt.ts";
 export interface Caller {
   /** The calling service: the `sub` claim, else the `service` claim, where one of them is a string. */
   readonly service: string | undefined;
+  /** What the token may be used for: its `scope` claim, taken apart (RFC 6749 section 3.3). */
+  readonly scopes: readonly string[];
   readonly claims: Readonly<JsonObject>;
   readonly header: Readonly<JwtHeader>;
 }
@@ -18,6 +20,8 @@ export interface Refusal {
   readonly allowed: false;
   readonly reason: Reason;
   readonly status: 400 | 401 | 403 | 503;
+  /** With `insufficient_scope`: all the scopes that are asked for, separated by blanks. */
+  readonly scope?: string | undefined;
 }
 
 interface ReasonFacts {
@@ -45,14 +49,20 @@ export type Reason =
   | "audience_mismatch"
   | "token_revoked"
   | "claim_mismatch"
+  | "caller_not_allowed"
+  | "insufficient_scope"
   | "keys_unavailable";
 
 /** A bad token, unless it is said here to be something else. */
 const INVALID_TOKEN: ReasonFacts = { status: 401, error: "invalid_token" };
+/** A good token that is not for this door: RFC 6750 has one word for all of it. */
+const FORBIDDEN: ReasonFacts = { status: 403, error: "insufficient_scope" };
 const OTHERS: { readonly [reason in Reason]?: ReasonFacts } = {
   token_missing: { status: 401 },
   authorization_malformed: { status: 400, error: "invalid_request" },
-  claim_mismatch: { status: 403, error: "insufficient_scope" },
+  claim_mismatch: FORBIDDEN,
+  caller_not_allowed: FORBIDDEN,
+  insufficient_scope: FORBIDDEN,
   keys_unavailable: { status: 503 },
 };
 
@@ -78,6 +88,8 @@ const MEANINGS: Readonly<Record<Reason, string>> = {
   audience_mismatch: "meant for another audience",
   token_revoked: "it, its service or its key was revoked",
   claim_mismatch: "a good token without the claims this door asks for",
+  caller_not_allowed: "a good token of a service that this door does not let in",
+  insufficient_scope: "a good token without the scopes this door asks for",
   keys_unavailable: "no key set could be had yet",
 };
 
@@ -86,17 +98,20 @@ export function meaningOf(reason: Reason): string {
   return MEANINGS[reason];
 }
 
-export function refuse(reason: Reason): Refusal {
-  return Object.freeze({ allowed: false, reason, status: factsOf(reason).status });
+export function refuse(reason: Reason, scope?: string): Refusal {
+  return Object.freeze({ allowed: false, reason, status: factsOf(reason).status, ...(scope && { scope }) });
 }
 
 /**
  * The `WWW-Authenticate` value for a refusal (RFC 6750 section 3): which class of error, and no more.
  * Undefined where no credential could change the answer.
+ *
+ * @param scope with `insufficient_scope`: what is asked for, for the caller to ask for too
  */
-export function challengeFor(reason: Reason): string | undefined {
+export function challengeFor(reason: Reason, scope?: string): string | undefined {
   const facts = factsOf(reason);
   if (facts.status === 503) return undefined;
   // A challenge has one parameter at least (RFC 6750 section 3).
-  return facts.error === undefined ? REALM : `${REALM}, error="${facts.error}"`;
+  if (facts.error === undefined) return REALM;
+  return `${REALM}, error="${facts.error}"${scope === undefined ? "" : `, scope="${scope}"`}`;
 }

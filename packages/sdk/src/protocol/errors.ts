@@ -19,10 +19,17 @@ export class CountersignError extends Error {
   readonly code: ErrorCode;
   /** HTTP status of the core's answer, with code `core_refused`. */
   readonly status: number | undefined;
+  /** Seconds that the core wants to be left alone, where it said so (RFC 9110 section 10.2.3). */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode, message: string, details: { status?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: { status?: number; retryAfter?: number | undefined; cause?: unknown } = {},
+  ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.status = details.status;
+    this.retryAfter = details.retryAfter;
   }
 }

@@ -4,7 +4,7 @@ import type { NormalisedAppInfo } from "../app-info.ts";
 import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { parseStrictJson } from "../protocol/strict-json.ts";
+import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
 
 export type CreateJWTResult = { status: "OK"; jwt: string } | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
 
@@ -103,7 +103,7 @@ export function createRecipe(
   return Object.freeze({ config, functions, apis, overridesKeys });
 }
 
-function connected(core: CoreClient | undefined): CoreClient {
+export function connected(core: CoreClient | undefined): CoreClient {
   if (core === undefined) {
     throw new CountersignError("invalid_option", "No core is configured: give init a core.connectionURI");
   }
@@ -136,12 +136,15 @@ async function requestJwt(
   };
   const answer = await core.call("POST", PATHS.jwt, request, input.userContext);
   if (answer["status"] === "UNSUPPORTED_ALGORITHM_ERROR") return { status: "UNSUPPORTED_ALGORITHM_ERROR" };
-  const { jwt } = answer;
-  if (answer["status"] !== "OK" || typeof jwt !== "string") {
-    throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
-  }
+  const jwt = tokenIn(answer);
   if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(request, answer["expiresAt"]);
   return { status: "OK", jwt };
+}
+
+/** @throws CountersignError `core_refused` */
+export function tokenIn({ status, jwt }: JsonObject): string {
+  if (status === "OK" && typeof jwt === "string") return jwt;
+  throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
 }
 
 let warnedOfClampedExpiry = false;

@@ -38,6 +38,7 @@ export function options(): void {
     verifyMicroservice();
     verifyMicroservice({ audience: "stock", requiredClaims: { source: "microservice", tier: 1, vip: true } });
     verifyMicroservice({ audience: null, algorithms: ["ES256", "EdDSA"], optional: true });
+    verifyMicroservice({ audience: "stock", scope: "stock:reserve", allow: ["orders"], reportOnly: true });
     // @ts-expect-error C8 matchers are exact values: no RegExp
     verifyMicroservice({ issuer: /core/ });
     // @ts-expect-error C8

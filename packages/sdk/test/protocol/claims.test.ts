@@ -6,6 +6,8 @@ const rules: ClaimRules = {
   issuer: undefined,
   audience: [],
   requiredClaims: new Map(),
+  allow: undefined,
+  scope: [],
   clockTolerance: 0,
   maxTokenLifetime: undefined,
 };

@@ -111,6 +111,26 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(0);
     });
 
+    test("C2 a service that has no business here is refused by its name, aud and scope, and told which scope it lacks", async () => {
+      const callee = await guarded({ audience: "stock", allow: ["orders"], scope: ["stock:read", "stock:reserve"] });
+      const good = { aud: "stock", scope: "stock:reserve stock:read other" };
+      const forbidden = `${CHALLENGE}, error="insufficient_scope"`;
+      for (const [claims, status, challenge] of [
+        [{}, 200, null],
+        [{ scope: "stock:read" }, 403, `${forbidden}, scope="stock:read stock:reserve"`],
+        [{ scope: undefined }, 403, `${forbidden}, scope="stock:read stock:reserve"`],
+        [{ sub: "billing" }, 403, forbidden],
+        [{ aud: "orders" }, 401, `${CHALLENGE}, error="invalid_token"`],
+      ] as const) {
+        const answer = await ask(callee, `Bearer ${fresh({ ...good, ...claims })}`);
+        expect([answer.status, answer.headers.get("www-authenticate")], JSON.stringify(claims)).toEqual([
+          status,
+          challenge,
+        ]);
+      }
+      expect(callee.handled()).toBe(1);
+    });
+
     test("503 without a challenge while no keys can be had", async () => {
       const callee = await guarded({ jwksUri: `${await deadAddress()}/keys.json` });
       const answer = await ask(callee, `Bearer ${fresh()}`);

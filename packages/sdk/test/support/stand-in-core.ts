@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { listen, readBody, type TestServer } from "./http.ts";
 import { forge, headerOf, rsaKey, type Jwk, type TestKey } from "./keys.ts";
@@ -19,6 +20,8 @@ export interface StandInCore extends TestServer {
   revocations: string | undefined;
   cacheControl: string | undefined;
   jwksBody: string | undefined;
+  /** Whether its tokens have a `jti`, as ours: without one, two that are made in the same second are the same. */
+  tokenIds: boolean;
   /** Answered before anything else while it returns true. */
   intercept: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
 }
@@ -42,6 +45,7 @@ export async function startStandInCore({ apiKey, basePath = "" }: StandInOptions
     revocations: undefined,
     cacheControl: "max-age=60, must-revalidate",
     jwksBody: undefined,
+    tokenIds: false,
     intercept: undefined,
   });
 
@@ -87,7 +91,8 @@ export async function startStandInCore({ apiKey, basePath = "" }: StandInOptions
     }
     if (algorithm !== "RS256") return sendJson(res, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
     const iat = Math.floor(Date.now() / 1000);
-    const claims = { iss: jwksDomain, ...(payload as object), iat, exp: iat + (validity as number) };
+    const jti = core.tokenIds ? { jti: randomUUID() } : {};
+    const claims = { iss: jwksDomain, ...jti, ...(payload as object), iat, exp: iat + (validity as number) };
     sendJson(res, { status: "OK", jwt: forge(key, headerOf(key), claims) });
   }
 

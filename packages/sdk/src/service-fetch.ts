@@ -1,0 +1,119 @@
+// A service's own token on the requests that it makes.
+import { isLoopback } from "./app-info.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { resolvePurpose, type ServiceTokens, type TokenPurpose } from "./service-token.ts";
+import { checkNames, expect } from "./verifier-options.ts";
+
+/** Options of `createServiceFetch`. */
+export interface ServiceFetchOptions extends TokenPurpose {
+  /** Sends the token over plain http to other machines, too. Default false: such a request is rejected. */
+  allowHttp?: boolean | undefined;
+}
+
+/** Options of `getServiceToken`. */
+export interface ServiceTokenOptions extends TokenPurpose {
+  /** A token that was refused: another one is wanted. At most one in 5 s is had for it; in between it is the same again. */
+  insteadOf?: string | undefined;
+}
+
+/** Calls as `fetch` does, with a token of this service. */
+export interface ServiceFetch {
+  (input: string | URL | Request, init?: RequestInit): Promise<Response>;
+  /**
+   * Resolves when there is a token, so that the first call need not wait for it.
+   *
+   * @throws CountersignError `core_unreachable` or `core_refused` after half a minute of tries, or at once where no other
+   *   try would go better
+   */
+  ready(): Promise<void>;
+  /** Ends renewing ahead. Calls go on having tokens as they need them. */
+  close(): void;
+}
+
+const FETCH_NAMES = new Set(["audience", "scope", "allowHttp"]);
+
+/** @throws CountersignError `invalid_option` */
+export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokens): ServiceFetch {
+  checkFetchOptions(options);
+  const { allowHttp = false } = options;
+  const token = tokens.of(resolvePurpose(options, "invalid_option"));
+  const release = token.hold();
+
+  const call: Call = async (input, init) => {
+    const request = typeof input === "string" || input instanceof URL ? undefined : input;
+    const headers = new Headers(init?.headers ?? request?.headers);
+    if (headers.has("authorization")) return fetch(input, init);
+    const url = request?.url ?? String(input);
+    // Most are known at a glance; what is written differently is parsed.
+    if (!url.startsWith("https://")) checkTarget(new URL(url), allowHttp);
+    const send = (bearer: string) => {
+      headers.set("authorization", `Bearer ${bearer}`);
+      return fetch(input, { ...init, headers });
+    };
+
+    const signal = init?.signal ?? request?.signal;
+    const first = token.current() ?? (await untilAborted(token.get(), signal));
+    const response = await send(first);
+    if (response.status !== 401 || !canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
+    const second = await untilAborted(token.replace(first), signal);
+    if (second === undefined || second === first) return response;
+    await response.body?.cancel(); // its connection is free for others
+    return send(second);
+  };
+  return withMethods(call, { ready: async () => void (await token.get()), close: release });
+}
+
+/** @throws CountersignError `invalid_argument`, `core_unreachable`, `core_refused` */
+export async function serviceTokenOf(
+  { insteadOf, ...purpose }: ServiceTokenOptions,
+  tokens: ServiceTokens,
+): Promise<string> {
+  const token = tokens.of(resolvePurpose(purpose, "invalid_argument"));
+  const other = insteadOf === undefined ? undefined : await token.replace(insteadOf);
+  return other ?? token.get();
+}
+
+type Call = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+
+export function withMethods(call: Call, methods: Pick<ServiceFetch, "ready" | "close">): ServiceFetch {
+  return Object.freeze(Object.assign(call, methods));
+}
+
+/** @throws CountersignError `invalid_option` */
+export function checkFetchOptions(options: ServiceFetchOptions): void {
+  checkNames(options, FETCH_NAMES, "");
+  expect(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
+  resolvePurpose(options, "invalid_option");
+}
+
+/** Whoever sits in between could call in our name until the token ends. */
+function checkTarget(url: URL, allowHttp: boolean): void {
+  if (url.protocol === "https:" || (url.protocol === "http:" && (allowHttp || isLoopback(url)))) return;
+  throw new CountersignError(
+    "invalid_argument",
+    `The service's token is not sent to ${url.protocol}//${url.host}: expected https; plain http is for this machine only, or with allowHttp: true`,
+  );
+}
+
+/** What can be read a second time; anything else may be gone after the first. */
+function canSendAgain(body: RequestInit["body"], request: Request | undefined): boolean {
+  if (body === undefined) return (request?.body ?? null) === null;
+  if (body === null || typeof body === "string" || ArrayBuffer.isView(body)) return true;
+  return [ArrayBuffer, URLSearchParams, Blob, FormData].some((kind) => body instanceof kind);
+}
+
+/** Whether a redirect led to where our token did not go. */
+function isElsewhere({ redirected, url }: Response, asked: string): boolean {
+  return redirected && new URL(url).origin !== new URL(asked).origin;
+}
+
+/** What is waited for goes on for others. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

@@ -1,0 +1,269 @@
+import type { NormalisedAppInfo } from "./app-info.ts";
+import type { Clock } from "./clock.ts";
+import type { CoreClient } from "./core-client.ts";
+import { PATHS, type CreateJwtRequest } from "./protocol/api.ts";
+import { isScope } from "./protocol/claims.ts";
+import { CountersignError } from "./protocol/errors.ts";
+import { decodeJwt } from "./protocol/jwt.ts";
+import { tokenIn } from "./recipe/jwt-implementation.ts";
+
+/** What a service's own token is for. */
+export interface TokenPurpose {
+  /** The service that will be called: becomes `aud`. Default: none, or with a policy the only service that may be called. */
+  audience?: string | undefined;
+  /** What it is to be allowed to do: a list, or text separated by blanks. Default: none, or with a policy all that it grants. */
+  scope?: string | readonly string[] | undefined;
+}
+
+/** The same, checked; the scope as RFC 6749 section 3.3 writes it. */
+export interface ResolvedPurpose {
+  readonly audience: string | undefined;
+  readonly scope: string | undefined;
+}
+
+/** @throws CountersignError with that code */
+export function resolvePurpose(
+  { audience, scope }: TokenPurpose,
+  code: "invalid_option" | "invalid_argument",
+): ResolvedPurpose {
+  if (audience !== undefined && (typeof audience !== "string" || audience === "")) {
+    throw new CountersignError(code, "audience: expected the name of a service");
+  }
+  const scopes: unknown = typeof scope === "string" ? scope.split(" ") : scope;
+  if (scopes !== undefined && !(Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope))) {
+    throw new CountersignError(code, "scope: expected one or several scopes");
+  }
+  return { audience, scope: (scopes as string[] | undefined)?.join(" ") };
+}
+
+/** Seconds: what is asked for, and all that a core gives a service's credential. */
+const VALIDITY = 3_600;
+/** As it is registered at a core. */
+const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Asks the core for a token. @throws CountersignError `core_unreachable`, `core_refused` */
+export async function requestServiceToken(
+  { audience, scope }: ResolvedPurpose,
+  { appName, apiDomain }: NormalisedAppInfo,
+  core: CoreClient,
+): Promise<string> {
+  const sub = SERVICE_NAME.test(appName) ? appName : undefined;
+  const request: CreateJwtRequest = {
+    // Of a service's credential the core knows whose it is, and what it may be for; an API key may say anything.
+    ...(core.isService
+      ? { payload: { source: "microservice" }, audience, scope }
+      : { payload: { source: "microservice", sub, aud: audience, scope } }),
+    algorithm: "RS256",
+    jwksDomain: apiDomain,
+    validity: VALIDITY,
+    useStaticSigningKey: false, // it ends long before a key that is replaced on a schedule does
+  };
+  return tokenIn(await core.call("POST", PATHS.jwt, request, {}));
+}
+
+/** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
+const renewalShare = () => 0.6 + 0.13 * Math.random();
+/**
+ * Milliseconds between tries that fail, growing; not as far where somebody may be waiting. And how long the longest
+ * `Retry-After` is heeded.
+ */
+const RETRY = { first: 250, most: 30_000, mostWithout: 5_000, mostAsked: 300_000 };
+/** Milliseconds that somebody without any token waits for a core that does not answer, or is asked too much. */
+const PATIENCE = 30_000;
+/** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
+const REPLACE_AGAIN = 5_000;
+
+/**
+ * One token of a service, kept as long as it lives, had anew ahead of its end, by one request at a time. How long it
+ * lives is measured here from when it was asked for: a machine's wrong clock changes nothing.
+ */
+export class ServiceToken {
+  readonly #request: () => Promise<string>;
+  readonly #name: string;
+  readonly #clock: Clock;
+  #kept: { readonly token: string; readonly endsAt: number } | undefined;
+  /** When the core is asked next: ahead of the end, or some time after a failure. */
+  #dueAt = 0;
+  #failure: { readonly error: unknown; readonly count: number } | undefined;
+  #asking: Promise<string> | undefined;
+  #waiting: Promise<string> | undefined;
+  #replacedAt = -Infinity;
+  #holders = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param request asks the core for one @param name for warnings */
+  constructor(request: () => Promise<string>, name: string, clock: Clock) {
+    this.#request = request;
+    this.#name = name;
+    this.#clock = clock;
+  }
+
+  /** The token, at once, while it lives; begins to renew it when that is due. */
+  current(): string | undefined {
+    const now = this.#clock.monotonic();
+    if (this.#kept === undefined || now >= this.#kept.endsAt) return undefined;
+    if (now >= this.#dueAt) this.#renew();
+    return this.#kept.token;
+  }
+
+  /** The token, waiting for it where there is none. @throws CountersignError `core_unreachable`, `core_refused` */
+  async get(): Promise<string> {
+    return this.current() ?? (this.#waiting ??= this.#wait().finally(() => (this.#waiting = undefined)));
+  }
+
+  /** A token in place of one that a callee refused; undefined: there is none that would fare better. */
+  async replace(refused: string): Promise<string | undefined> {
+    if (this.#kept?.token !== refused) return this.current(); // it was renewed meanwhile
+    const now = this.#clock.monotonic();
+    if (this.#asking === undefined) {
+      if (now < this.#replacedAt + REPLACE_AGAIN || (this.#failure !== undefined && now < this.#dueAt))
+        return undefined;
+      this.#replacedAt = now;
+    }
+    return this.#ask().catch(() => undefined);
+  }
+
+  /** From here on it is renewed even if nobody asks for it. @returns how to end that, once */
+  hold(): () => void {
+    this.#holders++;
+    this.#schedule();
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      if (--this.#holders === 0) clearTimeout(this.#timer);
+    };
+  }
+
+  /** Whether nothing would be lost if it were forgotten. */
+  get isIdle(): boolean {
+    const isOver = this.#kept === undefined ? this.#failure !== undefined : this.current() === undefined;
+    return isOver && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
+  }
+
+  close(): void {
+    this.#holders = 0;
+    clearTimeout(this.#timer);
+  }
+
+  /** Tries until there is one: what hinders a core passes, and a thousand others may be asking as well. */
+  async #wait(): Promise<string> {
+    const until = this.#clock.monotonic() + PATIENCE;
+    for (;;) {
+      const now = this.#clock.monotonic();
+      if (this.#failure !== undefined && now < this.#dueAt) {
+        const { error } = this.#failure;
+        if (!passes(error) || this.#dueAt > until) throw error;
+        const pause = this.#dueAt - now;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        continue;
+      }
+      try {
+        return await this.#ask();
+      } catch {
+        // looked at above
+      }
+    }
+  }
+
+  #renew(): void {
+    this.#ask().catch(() => {}); // told of where it failed
+  }
+
+  #ask(): Promise<string> {
+    this.#asking ??= this.#askOnce().finally(() => {
+      this.#asking = undefined;
+      this.#schedule();
+    });
+    return this.#asking;
+  }
+
+  async #askOnce(): Promise<string> {
+    const began = this.#clock.monotonic();
+    try {
+      const token = await this.#request();
+      const life = lifeOf(token) * 1000;
+      this.#kept = { token, endsAt: began + life };
+      this.#dueAt = began + life * renewalShare();
+      this.#failure = undefined;
+      return token;
+    } catch (error) {
+      const now = this.#clock.monotonic();
+      const before = this.#failure?.count ?? 0;
+      this.#failure = { error, count: before + 1 };
+      const left = (this.#kept?.endsAt ?? 0) - now;
+      this.#dueAt = now + pauseAfter(error, before, left > 0);
+      if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
+      throw error;
+    }
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#holders === 0 || (this.#kept === undefined && this.#failure === undefined)) return;
+    this.#timer = setTimeout(() => this.#renew(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
+    this.#timer.unref();
+  }
+
+  /** Once for each time that the core goes away. */
+  #warn(error: unknown, seconds: number): void {
+    process.emitWarning(
+      `The service's token${this.#name} could not be renewed, and ends in ${seconds} s: ` +
+        (error instanceof Error ? error.message : String(error)),
+      { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
+    );
+  }
+}
+
+/** The tokens of an instance, one for each purpose. */
+export class ServiceTokens {
+  readonly #request: (purpose: ResolvedPurpose) => Promise<string>;
+  readonly #clock: Clock;
+  readonly #tokens = new Map<string, ServiceToken>();
+
+  constructor(request: (purpose: ResolvedPurpose) => Promise<string>, clock: Clock) {
+    this.#request = request;
+    this.#clock = clock;
+  }
+
+  of(purpose: ResolvedPurpose): ServiceToken {
+    const { audience, scope } = purpose;
+    const key = JSON.stringify([audience, scope]);
+    let token = this.#tokens.get(key);
+    if (token === undefined) {
+      for (const [other, { isIdle }] of this.#tokens) if (isIdle) this.#tokens.delete(other);
+      const name = audience === undefined ? "" : ` for ${audience}`;
+      token = new ServiceToken(() => this.#request(purpose), name, this.#clock);
+      this.#tokens.set(key, token);
+    }
+    return token;
+  }
+
+  close(): void {
+    for (const token of this.#tokens.values()) token.close();
+  }
+}
+
+/** Whether another try may go better. */
+function passes(error: unknown): boolean {
+  if (!(error instanceof CountersignError)) return false;
+  const { code, status = 0 } = error;
+  return code === "core_unreachable" || (code === "core_refused" && (status === 429 || status >= 500));
+}
+
+/** Growing, not at the same moment as everybody else, and never before the core wants it. Milliseconds. */
+function pauseAfter(error: unknown, failuresBefore: number, hasToken: boolean): number {
+  const most = hasToken ? RETRY.most : RETRY.mostWithout;
+  const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
+  const asked = (error instanceof CountersignError && error.retryAfter) || 0;
+  return pause + Math.min(RETRY.mostAsked, asked * 1000);
+}
+
+/** Seconds. @throws CountersignError `core_refused` where no verifier would take it */
+function lifeOf(token: string): number {
+  const decoded = decodeJwt(token);
+  const { exp, iat } = decoded.ok ? decoded.jwt.claims : {};
+  const life = typeof exp === "number" && typeof iat === "number" ? exp - iat : 0;
+  if (life > 0) return Math.min(life, VALIDITY); // no timer is set from what somebody else says
+  throw new CountersignError("core_refused", "The core's answer holds no token that can be used", { status: 200 });
+}

@@ -1,0 +1,266 @@
+// How long a service's own token is kept, and when the core is asked for the next one. Timers and the clock are one.
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { buildCountersign } from "../src/countersign.ts";
+import { CountersignError } from "../src/protocol/errors.ts";
+import { ServiceToken, ServiceTokens } from "../src/service-token.ts";
+import { listen } from "./support/http.ts";
+import { appInfo } from "./support/instances.ts";
+import { edKey, tokenBy } from "./support/keys.ts";
+
+const clock = { now: () => Date.now(), monotonic: () => Date.now() };
+const key = edKey();
+const LIFE = 3_600;
+const REFUSED = new CountersignError("core_refused", "The core answered with status 403: no", { status: 403 });
+const DOWN = new CountersignError("core_unreachable", "No host of the core could be reached");
+
+let made: ServiceToken[] = [];
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
+afterEach(() => {
+  for (const token of made) token.close();
+  made = [];
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** A token of a core that answers what it is told to: tokens, unless something is wrong. */
+function tokenOf(life = LIFE) {
+  let number = 0;
+  const core = { asked: [] as number[], problem: undefined as Error | undefined, life };
+  const began = Date.now();
+  const token = new ServiceToken(
+    async () => {
+      core.asked.push((Date.now() - began) / 1000);
+      if (core.problem !== undefined) throw core.problem;
+      const iat = 1_000_000; // the core's clock is none of ours
+      return tokenBy(key, { jti: String(++number), iat, exp: iat + core.life });
+    },
+    " for inventory",
+    clock,
+  );
+  made.push(token);
+  return { core, token };
+}
+
+const numberOf = (text: string | undefined) =>
+  text === undefined
+    ? undefined
+    : (JSON.parse(Buffer.from(text.split(".")[1]!, "base64url").toString()) as { jti: string }).jti;
+const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1000);
+
+describe("renewal", () => {
+  test.each([
+    [0, 0.6],
+    [0.999_999, 0.73],
+  ])("at about two thirds of the token's life: with a random share of %d, at %d", async (random, share) => {
+    vi.spyOn(Math, "random").mockReturnValue(random);
+    const { core, token } = tokenOf();
+    expect(token.current()).toBeUndefined();
+    await token.get();
+    await pass(LIFE * share - 1);
+    expect(numberOf(token.current())).toBe("1");
+    await pass(2);
+    expect(core.asked).toHaveLength(1); // nobody holds it, so nothing happens by itself
+    expect(numberOf(token.current())).toBe("1"); // at once; the next one is on its way
+    await pass(0);
+    expect(numberOf(token.current())).toBe("2");
+    expect(core.asked).toHaveLength(2);
+  });
+
+  test("services that start together do not renew together", async () => {
+    const due: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      const { token } = tokenOf();
+      token.hold();
+      await token.get();
+    }
+    for (let second = 0; second < LIFE * 0.75; second += 5) {
+      const before = made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0);
+      await pass(5);
+      due.push(made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0) - before);
+    }
+    expect(due.reduce((sum, count) => sum + count, 0)).toBe(200);
+    expect(Math.max(...due)).toBeLessThan(15); // 200 within 468 seconds
+  }, 30_000);
+
+  test("goes on by itself while somebody holds it, and ends with the last who does", async () => {
+    const { core, token } = tokenOf();
+    const [one, two] = [token.hold(), token.hold()];
+    await pass(10 * LIFE);
+    expect(core.asked).toHaveLength(0); // nobody has wanted one yet
+    await token.get();
+    await pass(10 * LIFE);
+    expect(core.asked.length).toBeGreaterThanOrEqual(13);
+    expect(core.asked.length).toBeLessThanOrEqual(18);
+    expect(token.current()).toBeDefined();
+    one();
+    one(); // twice by mistake
+    const before = core.asked.length;
+    await pass(LIFE);
+    expect(core.asked.length).toBeGreaterThan(before);
+    two();
+    const last = core.asked.length;
+    await pass(10 * LIFE);
+    expect(core.asked).toHaveLength(last);
+    expect(token.current()).toBeUndefined();
+  });
+
+  test("no timer lives as long as a token says: a hundred years are an hour", async () => {
+    const { core, token } = tokenOf(3_153_600_000);
+    token.hold();
+    await token.get();
+    await pass(LIFE);
+    expect(core.asked).toHaveLength(2);
+  });
+
+  test("a token without a life is none", async () => {
+    for (const life of [0, -1, NaN, "1"]) {
+      const { token } = tokenOf(life as number);
+      await expect(token.get()).rejects.toMatchObject({ code: "core_refused" });
+    }
+  });
+});
+
+describe("while the core is down", () => {
+  test("the token is used to its end, which is told once, and renewed as soon as the core is back", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { core, token } = tokenOf();
+    token.hold();
+    await token.get();
+    core.problem = DOWN;
+    await pass(LIFE - 1);
+    expect(numberOf(token.current())).toBe("1");
+    expect(warned).toHaveBeenCalledTimes(1);
+    expect(warned).toHaveBeenCalledWith(
+      expect.stringMatching(/^The service's token for inventory could not be renewed, and ends in \d+ s: No host/),
+      { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
+    );
+    await pass(1);
+    expect(token.current()).toBeUndefined();
+    core.problem = undefined;
+    await pass(30);
+    expect(numberOf(token.current())).toBe("2");
+  });
+
+  test("it is asked less and less often, and not by everybody at the same moment", async () => {
+    vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { core, token } = tokenOf();
+    token.hold();
+    await token.get();
+    core.problem = DOWN;
+    await pass(LIFE);
+    const tries = core.asked.slice(1);
+    const pauses = tries.slice(1).map((at, i) => at - tries[i]!);
+    for (const [i, pause] of pauses.entries()) {
+      const most = Math.min(30, 0.25 * 2 ** i);
+      expect(pause).toBeGreaterThanOrEqual(most / 2 - 0.01);
+      expect(pause).toBeLessThanOrEqual(most + 0.01);
+    }
+    expect(new Set(pauses.slice(8).map((pause) => pause.toFixed(2))).size).toBeGreaterThan(5);
+  });
+
+  test("who has no token waits for half a minute, all by the same tries, then gets the error", async () => {
+    const { core, token } = tokenOf();
+    core.problem = DOWN;
+    const outcomes = Promise.allSettled(Array.from({ length: 100 }, () => token.get()));
+    await pass(31);
+    for (const outcome of await outcomes) expect(outcome).toMatchObject({ status: "rejected", reason: DOWN });
+    expect(core.asked.length).toBeLessThanOrEqual(18);
+    const waiting = token.get();
+    core.problem = undefined;
+    await pass(30);
+    expect(numberOf(await waiting)).toBe("1");
+  });
+
+  test("what no other try changes is an error at once, and the core is left alone for a while", async () => {
+    const { core, token } = tokenOf();
+    core.problem = REFUSED;
+    for (let i = 0; i < 100; i++) await expect(token.get()).rejects.toBe(REFUSED);
+    expect(core.asked).toHaveLength(1);
+    core.problem = undefined; // such as a policy that was wrong
+    await pass(0.25);
+    expect(numberOf(await token.get())).toBe("1");
+  });
+});
+
+test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
+  let asked = 0;
+  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const first = tokens.of({ audience: "a", scope: undefined });
+  const held = tokens.of({ audience: "b", scope: undefined });
+  held.hold();
+  await first.get();
+  expect(tokens.of({ audience: "a", scope: undefined })).toBe(first);
+  await pass(LIFE);
+  tokens.of({ audience: "c", scope: undefined });
+  expect(tokens.of({ audience: "a", scope: undefined })).not.toBe(first);
+  expect(tokens.of({ audience: "b", scope: undefined })).toBe(held);
+  tokens.close();
+});
+
+describe("a core that is asked too much", () => {
+  const ANSWER = JSON.stringify({ status: "OK", jwt: tokenBy(key, { iat: 1, exp: 1 + LIFE }) });
+  const DATE = "Tue, 01 Jan 2030 00:00:00 GMT";
+
+  test.each([
+    [503, "3", 3],
+    [429, "3", 3],
+    [503, "Tue, 01 Jan 2030 00:00:03 GMT", 3],
+    [503, "soon", 0],
+  ])("S1 is not asked again before it wants it: %i with Retry-After %s", async (status, retryAfter, seconds) => {
+    let isFree = false;
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      if (isFree) return void res.end(ANSWER);
+      res.writeHead(status, { date: DATE, "retry-after": retryAfter }).end("later");
+    });
+    const { countersign } = buildCountersign({ appInfo, core: { connectionURI: core.url } }, { clock });
+    const waiting = countersign.getServiceToken();
+    const came: number[] = [];
+    while (came.length < 3) {
+      await vi.advanceTimersByTimeAsync(10);
+      await new Promise((resolve) => setImmediate(resolve)); // sockets have a time of their own
+      if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
+      isFree = came.length === 2;
+    }
+    expect(numberOf(await waiting)).toBe("id-1");
+    for (const pause of [came[1]! - came[0]!, came[2]! - came[1]!]) {
+      expect(pause).toBeGreaterThanOrEqual(seconds);
+      expect(pause).toBeLessThan(seconds + 1);
+    }
+    await countersign.close();
+  });
+
+  test("S1 has nobody wait for longer than somebody would: a Retry-After of an hour is an error at once", async () => {
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      res.writeHead(503, { "retry-after": "3600" }).end("later");
+    });
+    const { countersign } = buildCountersign({ appInfo, core: { connectionURI: core.url } }, { clock });
+    await expect(countersign.getServiceToken()).rejects.toMatchObject({ status: 503, retryAfter: 3600 });
+    await expect(countersign.createServiceFetch().ready()).rejects.toMatchObject({ status: 503 });
+    expect(core.count("/recipe/jwt")).toBe(1);
+    await countersign.close();
+  });
+
+  test("gives everybody a token in the end: a thousand services at once, each sent away twice", async () => {
+    vi.useRealTimers();
+    const came = new Map<unknown, number[]>();
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      const tries = came.get(req.headers["api-key"]) ?? [];
+      came.set(req.headers["api-key"], tries);
+      if (tries.push(performance.now()) === 3) return void res.end(ANSWER);
+      res.writeHead(tries.length === 1 ? 503 : 429, { "retry-after": "1" }).end("later");
+    });
+    const services = Array.from({ length: 1_000 }, (_, i) =>
+      buildCountersign({ appInfo, core: { connectionURI: core.url, apiKey: `service-number-${i}` } }),
+    );
+    await Promise.all(services.map(({ countersign }) => countersign.createServiceFetch().ready()));
+    expect(came.size).toBe(1_000);
+    for (const [first, second, third] of came.values()) {
+      expect(second! - first!).toBeGreaterThanOrEqual(990); // what timers may be early by
+      expect(third! - second!).toBeGreaterThanOrEqual(990);
+    }
+    for (const { countersign } of services) await countersign.close();
+  }, 60_000);
+});
