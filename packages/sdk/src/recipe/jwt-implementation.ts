@@ -3,7 +3,7 @@ import { refusedByCore, type CoreClient, type UserContext } from "../core-client
 import type { NormalisedAppInfo } from "../app-info.ts";
 import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { LIMITS } from "../protocol/limits.ts";
+import * as LIMITS from "../protocol/limits.ts";
 import { parseStrictJson } from "../protocol/strict-json.ts";
 
 export type CreateJWTResult = { status: "OK"; jwt: string } | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
