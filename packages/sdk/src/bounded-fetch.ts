@@ -1,3 +1,5 @@
+import { decodeUtf8 } from "./protocol/base64url.ts";
+
 /** What came back: a whole body, within the bounds. */
 export interface BoundedResponse {
   readonly status: number;
@@ -41,7 +43,9 @@ async function readText(response: Response, maxBytes: number): Promise<string> {
     if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+  const text = decodeUtf8(Buffer.concat(chunks));
+  if (text === undefined) throw new Error("the answer is not UTF-8");
+  return text;
 }
 
 /** The seconds of `max-age` in a Cache-Control value (RFC 9111 section 5.2.2.1); undefined where it has none. */

@@ -6,7 +6,7 @@ import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
 import { KeptDocuments } from "./kept-documents.ts";
 import { compareVersions, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
-import { LIMITS } from "./protocol/limits.ts";
+import * as LIMITS from "./protocol/limits.ts";
 import { parseStrictJson, type JsonObject } from "./protocol/strict-json.ts";
 
 /** A request on its way to a core, as a `networkInterceptor` sees it and may change it. */

@@ -32,7 +32,9 @@ export interface DocumentHealth {
 const OVERDUE = 5_000;
 
 /** Milliseconds. The longest pause is shorter where there is nothing to serve with yet. */
-const RETRY = { first: 1_000, most: 40_000, mostWithout: 30_000 };
+const FIRST_RETRY = 1_000;
+const MAX_RETRY = 40_000;
+const MAX_RETRY_WITHOUT = 30_000;
 
 /**
  * A document of a server, had again and again in the background: one fetch at a time however many want it, the last
@@ -146,8 +148,8 @@ export class PolledDocument<T> {
 
 /** Growing, and not at the same moment as everybody else. Milliseconds. */
 function retryDelay(failuresBefore: number, hasValue: boolean): number {
-  const most = hasValue ? RETRY.most : RETRY.mostWithout;
-  return Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.75 + 0.25 * Math.random());
+  const most = hasValue ? MAX_RETRY : MAX_RETRY_WITHOUT;
+  return Math.min(most, FIRST_RETRY * 2 ** Math.min(failuresBefore, 10)) * (0.75 + 0.25 * Math.random());
 }
 
 function problemOf(error: unknown): string {

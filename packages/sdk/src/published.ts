@@ -4,7 +4,7 @@ import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
 import { KeySet, type KeySetSource } from "./key-set.ts";
 import { CountersignError } from "./protocol/errors.ts";
-import { LIMITS } from "./protocol/limits.ts";
+import * as LIMITS from "./protocol/limits.ts";
 import { parseStrictJson } from "./protocol/strict-json.ts";
 import { RevocationFeed } from "./revocation-feed.ts";
 import { checkKeyUrl, type Trust } from "./verifier-options.ts";

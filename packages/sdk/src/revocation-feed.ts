@@ -26,7 +26,8 @@ interface FeedTable {
 }
 
 /** Milliseconds. 36 s at most, so that a revocation is here within 75 s of its command, whatever caches lie in between. */
-const POLL = { least: 24_000, most: 36_000 };
+const MIN_POLL = 24_000;
+const MAX_POLL = 36_000;
 
 /**
  * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
@@ -86,7 +87,7 @@ export class RevocationFeed {
     const known = this.document.value;
     const etag = known?.etag ?? null;
     const response = await this.#source.get(etag === null ? {} : { "if-none-match": etag });
-    const nextIn = POLL.least + (POLL.most - POLL.least) * Math.random();
+    const nextIn = MIN_POLL + (MAX_POLL - MIN_POLL) * Math.random();
     if (response.status === 304 && known !== undefined && etag !== null) return { value: known, nextIn };
     if ([401, 403, 404].includes(response.status) && known?.revocations === undefined) {
       return { value: { revocations: undefined, etag: null }, nextIn };

@@ -22,8 +22,6 @@ export interface VerifiedToken<T> {
 interface Entry<T> {
   readonly token: string;
   readonly verified: VerifiedToken<T>;
-  newer: Entry<T> | undefined;
-  older: Entry<T> | undefined;
 }
 
 const MAX_ENTRIES = 10_000;
@@ -44,57 +42,44 @@ const tailOf = (token: string) => token.slice(-43);
  * good.
  */
 export class TokenCache<T> {
+  /** In the order of their use, the last used one last. */
   readonly #entries = new Map<string, Entry<T>>();
-  #newest: Entry<T> | undefined;
-  #oldest: Entry<T> | undefined;
+  #lastUsed: Entry<T> | undefined;
   #bytes = 0;
 
   get(token: string): VerifiedToken<T> | undefined {
-    const entry = this.#entries.get(tailOf(token));
-    if (entry === undefined || entry.token !== token) return undefined;
-    if (entry !== this.#newest) {
-      this.#unlink(entry);
-      this.#link(entry);
+    const tail = tailOf(token);
+    const entry = this.#entries.get(tail);
+    if (entry?.token !== token) return undefined;
+    if (entry !== this.#lastUsed) {
+      this.#entries.delete(tail);
+      this.#entries.set(tail, (this.#lastUsed = entry));
     }
     return entry.verified;
   }
 
   set(token: string, verified: VerifiedToken<T>): void {
-    const tail = tailOf(token);
-    this.#remove(this.#entries.get(tail));
     // A copy: what is cut out of a longer text keeps all of that in memory.
     const own = Buffer.from(token, "latin1").toString("latin1");
-    const entry: Entry<T> = { token: own, verified, newer: undefined, older: undefined };
-    this.#entries.set(tailOf(own), entry);
-    this.#link(entry);
-    this.#bytes += sizeOf(token);
-    while (this.#entries.size > MAX_ENTRIES || this.#bytes > MAX_BYTES) this.#remove(this.#oldest);
+    const tail = tailOf(own);
+    this.#remove(tail);
+    this.#entries.set(tail, (this.#lastUsed = { token: own, verified }));
+    this.#bytes += sizeOf(own);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= MAX_ENTRIES && this.#bytes <= MAX_BYTES) return;
+      this.#remove(oldest);
+    }
   }
 
   delete(token: string): void {
-    const entry = this.#entries.get(tailOf(token));
-    if (entry?.token === token) this.#remove(entry);
+    const tail = tailOf(token);
+    if (this.#entries.get(tail)?.token === token) this.#remove(tail);
   }
 
-  #remove(entry: Entry<T> | undefined): void {
+  #remove(tail: string): void {
+    const entry = this.#entries.get(tail);
     if (entry === undefined) return;
-    this.#entries.delete(tailOf(entry.token));
-    this.#unlink(entry);
+    this.#entries.delete(tail);
     this.#bytes -= sizeOf(entry.token);
-  }
-
-  #link(entry: Entry<T>): void {
-    entry.older = this.#newest;
-    entry.newer = undefined;
-    if (this.#newest !== undefined) this.#newest.newer = entry;
-    this.#newest = entry;
-    this.#oldest ??= entry;
-  }
-
-  #unlink({ newer, older }: Entry<T>): void {
-    if (newer === undefined) this.#newest = older;
-    else newer.older = older;
-    if (older === undefined) this.#oldest = newer;
-    else older.newer = newer;
   }
 }

@@ -3,7 +3,7 @@ import type { OnVerifierEvent } from "./events.ts";
 import { ALGORITHMS, algorithmNamed, type Algorithm } from "./protocol/algorithms.ts";
 import { isScope, type ClaimRules, type ExactValue } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
-import { LIMITS } from "./protocol/limits.ts";
+import * as LIMITS from "./protocol/limits.ts";
 
 /** What a token must be to pass. Every option can also be set per issuer. */
 export interface TokenRules {
@@ -144,7 +144,7 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
     must(exact, `requiredClaims.${name}`, "a string, a finite number or a boolean");
   }
 
-  const { clockTolerance: most } = LIMITS;
+  const most = LIMITS.clockTolerance;
   must(isFrom0(clockTolerance) && clockTolerance <= most, "clockTolerance", `seconds from 0 to ${most}`);
   must(isFrom0(maxStale), "maxStale", "seconds from 0 up");
   must(maxTokenLifetime !== 0 && isFrom0(maxTokenLifetime ?? 1), "maxTokenLifetime", "seconds above 0");

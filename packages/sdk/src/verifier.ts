@@ -5,7 +5,7 @@ import { onlyField, readBearerToken } from "./protocol/bearer.ts";
 import { CLAIM_CHECKS, failedCheck, mistypedClaim, scopesOf, seenBy } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
-import { LIMITS } from "./protocol/limits.ts";
+import * as LIMITS from "./protocol/limits.ts";
 import { isRevoked } from "./protocol/revocations.ts";
 import { freezeJson } from "./protocol/strict-json.ts";
 import { publishedBy, type Published } from "./published.ts";

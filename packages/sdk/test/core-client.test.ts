@@ -113,7 +113,7 @@ describe("several hosts", () => {
 
   test("one that refuses the connection is skipped", async () => {
     const core = await startStandInCore();
-    const client = clientOf(`${await deadAddress()}; ${core.url} ;${await deadAddress()};`);
+    const client = clientOf(`${deadAddress()}; ${core.url} ;${deadAddress()};`);
     for (let i = 0; i < 6; i++) expect(await client.call("POST", PATHS.jwt, body, {})).toMatchObject({ status: "OK" });
     expect(core.calls).toHaveLength(6);
   });
@@ -125,7 +125,7 @@ describe("several hosts", () => {
   });
 
   test("the call fails only when all did", async () => {
-    const client = clientOf(`${await deadAddress()};${await deadAddress()}`);
+    const client = clientOf(`${deadAddress()};${deadAddress()}`);
     const error = await errorOf(client.call("POST", PATHS.jwt, body, {}));
     expect(error.code).toBe("core_unreachable");
     expect(error.message).toMatch(/No host of the core could be reached for GET \/apiversion: .*ECONNREFUSED/);

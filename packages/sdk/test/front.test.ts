@@ -62,7 +62,7 @@ describe("jwks.json", () => {
   });
 
   test("an error of the core is rejected with, for the framework's error handler", async () => {
-    await expect(get(instanceAt(await deadAddress()), JWKS)).rejects.toMatchObject({ code: "core_unreachable" });
+    await expect(get(instanceAt(deadAddress()), JWKS)).rejects.toMatchObject({ code: "core_unreachable" });
   });
 });
 

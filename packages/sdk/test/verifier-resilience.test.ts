@@ -88,7 +88,7 @@ describe("R10 the issuer is away when the service starts", () => {
 
   test("K7 nothing passes where nobody answers, and no key comes from anywhere else", async () => {
     const issuer = await serveIssuer(key);
-    const { outcome } = readerOf(issuer, { jwksUri: `${await deadAddress()}/jwks.json` });
+    const { outcome } = readerOf(issuer, { jwksUri: `${deadAddress()}/jwks.json` });
     expect(await outcome(long())).toBe("keys_unavailable");
     expect(issuer.requests).toEqual([]);
   });

@@ -1,15 +1,14 @@
 /** The driver interface: what a service's SDK and a core say to each other. Marked as pure for who only verifies: a bundle then leaves it out. */
 
 /** Every version a core of ours speaks, oldest first. */
-export const DRIVER_VERSIONS: readonly string[] = /* @__PURE__ */ Object.freeze([
-  .../* @__PURE__ */ versions("2", 7, 21),
-  .../* @__PURE__ */ versions("3", 0, 1),
-  .../* @__PURE__ */ versions("4", 0, 0),
-  .../* @__PURE__ */ versions("5", 0, 6),
-]);
+export const DRIVER_VERSIONS: readonly string[] = /* @__PURE__ */ driverVersions();
 
-function versions(major: string, from: number, to: number): string[] {
-  return Array.from({ length: to - from + 1 }, (_, i) => `${major}.${from + i}`);
+function driverVersions(): readonly string[] {
+  const minors = { 2: [7, 21], 3: [0, 1], 4: [0, 0], 5: [0, 6] } as const;
+  const versions = Object.entries(minors).flatMap(([major, [from, to]]) =>
+    Array.from({ length: to - from + 1 }, (_, i) => `${major}.${from + i}`),
+  );
+  return Object.freeze(versions);
 }
 
 export const DEFAULT_CORE_PORT = 3567;

@@ -23,5 +23,5 @@ export {
   type VerificationKey,
 } from "./jwk.ts";
 export { decodeJwt, isKid, type DecodedJwt, type DecodeResult, type JwtHeader } from "./jwt.ts";
-export { LIMITS } from "./limits.ts";
+export * as LIMITS from "./limits.ts";
 export { parseStrictJson, problemOfJson, type JsonObject, type JsonProblem, type StrictJson } from "./strict-json.ts";

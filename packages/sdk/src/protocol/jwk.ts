@@ -1,7 +1,7 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64url } from "./base64url.ts";
 import { isKid } from "./jwt.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import { parseStrictJson, type JsonObject } from "./strict-json.ts";
 import { isRocaModulus, isWeakEd25519 } from "./weak-key.ts";
 
@@ -109,8 +109,9 @@ const RSA_MAX_BITS = 8192; // beyond that one verification costs milliseconds
 
 function readRsa(n: unknown, e: unknown): { algorithm: "RS256"; jwk: PublicJwk } | string {
   const modulus = typeof n === "string" ? decodeBase64url(n) : undefined;
-  if (modulus === undefined || modulus.length === 0 || modulus[0] === 0) return "n is not a canonical number";
-  const bits = modulus.length * 8 - Math.clz32(modulus[0]!) + 24;
+  const first = modulus?.[0] ?? 0;
+  if (modulus === undefined || first === 0) return "n is not a canonical number";
+  const bits = modulus.length * 8 - Math.clz32(first) + 24;
   if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS) return `an RSA modulus has ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
   // Any other exponent has no use and some forge: with e = 1 every message signs itself.
   if (e !== "AQAB") return "e is not 65537";

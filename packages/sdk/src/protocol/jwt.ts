@@ -1,6 +1,6 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64urlInPlace, decodeUtf8, writeAscii } from "./base64url.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import { freezeJson, parseStrictJson, type JsonObject } from "./strict-json.ts";
 
 /** The protected header of a token we accept (RFC 7515 section 4.1). Whatever else it held is kept, and means nothing. */

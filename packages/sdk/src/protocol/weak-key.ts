@@ -27,22 +27,18 @@ export function isRocaModulus(modulus: Uint8Array): boolean {
   });
 }
 
-/** The y coordinates of the eight points of small order, little-endian, without the sign of x. */
-const SMALL_ORDER: ReadonlySet<string> = new Set([
-  "00".repeat(32),
-  "01" + "00".repeat(31),
-  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-  "ec" + "ff".repeat(30) + "7f",
-]);
+/** The prime of the field of Ed25519 (RFC 8032 section 5.1). */
+const P = 2n ** 255n - 19n;
 
 /**
  * Whether an Ed25519 key is a point of small order, whose signatures fit many messages, or a second
  * spelling of another key (RFC 8032 section 5.1.3).
+ *
+ * On -x^2 + y^2 = 1 + d x^2 y^2 with d = -121665/121666, doubling a point of order 8 gives y = 0, so its own y solves
+ * d y^4 + 2 y^2 = 1; those of the orders 4, 2 and 1 have y = 0, -1 and 1.
  */
 export function isWeakEd25519(point: Uint8Array): boolean {
-  const y = Uint8Array.from(point, (byte, i) => (i === 31 ? byte & 0x7f : byte));
-  // y >= 2^255 - 19 is not reduced
-  if (y[0]! >= 0xed && y[31] === 0x7f && y.subarray(1, 31).every((byte) => byte === 0xff)) return true;
-  return SMALL_ORDER.has(Array.from(y, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+  const y = point.reduceRight((sum, byte) => sum * 256n + BigInt(byte), 0n) % 2n ** 255n; // without the sign of x
+  const square = y * y;
+  return y >= P || (y * (square - 1n) * (121_665n * square * square - 243_332n * square + 121_666n)) % P === 0n;
 }

@@ -3,8 +3,8 @@ import { refusedByCore, type CoreClient, type UserContext } from "../core-client
 import type { NormalisedAppInfo } from "../app-info.ts";
 import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
+import * as LIMITS from "../protocol/limits.ts";
 
 export type CreateJWTResult = { status: "OK"; jwt: string } | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeJwt, isKid } from "../../src/protocol/jwt.ts";
-import { LIMITS } from "../../src/protocol/limits.ts";
+import * as LIMITS from "../../src/protocol/limits.ts";
 import { base64url } from "../support/keys.ts";
 
 const token = (header: object | string, claims: object | string = {}, signature = "c2ln") =>

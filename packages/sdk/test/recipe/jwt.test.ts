@@ -134,7 +134,7 @@ describe("createJWT", () => {
   });
 
   test("errors never hold the payload or the key", async () => {
-    const instance = instanceAt(await deadAddress(), {}, { apiKey: "canary-key-0123456789" });
+    const instance = instanceAt(deadAddress(), {}, { apiKey: "canary-key-0123456789" });
     const error = await instance.createJWT({ canary: "canary-claim" }).catch((reason: unknown) => reason as Error);
     expect(error).toMatchObject({ code: "core_unreachable" });
     expect(String((error as Error).stack)).not.toContain("canary");

@@ -132,7 +132,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
     });
 
     test("503 without a challenge while no keys can be had", async () => {
-      const callee = await guarded({ jwksUri: `${await deadAddress()}/keys.json` });
+      const callee = await guarded({ jwksUri: `${deadAddress()}/keys.json` });
       const answer = await ask(callee, `Bearer ${fresh()}`);
       expect([answer.status, answer.headers.get("www-authenticate"), answer.headers.get("retry-after")]).toEqual([
         503,
@@ -306,7 +306,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
     });
 
     test("a core that cannot be reached is an error of the service, without its text", async () => {
-      const address = await deadAddress();
+      const address = deadAddress();
       for (const handlesErrors of [false, true]) {
         const service = await serve({ front: { countersign: instanceAt(address) }, handlesErrors });
         const answer = await fetch(`${service.url}/auth/jwt/jwks.json`);
