@@ -22,7 +22,7 @@ export interface ServiceFetch {
   /**
    * Resolves when there is a token, so that the first call need not wait for it.
    *
-   * @throws CountersignError `core_unreachable` or `core_refused` after half a minute of tries, or at once where no other
+   * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of tries, or at once where no other
    *   try would go better
    */
   ready(): Promise<void>;
