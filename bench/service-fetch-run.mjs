@@ -8,7 +8,10 @@ const fetches = Array.from({ length: Number(count) }, (_, i) => {
   return instance.createServiceFetch({ audience: "inventory" });
 });
 
-process.once("message", async () => {
+process.once("message", () => void run());
+process.send?.("ready");
+
+async function run() {
   const began = performance.now();
   /** @type {number[]} */
   const seconds = [];
@@ -23,5 +26,4 @@ process.once("message", async () => {
     ),
   );
   process.send?.({ seconds, failed }, () => process.exit());
-});
-process.send?.("ready");
+}

@@ -33,7 +33,7 @@ export function resolvePurpose(
   if (scopes !== undefined && !(Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope))) {
     throw new CountersignError(code, "scope: expected one or several scopes");
   }
-  return { audience, scope: (scopes as string[] | undefined)?.join(" ") };
+  return { audience, scope: scopes?.join(" ") };
 }
 
 /** Seconds: what is asked for, and all that a core gives a service's credential. */
