@@ -1,6 +1,6 @@
 // M1: gets its token when it starts, and calls inventory with it.
-import countersign from "countersign";
-import jwt from "countersign/recipe/jwt";
+import countersign, { createServiceFetch } from "countersign";
+import { errorHandler } from "countersign/framework/express";
 import express from "express";
 import type { AddressInfo } from "node:net";
 
@@ -14,21 +14,18 @@ const {
 countersign.init({
   appInfo: { appName: "orders", apiDomain: `http://localhost:${PORT}` },
   core: { connectionURI: CORE_URI, apiKey: CORE_API_KEY },
-  recipeList: [jwt.init()],
 });
 
-const answer = await jwt.createJWT({ source: "microservice", service: "orders" });
-if (answer.status !== "OK") throw new Error(`the core answered ${answer.status}`);
-const token = answer.jwt;
+const callInventory = createServiceFetch();
+await callInventory.ready();
 
 const app = express();
 
 app.post("/orders/:item", async (req, res) => {
-  const stock = await fetch(`${INVENTORY_URL}/stock/${encodeURIComponent(req.params.item)}`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
+  const stock = await callInventory(`${INVENTORY_URL}/stock/${encodeURIComponent(req.params.item)}`);
   res.status(stock.status).json(await stock.json());
 });
+app.use(errorHandler()); // 503 while there is no token to be had
 
 const server = app.listen(Number(PORT), "127.0.0.1", () => {
   console.log(`orders listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);

@@ -1,5 +1,5 @@
 // The only file that talks to a core.
-import { boundedFetch, retryAfterOf, type BoundedResponse, type Fetch } from "./bounded-fetch.ts";
+import { boundedFetch, retryAfterOf, type BoundedResponse, type Fetch, type FetchBounds } from "./bounded-fetch.ts";
 import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
@@ -39,8 +39,19 @@ export interface CoreClient {
   readonly name: string;
   /** Whether its key is a service's own credential, with which the core decides what a token says. */
   readonly isService: boolean;
-  /** A call of the driver interface. @returns the JSON body of a 200 @throws CountersignError */
-  call(method: "GET" | "POST", path: string, body: object | undefined, userContext: UserContext): Promise<JsonObject>;
+  /**
+   * A call of the driver interface.
+   *
+   * @param timeout milliseconds for an answer of each host; default 5,000
+   * @returns the JSON body of a 200 @throws CountersignError
+   */
+  call(
+    method: "GET" | "POST",
+    path: string,
+    body: object | undefined,
+    userContext: UserContext,
+    timeout?: number,
+  ): Promise<JsonObject>;
   /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
   getDocument(
     path: string,
@@ -87,6 +98,7 @@ export function createCoreClient(
     path: string,
     extra: { params?: Record<string, string>; headers?: Record<string, string>; body?: object | undefined },
     userContext: UserContext,
+    timeout = BOUNDS.timeout,
   ): Promise<BoundedResponse> {
     const first = nextHost++ % hosts.length;
     let lastError: unknown;
@@ -101,7 +113,7 @@ export function createCoreClient(
       if (networkInterceptor !== undefined) request = networkInterceptor(request, userContext);
       const outgoing = writeRequest(request); // what is wrong with it is no host's fault
       try {
-        return await sendPatiently(send, outgoing);
+        return await sendPatiently(send, outgoing, { ...BOUNDS, timeout });
       } catch (error) {
         if (error instanceof CountersignError) throw error; // no other host would change it
         lastError = error;
@@ -115,18 +127,19 @@ export function createCoreClient(
   }
 
   /** The newest version that both sides speak; asked once, and again only if that failed. */
-  function negotiateVersion(): Promise<string> {
-    version ??= askVersion().catch((error: unknown) => {
+  function negotiateVersion(timeout?: number): Promise<string> {
+    version ??= askVersion(timeout).catch((error: unknown) => {
       version = undefined;
       throw error;
     });
     return version;
   }
 
-  async function askVersion(): Promise<string> {
+  async function askVersion(timeout?: number): Promise<string> {
     const params: Record<string, string> = { apiDomain: appInfo.apiDomain };
     if (appInfo.websiteDomain !== undefined) params["websiteDomain"] = appInfo.websiteDomain;
-    const answer = readAnswer("GET", PATHS.apiVersion, await exchange("GET", PATHS.apiVersion, { params }, {}));
+    const response = await exchange("GET", PATHS.apiVersion, { params }, {}, timeout);
+    const answer = readAnswer("GET", PATHS.apiVersion, response);
     const offered = Array.isArray(answer["versions"]) ? (answer["versions"] as unknown[]) : [];
     const common = DRIVER_VERSIONS.filter((one) => offered.includes(one)).sort(compareVersions);
     const newest = common.at(-1);
@@ -149,9 +162,9 @@ export function createCoreClient(
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
     isService: apiKey?.startsWith("cs_") === true,
-    async call(method, path, body, userContext) {
-      const headers = { "cdi-version": await negotiateVersion() };
-      return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext));
+    async call(method, path, body, userContext, timeout) {
+      const headers = { "cdi-version": await negotiateVersion(timeout) };
+      return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext, timeout));
     },
     getDocument,
     getKeptDocument: (path, userContext) => {
@@ -228,9 +241,13 @@ function writeRequest({ url: address, params = {}, method, headers, body }: Core
   }
 }
 
-async function sendPatiently(send: Fetch, { url, init }: OutgoingRequest): Promise<BoundedResponse> {
+async function sendPatiently(
+  send: Fetch,
+  { url, init }: OutgoingRequest,
+  bounds: FetchBounds,
+): Promise<BoundedResponse> {
   for (let attempt = 0; ; attempt++) {
-    const response = await boundedFetch(send, url, init, BOUNDS);
+    const response = await boundedFetch(send, url, init, bounds);
     const delay = Math.max(retryDelay(attempt), (retryAfterOf(response.headers) ?? 0) * 1000);
     if (response.status !== 429 || attempt === TOO_MANY_RETRIES || delay > LONGEST_RETRY) return response;
     await new Promise((resolve) => setTimeout(resolve, delay));

@@ -113,7 +113,10 @@ export function buildCountersign(
   const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo, clock, connection);
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
-  const tokens = new ServiceTokens(async (purpose) => requestServiceToken(purpose, appInfo, connected(core)), clock);
+  const tokens = new ServiceTokens(
+    async (purpose, timeout) => requestServiceToken(purpose, appInfo, connected(core), timeout),
+    clock,
+  );
   const verifiers = new Set<Verifier>();
   const listeners = new Set<OnVerifierEvent>();
   const tellAll: OnVerifierEvent = (event) => {

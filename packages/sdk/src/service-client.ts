@@ -31,9 +31,16 @@ import {
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
   checkFetchOptions(options); // a mistake is found where it is made, not by the first call
+  let instance: Countersign | undefined;
   let made: ServiceFetch | undefined;
-  // At the first call, because modules often make theirs before `init` is called.
-  const own = () => (made ??= initialised().createServiceFetch(options));
+  // By each call, because modules make theirs before `init` is called, and the test kit puts another instance in its place.
+  const own = () => {
+    const current = initialised();
+    if (made !== undefined && instance === current) return made;
+    made?.close();
+    instance = current;
+    return (made = current.createServiceFetch(options));
+  };
   return withMethods(async (input, init) => own()(input, init), {
     ready: async () => own().ready(),
     close: () => made?.close(),

@@ -22,7 +22,7 @@ export interface ServiceFetch {
   /**
    * Resolves when there is a token, so that the first call need not wait for it.
    *
-   * @throws CountersignError `core_unreachable` or `core_refused` after half a minute of tries, or at once where no other
+   * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of tries, or at once where no other
    *   try would go better
    */
   ready(): Promise<void>;
@@ -40,10 +40,10 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
   const release = token.hold();
 
   const call: Call = async (input, init) => {
-    const request = typeof input === "string" || input instanceof URL ? undefined : input;
+    const request = input instanceof Request ? input : undefined;
     const headers = new Headers(init?.headers ?? request?.headers);
     if (headers.has("authorization")) return fetch(input, init);
-    const url = request?.url ?? String(input);
+    const url = input instanceof Request ? input.url : String(input);
     // Most are known at a glance; what is written differently is parsed.
     if (!url.startsWith("https://")) checkTarget(new URL(url), allowHttp);
     const send = (bearer: string) => {

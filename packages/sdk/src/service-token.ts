@@ -33,7 +33,7 @@ export function resolvePurpose(
   if (scopes !== undefined && !(Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope))) {
     throw new CountersignError(code, "scope: expected one or several scopes");
   }
-  return { audience, scope: (scopes as string[] | undefined)?.join(" ") };
+  return { audience, scope: scopes?.join(" ") };
 }
 
 /** Seconds: what is asked for, and all that a core gives a service's credential. */
@@ -41,11 +41,12 @@ const VALIDITY = 3_600;
 /** As it is registered at a core. */
 const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** Asks the core for a token. @throws CountersignError `core_unreachable`, `core_refused` */
+/** Asks the core for a token. @param timeout milliseconds @throws CountersignError `core_unreachable`, `core_refused` */
 export async function requestServiceToken(
   { audience, scope }: ResolvedPurpose,
   { appName, apiDomain }: NormalisedAppInfo,
   core: CoreClient,
+  timeout: number,
 ): Promise<string> {
   const sub = SERVICE_NAME.test(appName) ? appName : undefined;
   const request: CreateJwtRequest = {
@@ -58,18 +59,20 @@ export async function requestServiceToken(
     validity: VALIDITY,
     useStaticSigningKey: false, // it ends long before a key that is replaced on a schedule does
   };
-  return tokenIn(await core.call("POST", PATHS.jwt, request, {}));
+  return tokenIn(await core.call("POST", PATHS.jwt, request, {}, timeout));
 }
 
+/** Milliseconds that an answer is waited for, at first and after a failure: a queue gets shorter if those in it stay. */
+const TIMEOUT = { first: 5_000, later: 20_000 };
 /** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
 const renewalShare = () => 0.6 + 0.13 * Math.random();
 /**
  * Milliseconds between tries that fail, growing; not as far where somebody may be waiting. And how long the longest
  * `Retry-After` is heeded.
  */
-const RETRY = { first: 250, most: 30_000, mostWithout: 5_000, mostAsked: 300_000 };
-/** Milliseconds that somebody without any token waits for a core that does not answer, or is asked too much. */
-const PATIENCE = 30_000;
+const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
+/** Milliseconds for which a core that does not answer, or is asked too much, is waited for by who has no token. */
+const PATIENCE = 120_000;
 /** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
 const REPLACE_AGAIN = 5_000;
 
@@ -78,13 +81,13 @@ const REPLACE_AGAIN = 5_000;
  * lives is measured here from when it was asked for: a machine's wrong clock changes nothing.
  */
 export class ServiceToken {
-  readonly #request: () => Promise<string>;
+  readonly #request: (timeout: number) => Promise<string>;
   readonly #name: string;
   readonly #clock: Clock;
   #kept: { readonly token: string; readonly endsAt: number } | undefined;
   /** When the core is asked next: ahead of the end, or some time after a failure. */
   #dueAt = 0;
-  #failure: { readonly error: unknown; readonly count: number } | undefined;
+  #failure: { readonly error: unknown; readonly count: number; readonly since: number } | undefined;
   #asking: Promise<string> | undefined;
   #waiting: Promise<string> | undefined;
   #replacedAt = -Infinity;
@@ -92,7 +95,7 @@ export class ServiceToken {
   #timer: NodeJS.Timeout | undefined;
 
   /** @param request asks the core for one @param name for warnings */
-  constructor(request: () => Promise<string>, name: string, clock: Clock) {
+  constructor(request: (timeout: number) => Promise<string>, name: string, clock: Clock) {
     this.#request = request;
     this.#name = name;
     this.#clock = clock;
@@ -146,14 +149,16 @@ export class ServiceToken {
     clearTimeout(this.#timer);
   }
 
-  /** Tries until there is one: what hinders a core passes, and a thousand others may be asking as well. */
+  /**
+   * Tries until there is one: what hinders a core passes, and a thousand others may be asking as well. Where it has gone
+   * on for too long, nobody is kept waiting any more.
+   */
   async #wait(): Promise<string> {
-    const until = this.#clock.monotonic() + PATIENCE;
     for (;;) {
       const now = this.#clock.monotonic();
       if (this.#failure !== undefined && now < this.#dueAt) {
-        const { error } = this.#failure;
-        if (!passes(error) || this.#dueAt > until) throw error;
+        const { error, since } = this.#failure;
+        if (!passes(error) || this.#dueAt > since + PATIENCE) throw error;
         const pause = this.#dueAt - now;
         await new Promise((resolve) => setTimeout(resolve, pause));
         continue;
@@ -181,7 +186,7 @@ export class ServiceToken {
   async #askOnce(): Promise<string> {
     const began = this.#clock.monotonic();
     try {
-      const token = await this.#request();
+      const token = await this.#request(this.#failure === undefined ? TIMEOUT.first : TIMEOUT.later);
       const life = lifeOf(token) * 1000;
       this.#kept = { token, endsAt: began + life };
       this.#dueAt = began + life * renewalShare();
@@ -189,10 +194,10 @@ export class ServiceToken {
       return token;
     } catch (error) {
       const now = this.#clock.monotonic();
-      const before = this.#failure?.count ?? 0;
-      this.#failure = { error, count: before + 1 };
+      const { count: before, since } = this.#failure ?? { count: 0, since: now };
+      this.#failure = { error, count: before + 1, since };
       const left = (this.#kept?.endsAt ?? 0) - now;
-      this.#dueAt = now + pauseAfter(error, before, left > 0);
+      this.#dueAt = now + pauseAfter(error, before, now - began, left > 0);
       if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
@@ -217,11 +222,11 @@ export class ServiceToken {
 
 /** The tokens of an instance, one for each purpose. */
 export class ServiceTokens {
-  readonly #request: (purpose: ResolvedPurpose) => Promise<string>;
+  readonly #request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>;
   readonly #clock: Clock;
   readonly #tokens = new Map<string, ServiceToken>();
 
-  constructor(request: (purpose: ResolvedPurpose) => Promise<string>, clock: Clock) {
+  constructor(request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>, clock: Clock) {
     this.#request = request;
     this.#clock = clock;
   }
@@ -233,7 +238,7 @@ export class ServiceTokens {
     if (token === undefined) {
       for (const [other, { isIdle }] of this.#tokens) if (isIdle) this.#tokens.delete(other);
       const name = audience === undefined ? "" : ` for ${audience}`;
-      token = new ServiceToken(() => this.#request(purpose), name, this.#clock);
+      token = new ServiceToken((timeout) => this.#request(purpose, timeout), name, this.#clock);
       this.#tokens.set(key, token);
     }
     return token;
@@ -248,15 +253,20 @@ export class ServiceTokens {
 function passes(error: unknown): boolean {
   if (!(error instanceof CountersignError)) return false;
   const { code, status = 0 } = error;
-  return code === "core_unreachable" || (code === "core_refused" && (status === 429 || status >= 500));
+  return (
+    code === "core_unreachable" || (code === "core_refused" && (status === 408 || status === 429 || status >= 500))
+  );
 }
 
-/** Growing, not at the same moment as everybody else, and never before the core wants it. Milliseconds. */
-function pauseAfter(error: unknown, failuresBefore: number, hasToken: boolean): number {
+/**
+ * Growing, not at the same moment as everybody else, and never before the core wants it. One that took long to fail is
+ * overrun: those who all wait since the same moment spread over twice that time. Milliseconds.
+ */
+function pauseAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): number {
   const most = hasToken ? RETRY.most : RETRY.mostWithout;
   const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
   const asked = (error instanceof CountersignError && error.retryAfter) || 0;
-  return pause + Math.min(RETRY.mostAsked, asked * 1000);
+  return pause + 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);
 }
 
 /** Seconds. @throws CountersignError `core_refused` where no verifier would take it */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { boundedFetch, maxAgeOf } from "../src/bounded-fetch.ts";
+import { boundedFetch, maxAgeOf, retryAfterOf } from "../src/bounded-fetch.ts";
 import { listen } from "./support/http.ts";
 
 const bounds = { timeout: 2_000, maxBytes: 100 };
@@ -61,5 +61,27 @@ describe("maxAgeOf", () => {
     [undefined, undefined],
   ])("%j says %s", (value, seconds) => {
     expect(maxAgeOf(new Headers(value === undefined ? {} : { "cache-control": value }))).toBe(seconds);
+  });
+});
+
+describe("retryAfterOf", () => {
+  const date = "Tue, 01 Jan 2030 00:00:00 GMT";
+  test.each([
+    ["0", 0],
+    ["120", 120],
+    ["Tue, 01 Jan 2030 00:01:00 GMT", 60],
+    ["Mon, 31 Dec 2029 23:59:59 GMT", undefined],
+    ["soon", undefined],
+    ["-1", undefined],
+    ["1.5", undefined],
+    ["9999999999", undefined],
+    ["", undefined],
+    [undefined, undefined],
+  ])("%j says %s", (value, seconds) => {
+    expect(retryAfterOf(new Headers({ date, ...(value !== undefined && { "retry-after": value }) }))).toBe(seconds);
+  });
+
+  test("a date says nothing where the sender's own is not known: our clock may be another", () => {
+    expect(retryAfterOf(new Headers({ "retry-after": date }))).toBeUndefined();
   });
 });

@@ -167,6 +167,32 @@ describe("429", () => {
     expect([gaps[1]! > 250, gaps[2]! > 500]).toEqual([true, true]);
   });
 
+  test("is waited for as long as the caller says", async () => {
+    const core = await startStandInCore();
+    core.intercept = (req) => req.url === PATHS.jwt; // never answered
+    const began = performance.now();
+    const error = await errorOf(clientOf(core.url).call("POST", PATHS.jwt, body, {}, 300));
+    expect(error).toMatchObject({ code: "core_unreachable", message: expect.stringContaining("timeout") as string });
+    expect(performance.now() - began).toBeLessThan(3_000);
+  });
+
+  test("waits as long as the core asks for where that is little, and is an error that says how long where it is not", async () => {
+    const core = await startStandInCore();
+    const client = clientOf(core.url);
+    const times: number[] = [];
+    let retryAfter = "1";
+    core.intercept = (req, res) => {
+      if (req.url !== PATHS.jwt || times.push(performance.now()) === 2) return false;
+      res.writeHead(429, { "retry-after": retryAfter }).end("Too many requests");
+      return true;
+    };
+    expect(await client.call("POST", PATHS.jwt, body, {})).toMatchObject({ status: "OK" });
+    expect(times[1]! - times[0]!).toBeGreaterThan(990);
+    retryAfter = "30";
+    expect(await errorOf(client.call("POST", PATHS.jwt, body, {}))).toMatchObject({ status: 429, retryAfter: 30 });
+    expect(times).toHaveLength(3);
+  });
+
   test("is an error after five retries, and no other host is asked", async () => {
     const [core, other] = [await startStandInCore(), await startStandInCore()];
     core.intercept = (_req, res) => (res.writeHead(429).end("Too many requests"), true);

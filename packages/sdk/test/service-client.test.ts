@@ -32,12 +32,14 @@ interface Callee extends TestServer {
 }
 
 async function startCallee(): Promise<Callee> {
-  const server = await listen(async (req, res) => {
+  const server = await listen((req, res) => {
     const token = req.headers.authorization?.replace(/^Bearer /, "");
     callee.tokens.push(token);
-    callee.bodies.push(await readBody(req));
-    const { status } = callee;
-    res.writeHead(typeof status === "number" ? status : status(token)).end("answer");
+    void readBody(req).then((body) => {
+      callee.bodies.push(body);
+      const { status } = callee;
+      res.writeHead(typeof status === "number" ? status : status(token)).end("answer");
+    });
   });
   const callee: Callee = Object.assign(server, { tokens: [], bodies: [], status: 200 });
   return callee;

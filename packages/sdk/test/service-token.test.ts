@@ -158,17 +158,48 @@ describe("while the core is down", () => {
     expect(new Set(pauses.slice(8).map((pause) => pause.toFixed(2))).size).toBeGreaterThan(5);
   });
 
-  test("who has no token waits for half a minute, all by the same tries, then gets the error", async () => {
+  test("who has no token waits for two minutes, all by the same tries, and then nobody is kept waiting", async () => {
     const { core, token } = tokenOf();
     core.problem = DOWN;
     const outcomes = Promise.allSettled(Array.from({ length: 100 }, () => token.get()));
-    await pass(31);
-    for (const outcome of await outcomes) expect(outcome).toMatchObject({ status: "rejected", reason: DOWN });
-    expect(core.asked.length).toBeLessThanOrEqual(18);
-    const waiting = token.get();
+    await pass(105);
     core.problem = undefined;
-    await pass(30);
-    expect(numberOf(await waiting)).toBe("1");
+    await pass(15);
+    expect(new Set((await outcomes).map(({ status }) => status))).toEqual(new Set(["fulfilled"]));
+    expect(core.asked.length).toBeLessThanOrEqual(32);
+
+    const { core: gone, token: late } = tokenOf();
+    gone.problem = DOWN;
+    const waiting = expect(late.get()).rejects.toBe(DOWN);
+    await pass(121);
+    await waiting;
+    const before = gone.asked.length;
+    for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
+    expect(gone.asked).toHaveLength(before);
+    gone.problem = undefined;
+    await pass(10);
+    expect(numberOf(await late.get())).toBe("1");
+  });
+
+  test("one that took long to fail is overrun: the next try comes later, and is given more time", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0.999_999);
+    const timeouts: number[] = [];
+    const began = Date.now();
+    const token = new ServiceToken(
+      async (timeout) => {
+        timeouts.push(timeout);
+        if (timeouts.length === 3) return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+        await new Promise((resolve) => setTimeout(resolve, timeout));
+        throw DOWN;
+      },
+      "",
+      clock,
+    );
+    const waiting = token.get();
+    await pass(120);
+    expect(numberOf(await waiting)).toBe("id-1");
+    expect(timeouts).toEqual([5_000, 20_000, 20_000]);
+    expect(Date.now() - began).toBe(120_000);
   });
 
   test("what no other try changes is an error at once, and the core is left alone for a while", async () => {

@@ -32,7 +32,7 @@ export async function listen(fetch: FetchHandler, host: string, port: number): P
   }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
-    server.listen(port, host, resolve);
+    server.listen({ port, host, backlog: 4_096 }, resolve);
   });
   const { address, family, port: chosen } = server.address() as AddressInfo;
   return {

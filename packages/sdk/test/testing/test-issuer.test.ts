@@ -2,7 +2,7 @@ import express, { type Request, type Response } from "express";
 import { afterEach, expect, test, vi } from "vitest";
 import { defaultInstance } from "../../src/default-instance.ts";
 import { middleware, verifyMicroservice } from "../../src/framework/express.ts";
-import { init } from "../../src/index.ts";
+import { createServiceFetch, init } from "../../src/index.ts";
 import { createJWT } from "../../src/recipe/jwt.ts";
 import { startTestIssuer, type TestIssuer, type TestIssuerOptions } from "../../src/testing/index.ts";
 import { listen } from "../support/http.ts";
@@ -104,6 +104,23 @@ test("a clock that is ahead by more than is forgiven", async () => {
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
   issuer.skew(90);
   expect(await ask(issuer.actAs("orders"))).toBe(401);
+});
+
+test("the service under test calls with a token of the issuer's, and gets another where that was revoked", async () => {
+  const call = createServiceFetch({ audience: "inventory", scope: "stock:read" });
+  for (let i = 0; i < 2; i++) {
+    issuer = startTestIssuer(); // the second one has other keys: what a module made before goes on with them
+    const app = express();
+    const guard = verifyMicroservice({ audience: "inventory", scope: "stock:read" });
+    app.get("/stock", guard, (_req: Request, res: Response) => void res.end());
+    const { url, requests } = await listen(app);
+    const ask = async () => (await call(`${url}/stock`)).status;
+    expect(await ask()).toBe(200);
+    const [, token = ""] = requests[0]!.headers.authorization!.split(" ");
+    await issuer.revokeToken(token);
+    expect([await ask(), requests.length]).toEqual([200, 3]);
+    await issuer.close();
+  }
 });
 
 test("createJWT and the front interface of the service under test are the issuer's", async () => {
