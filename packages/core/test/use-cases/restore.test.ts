@@ -137,10 +137,11 @@ describe.each([
   itHere("R15 of a backup that knew no services puts back the rest", async () => {
     const one = await openInstance(await open());
     await one.rotateKeys.provisionApp("public");
-    const { sha256: _, services: __, credentials: ___, ...facts } = await createTakeBackup(one.store)();
+    const { sha256, services: none, credentials, ...facts } = await createTakeBackup(one.store)();
+    expect([sha256.length, none, credentials]).toEqual([64, [], []]);
     const old = { ...facts, version: 1 };
-    const sha256 = createHash("sha256").update(JSON.stringify(old)).digest("hex");
-    const read = readBackup(JSON.stringify({ ...old, sha256 }));
+    const digest = createHash("sha256").update(JSON.stringify(old)).digest("hex");
+    const read = readBackup(JSON.stringify({ ...old, sha256: digest }));
     if (!read.ok) throw new Error(read.problem);
     await one.store.write((writer) => writer.services.insert("public", "orders"));
     expect(await one.restore(read.backup, true)).toMatchObject({ ok: true, value: { apps: 1 } });
