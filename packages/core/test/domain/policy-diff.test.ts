@@ -56,7 +56,7 @@ const plain = ({ services }: Policy) =>
   [...services]
     .map(([name, { calls, scopes, reportOnly }]) => ({
       name,
-      calls: [...calls].map(([callee, list]) => [callee, [...list].sort()]).sort(),
+      calls: [...calls].map(([callee, list]) => JSON.stringify([callee, [...list].sort()])).sort(),
       scopes: scopes && [...scopes].sort(),
       reportOnly,
     }))

@@ -9,7 +9,7 @@ export function policyOf(document: unknown): Policy {
   return read.policy;
 }
 
-const NAMES = ["orders", "inventory", "billing", "m-1"];
+export const NAMES = ["orders", "inventory", "billing", "m-1"];
 export const SCOPES = ["stock:read", "stock:reserve", "x", "*"];
 export const name = fc.constantFrom(...NAMES);
 export const scopeList = fc.uniqueArray(fc.constantFrom(...SCOPES));
