@@ -55,8 +55,8 @@ describe("a policy is read", () => {
       fc.property(document, (data) => {
         const expected = documentOf(policyOf(data));
         for (const text of [
-          stringify(data, { aliasDuplicateObjects: false }),
-          JSON.stringify(data, { aliasDuplicateObjects: false }),
+          stringify(data, undefined, { aliasDuplicateObjects: false }),
+          JSON.stringify(data),
           JSON.stringify(data, undefined, 2),
         ]) {
           expect(documentIn(text)).toEqual(expected);
