@@ -42,6 +42,18 @@ const content = z.object({
   ),
   revokedTokens: z.array(z.object({ appId: z.string(), jti: z.string(), expiresAt: z.number().int() })),
   revokedServices: z.array(z.object({ appId: z.string(), service: z.string(), notBefore: z.number().int() })),
+  /** Every version. Backups of before there were policies have none. */
+  policyVersions: z
+    .array(
+      z.object({
+        appId: z.string(),
+        version: z.number().int().positive(),
+        document: z.string(),
+        appliedAt: milliseconds,
+        appliedBy: z.string(),
+      }),
+    )
+    .default([]),
 });
 
 /** Everything of a store, as one JSON document. */
@@ -55,7 +67,8 @@ export type TakeBackup = () => Promise<Backup>;
 
 export function createTakeBackup(store: Store): TakeBackup {
   return async () => {
-    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices } = await store.readSnapshot();
+    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices, policyVersions } =
+      await store.readContent();
     const facts: z.infer<typeof content> = {
       format: FORMAT,
       version: VERSION,
@@ -72,6 +85,7 @@ export function createTakeBackup(store: Store): TakeBackup {
       })),
       revokedTokens: [...revokedTokens],
       revokedServices: [...revokedServices],
+      policyVersions: [...policyVersions],
     };
     return { ...facts, sha256: digestOf(facts) };
   };
@@ -102,13 +116,13 @@ export function readBackup(text: string): { ok: true; backup: Backup } | { ok: f
 }
 
 /** The content of a backup as a store takes it. */
-export function contentOf({ apps, keys, revokedTokens, revokedServices }: Backup): StoreContent {
+export function contentOf({ apps, keys, revokedTokens, revokedServices, policyVersions }: Backup): StoreContent {
   const storedKeys = keys.map((key) => ({
     ...key,
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
-  return { apps, keys: storedKeys, revokedTokens, revokedServices };
+  return { apps, keys: storedKeys, revokedTokens, revokedServices, policyVersions };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -44,4 +44,23 @@ export interface Schema {
     sealed_private_key: string;
     master_key_id: string;
   };
+  policy_versions: {
+    app_id: string;
+    version: number;
+    /** A PolicyDocument as JSON. */
+    document: string;
+    applied_at: number;
+    applied_by: string;
+  };
+  reported_calls: {
+    app_id: string;
+    /** Empty, as the callee: all that no room was left for. */
+    caller: string;
+    callee: string;
+    /** Empty: none was asked for. */
+    scope: string;
+    count: number;
+    first_at: number;
+    last_at: number;
+  };
 }

@@ -16,6 +16,15 @@ import type {
 } from "../../ports/store.ts";
 import { StartupError } from "../../startup-error.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import {
+  currentPoliciesIn,
+  policyIn,
+  policyVersionsIn,
+  reportedIn,
+  SqlPolicyWriter,
+  toPolicy,
+  toRowOfPolicy,
+} from "./policies.ts";
 import type { Schema } from "./schema.ts";
 
 /** What an engine brings to the one SQL store. Its drivers reject with StoreUnavailable for what may pass. */
@@ -106,12 +115,24 @@ export function createSqlStore(engine: SqlEngine): Store {
   return Object.freeze<Store>({
     readState: () => readState(engine.reader),
     // The state is read in the same transaction: an epoch never comes with rows of another one.
-    readSnapshot: () => engine.reader.transaction().setIsolationLevel("repeatable read").execute(readSnapshot),
+    readSnapshot: () => readAtOneMoment(readSnapshot),
+    readContent: () =>
+      readAtOneMoment(async (db) => {
+        const versions = await db.selectFrom("policy_versions").selectAll().orderBy("version").execute();
+        return { ...(await readSnapshot(db)), policyVersions: versions.map(toPolicy) };
+      }),
+    readPolicyVersions: (appId) => policyVersionsIn(engine.reader, appId),
+    readPolicy: (appId, version) => policyIn(engine.reader, appId, version),
+    readReported: (appId) => reportedIn(engine.reader, appId),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
     close: () => engine.close(),
   });
+
+  function readAtOneMoment<T>(work: (db: Transaction<Schema>) => Promise<T>): Promise<T> {
+    return engine.reader.transaction().setIsolationLevel("repeatable read").execute(work);
+  }
 
   async function readSnapshot(db: Transaction<Schema>): Promise<StoreSnapshot> {
     const state = await readState(db);
@@ -127,6 +148,7 @@ export function createSqlStore(engine: SqlEngine): Store {
       revokedTokens: tokens.map(toRevokedToken),
       revokedServices: services.map(toRevokedService),
       rotation: rotation === null ? undefined : (JSON.parse(rotation) as RotationPolicy),
+      policies: await currentPoliciesIn(db),
     };
   }
 
@@ -154,11 +176,13 @@ export function createSqlStore(engine: SqlEngine): Store {
 class SqlWriter implements StoreWriter {
   readonly #db: Transaction<Schema>;
   readonly now: number;
+  readonly policies: SqlPolicyWriter;
   changed = false;
 
   constructor(db: Transaction<Schema>, now: number) {
     this.#db = db;
     this.now = now;
+    this.policies = new SqlPolicyWriter(db, now, () => (this.changed = true));
   }
 
   async app(appId: string): Promise<StoredApp | undefined> {
@@ -322,13 +346,14 @@ class SqlWriter implements StoreWriter {
       .execute();
   }
 
-  async replaceContent({ apps, keys, revokedTokens, revokedServices }: StoreContent): Promise<void> {
+  async replaceContent({ apps, keys, revokedTokens, revokedServices, policyVersions }: StoreContent): Promise<void> {
     this.changed = true;
     await this.#db.deleteFrom("apps").execute(); // the rest goes with them
     await this.#insertAll("apps", apps.map(toAppRow));
     await this.#insertAll("signing_keys", keys.map(toRow));
     await this.#insertAll("revoked_tokens", revokedTokens.map(toTokenRow));
     await this.#insertAll("revoked_services", revokedServices.map(toServiceRow));
+    await this.#insertAll("policy_versions", policyVersions.map(toRowOfPolicy));
   }
 
   /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */
