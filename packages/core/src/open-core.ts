@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "./adapters/open-store.ts";
+import { readPolicyFile } from "./adapters/policy-file.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
 import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
@@ -18,7 +19,9 @@ import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createManagePolicy } from "./use-cases/manage-policy.ts";
 import { createOpenAhead } from "./use-cases/open-ahead.ts";
+import { createPolicyReports } from "./use-cases/policy-reports.ts";
 import { createPublishFeed } from "./use-cases/publish-feed.ts";
 import { createResealKeys } from "./use-cases/reseal-keys.ts";
 import { createNoticeRestore } from "./use-cases/restore.ts";
@@ -76,6 +79,7 @@ export async function openCore(
     const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), rotation);
     await keyRing.refresh();
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    const policyReports = createPolicyReports(store, keyRing, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
       checkStoredKeys(keyRing);
@@ -84,7 +88,8 @@ export async function openCore(
       await rotateKeys.provisionApp(DEFAULT_APP);
       const noticeRestore = createNoticeRestore(store, keyRing, log);
       const openAhead = createOpenAhead(keyRing, vault, log);
-      upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore, openAhead, log }, rotation.instanceRefresh);
+      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, reports: policyReports, log };
+      upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const services: Services = {
       config,
@@ -98,6 +103,12 @@ export async function openCore(
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(keyRing),
+      managePolicy: createManagePolicy({
+        ...{ store, keyRing, reports: policyReports },
+        readText: readPolicyFile,
+        registeredIn: (appId) => keyRing.serviceNamesOf(appId),
+      }),
+      policyReports,
       log,
       version: VERSION,
     };

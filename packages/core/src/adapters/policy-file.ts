@@ -11,11 +11,9 @@ import {
   type Node,
   type YAMLMap,
 } from "yaml";
-import { readPolicy, type PolicyProblem } from "../domain/policy-document.ts";
+import { MAX_POLICY_BYTES, readPolicy, type PolicyProblem } from "../domain/policy-document.ts";
 import type { PolicyMistake, PolicyText } from "../use-cases/policy-text.ts";
 
-/** Bytes of a policy's text. */
-export const MAX_POLICY_BYTES = 262_144;
 /** More are not worth reading at once. */
 const MAX_MISTAKES = 20;
 /** A policy has 5 levels, and the parser counts some twice. Deep in a recursion, V8 ends the process instead of throwing. */

@@ -23,6 +23,8 @@ export interface PolicyProblem {
 
 export type ReadPolicy = { ok: true; policy: Policy } | { ok: false; problems: readonly PolicyProblem[] };
 
+/** Of the text in which a policy is written down. */
+export const MAX_POLICY_BYTES = 262_144;
 /** Of one call, so that a token with all of them stays small. */
 export const MAX_SCOPES = 100;
 /** Of the list in which a service says what it has. */

@@ -18,34 +18,37 @@ const MAX_REPORTED = 1_000;
 /** The calls of one app, counted together. */
 export class ReportTable {
   readonly #calls = new Map<string, ReportedCall>();
+  #others: ReportedCall | undefined;
 
   constructor(calls: readonly ReportedCall[] = []) {
     this.add(calls);
   }
 
   add(calls: readonly ReportedCall[]): void {
-    for (const call of calls) this.#add(call);
-  }
-
-  #add(call: ReportedCall): void {
-    const name = JSON.stringify([call.caller, call.callee, call.scope]);
-    const before = this.#calls.get(name);
-    const isNew = before === undefined && call.caller !== undefined;
-    if (isNew && this.#calls.size >= MAX_REPORTED) {
-      this.#add({ ...call, caller: undefined, callee: undefined, scope: null });
-      return;
+    for (const call of calls) {
+      const name = JSON.stringify([call.caller, call.callee, call.scope]);
+      const before = this.#calls.get(name);
+      if (call.caller === undefined || (before === undefined && this.#calls.size >= MAX_REPORTED)) {
+        this.#others = sumOf({ ...call, caller: undefined, callee: undefined, scope: null }, this.#others);
+      } else {
+        this.#calls.set(name, sumOf(call, before));
+      }
     }
-    this.#calls.set(name, {
-      ...call,
-      count: call.count + (before?.count ?? 0),
-      firstAt: Math.min(call.firstAt, before?.firstAt ?? Infinity),
-      lastAt: Math.max(call.lastAt, before?.lastAt ?? -Infinity),
-    });
   }
 
   calls(): ReportedCall[] {
-    return [...this.#calls.values()];
+    return [...this.#calls.values(), ...(this.#others === undefined ? [] : [this.#others])];
   }
+}
+
+function sumOf(call: ReportedCall, before: ReportedCall | undefined): ReportedCall {
+  if (before === undefined) return call;
+  return {
+    ...call,
+    count: before.count + call.count,
+    firstAt: Math.min(before.firstAt, call.firstAt),
+    lastAt: Math.max(before.lastAt, call.lastAt),
+  };
 }
 
 /** Whether a call that was reported once would be reported again. Pure. */

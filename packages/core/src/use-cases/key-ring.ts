@@ -132,6 +132,11 @@ export class KeyRing {
     return this.#apps.get(appId)?.calls;
   }
 
+  /** The services that are registered in an app. */
+  serviceNamesOf(_appId: string): ReadonlySet<string> {
+    return NO_NAMES;
+  }
+
   /** Whether every signer of the app is to be replaced. */
   isRotationDue(appId: string): boolean {
     return this.#apps.get(appId)?.rotationDue ?? false;
@@ -265,6 +270,8 @@ export class KeyRing {
     }
   }
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId: string) => readonly T[] {
   const groups = new Map<string, T[]>();

@@ -7,7 +7,7 @@ export interface PolicyMistake {
   readonly message: string;
 }
 
-/** The first mistakes, as they stand in the text. */
+/** Of many mistakes the first, as they stand in the text; one at least. */
 export type PolicyText = { ok: true; policy: Policy } | { ok: false; mistakes: readonly PolicyMistake[] };
 
 /** Reads a policy as somebody has written it. @param registered the services that it may name */

@@ -2,6 +2,7 @@ import { DEFAULT_APP } from "../domain/app.ts";
 import { StoreUnavailable, type Store } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
+import type { PolicyReports } from "./policy-reports.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
 interface Parts {
@@ -10,6 +11,7 @@ interface Parts {
   readonly rotateKeys: RotateKeys;
   readonly noticeRestore: () => Promise<void>;
   readonly openAhead: () => Promise<void>;
+  readonly reports: Pick<PolicyReports, "flush" | "flushNow">;
   readonly log: Log;
 }
 
@@ -20,7 +22,7 @@ interface Parts {
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, openAhead, log }: Parts,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, reports, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -35,6 +37,7 @@ export function keepUpToDate(
       await openAhead();
       if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
       await rotateKeys.rotateAll(stopping.signal);
+      await reports.flush();
       troubles.over();
     } catch (error) {
       troubles.tell(error);
@@ -59,12 +62,14 @@ export function keepUpToDate(
       unwatch();
       clearTimeout(timer);
       await running;
+      // A store that is away is not waited for twice; what is lost is what was counted in the last minute.
+      if (!troubles.isAway()) await reports.flushNow().catch(() => {});
     },
   };
 }
 
 /** Issuing and the key sets go on from memory whatever it is, so each trouble is said once, and not at every look. */
-function createTroubles(log: Log): { tell(error: unknown): void; over(): void } {
+function createTroubles(log: Log): { tell(error: unknown): void; over(): void; isAway(): boolean } {
   const told = new Set<string>();
   return {
     tell(error) {
@@ -82,5 +87,6 @@ function createTroubles(log: Log): { tell(error: unknown): void; over(): void } 
       else if (told.size > 0) log.info({}, "the keys are looked after again");
       told.clear();
     },
+    isAway: () => told.has(StoreUnavailable.name),
   };
 }

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
-import { MAX_POLICY_BYTES, readPolicyFile } from "../../src/adapters/policy-file.ts";
-import { documentOf } from "../../src/domain/policy-document.ts";
+import { readPolicyFile } from "../../src/adapters/policy-file.ts";
+import { documentOf, MAX_POLICY_BYTES } from "../../src/domain/policy-document.ts";
 import { document, NAMES, policyOf } from "../support/policies.ts";
 
 const registered = new Set([...NAMES, "stock"]);
@@ -131,7 +131,7 @@ describe("what makes a small text large, or says what it does not show, is refus
     ["%YAML 1.1\n---\nservices: {}\n", "1:1 directives"],
     ["%TAG ! tag:x,2000:\n---\nservices: {}\n", "1:1 directives"],
     ["services: {}\n---\nservices: {}\n", "2:1 one document"],
-    ["services: {__proto__: {}}\n", "1:12 a service has a name"],
+    ["services: {__proto__: {}}\n", "1:12 a service"],
     ["services: {constructor: {}}\n", "1:12 'constructor' is no name"],
     ["services: {prototype: {}}\n", "1:12 'prototype' is no name"],
   ])("%j", (text, mistake) => {

@@ -55,10 +55,10 @@ describe("mistakes are named with their place, all at once", () => {
     [service({ calls: { ghost: [] } }), [/^services\.orders\.calls\.ghost# 'ghost' is not declared under 'services'$/]],
     [service({ reportOnly: "yes" }), [/^services\.orders\.reportOnly true or false was expected$/]],
     [service({ scopes: {} }), [/^services\.orders\.scopes a list/]],
-    [{ services: { Orders: {} } }, [/^services\.Orders# a service has a name/]],
+    [{ services: { Orders: {} } }, [/^services\.Orders# a service/]],
     [{ services: { constructor: {} } }, [/^services\.constructor# 'constructor' is no name/]],
     [{ services: { prototype: {} } }, [/no name for a service/]],
-    [JSON.parse('{"services":{"__proto__":{}}}'), [/^services\.__proto__# a service has a name/]],
+    [JSON.parse('{"services":{"__proto__":{}}}'), [/^services\.__proto__# a service/]],
     [
       { services: { orders: { calls: { stock: ["a", "b"] } }, stock: { scopes: ["b", "c"] } } },
       [/^services\.orders\.calls\.stock\.0 'stock' does not list this among its 'scopes'$/],
@@ -105,7 +105,7 @@ it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
   }
 });
 
-it("a service has a name that is good in a host name, and nowhere misread", () => {
+it("a service that is good in a host name, and nowhere misread", () => {
   for (const name of ["a", "orders", "m-1", "a1", "x".repeat(63)]) expect(problemOfServiceName(name)).toBeUndefined();
   for (const name of ["", "A", "1a", "-a", "a-", "a_b", "a.b", "a b", "a\n", "é", "x".repeat(64), "__proto__"]) {
     expect(problemOfServiceName(name)).toEqual(expect.any(String));

@@ -472,8 +472,11 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       it("are kept, every version of them: listed newest first, and read by number", async () => {
         const applied = [await apply("one"), await apply("two"), await apply("x".repeat(262_144))];
         await apply("other", "other");
-        const listed = applied.map(({ document: _, ...version }) => version).reverse();
-        expect(await store.readPolicyVersions("public")).toEqual(listed);
+        const listed = await store.readPolicyVersions("public");
+        expect(listed.map((version, i) => ({ ...version, document: applied[2 - i]!.document }))).toEqual(
+          applied.toReversed(),
+        );
+        expect(listed.some((version) => "document" in version)).toBe(false);
         expect(await store.readPolicyVersions("missing")).toEqual([]);
         for (const one of applied) expect(await store.readPolicy("public", one.version)).toEqual(one);
         for (const version of [0, -1, 4, 2 ** 53]) expect(await store.readPolicy("public", version)).toBeUndefined();

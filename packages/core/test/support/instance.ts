@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { readPolicyFile } from "../../src/adapters/policy-file.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/rotation.ts";
 import type { KeyVault } from "../../src/ports/key-vault.ts";
@@ -10,6 +11,8 @@ import { createIssueToken, type IssueToken } from "../../src/use-cases/issue-tok
 import { KeyRing } from "../../src/use-cases/key-ring.ts";
 import { createManageApps, type ManageApps } from "../../src/use-cases/manage-apps.ts";
 import { createManageKeys, type ManageKeys } from "../../src/use-cases/manage-keys.ts";
+import { createManagePolicy, type ManagePolicy } from "../../src/use-cases/manage-policy.ts";
+import { createPolicyReports, type PolicyReports } from "../../src/use-cases/policy-reports.ts";
 import { createPublishFeed, type PublishFeed } from "../../src/use-cases/publish-feed.ts";
 import { createRevoke, type Revoke } from "../../src/use-cases/revoke.ts";
 import { createRotateKeys, type RotateKeys } from "../../src/use-cases/rotate-keys.ts";
@@ -31,6 +34,8 @@ export interface Instance {
   readonly manageApps: ManageApps;
   readonly revoke: Revoke;
   readonly publishFeed: PublishFeed;
+  readonly reports: PolicyReports;
+  readonly managePolicy: ManagePolicy;
   readonly log: RecordedLog;
 }
 
@@ -64,6 +69,8 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), policy);
   const log = recordedLog();
   const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+  const reports = createPolicyReports(store, keyRing, clock.monotonic);
+  const registeredIn = (appId: string) => keyRing.serviceNamesOf(appId);
   await keyRing.refresh();
   return {
     ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
@@ -72,6 +79,8 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
     manageApps: createManageApps(store, keyRing, rotateKeys),
     revoke: createRevoke(store, keyRing, async (ms) => clock.advance(ms)),
     publishFeed: createPublishFeed(keyRing),
+    reports,
+    managePolicy: createManagePolicy({ store, keyRing, reports, readText: readPolicyFile, registeredIn }),
   };
 }
 

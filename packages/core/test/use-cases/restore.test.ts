@@ -86,8 +86,13 @@ describe.each([
       await writer.setAlgorithms("shop", ["Ed25519", "ES256"]);
       await writer.upsertRevokedToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000 });
       await writer.upsertRevokedService({ appId: "public", service: "orders", notBefore: 7 });
+      for (const document of ['{"services":{}}', '{"services":{"orders":{}}}']) {
+        await writer.policies.insert("shop", document, "anna");
+      }
     });
     const kept = contentOf(await one.store.readSnapshot());
+    const { policyVersions } = await one.store.readContent();
+    expect(policyVersions.map(({ version }) => version)).toEqual([1, 2]);
     const read = readBackup(JSON.stringify(await createTakeBackup(one.store)()));
     if (!read.ok) throw new Error(read.problem);
 
@@ -103,9 +108,12 @@ describe.each([
     const after = await one.store.readSnapshot();
     expect(isEarlier(before, after)).toBe(true);
     expect(contentOf(after)).toEqual(kept);
+    expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
+    expect(one.keyRing.policyDocumentOf("shop")).toBeUndefined(); // until it looks
     const log = one.log.lines.filter((line) => line.startsWith("warn THE STORE WAS RESTORED"));
     expect(log).toHaveLength(1);
     await one.look();
+    expect([...one.keyRing.policyDocumentOf("shop")!.services.keys()]).toEqual(["orders"]);
     expect(contentOf(await one.store.readSnapshot()).keys).toEqual(expect.arrayContaining(kept.keys));
     for (const appId of ["public", "shop"]) {
       const prepared = one.keyRing.keysOf(appId).filter((key) => key.signsFrom > one.keyRing.now());
