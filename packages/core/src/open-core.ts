@@ -9,17 +9,20 @@ import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
+import { createFailureLimit } from "./http/failure-limit.ts";
 import { createHttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
+import { createCredentialUses } from "./use-cases/credential-uses.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
 import { createManagePolicy } from "./use-cases/manage-policy.ts";
+import { createManageServices } from "./use-cases/manage-services.ts";
 import { createOpenAhead } from "./use-cases/open-ahead.ts";
 import { createPolicyReports } from "./use-cases/policy-reports.ts";
 import { createPublishFeed } from "./use-cases/publish-feed.ts";
@@ -79,6 +82,7 @@ export async function openCore(
     const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), rotation);
     await keyRing.refresh();
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    const uses = createCredentialUses(store, clock.monotonic);
     const policyReports = createPolicyReports(store, keyRing, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
@@ -88,17 +92,19 @@ export async function openCore(
       await rotateKeys.provisionApp(DEFAULT_APP);
       const noticeRestore = createNoticeRestore(store, keyRing, log);
       const openAhead = createOpenAhead(keyRing, vault, log);
-      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, reports: policyReports, log };
+      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports: policyReports, log };
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const services: Services = {
       config,
       store,
       keyRing,
-      authenticate: createAuthenticate(config.apiKeys, config.adminKeys),
+      authenticate: createAuthenticate(config, keyRing, uses),
+      failureLimit: createFailureLimit(clock.monotonic),
       issueToken: createIssueToken(keyRing, config.maxRingAge),
       manageApps: createManageApps(store, keyRing, rotateKeys),
       manageKeys: createManageKeys(keyRing, rotateKeys, vault),
+      manageServices: createManageServices(store, keyRing, uses),
       revoke: createRevoke(store, keyRing, pause),
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),
@@ -106,7 +112,7 @@ export async function openCore(
       managePolicy: createManagePolicy({
         ...{ store, keyRing, reports: policyReports },
         readText: readPolicyFile,
-        registeredIn: (appId) => keyRing.serviceNamesOf(appId),
+        registeredIn: (appId) => keyRing.servicesOf(appId)?.names() ?? new Set(),
       }),
       policyReports,
       log,

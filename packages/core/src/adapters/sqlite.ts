@@ -121,6 +121,7 @@ function onlyInPlace(store: Store, path: string, identity: string): Store {
     ...store,
     readState: () => inPlace(store.readState),
     readSnapshot: () => inPlace(store.readSnapshot),
+    readCredentials: (appId, service) => inPlace(() => store.readCredentials(appId, service)),
     write: (work) => inPlace(() => store.write(work)),
   });
 }

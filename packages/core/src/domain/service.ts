@@ -1,7 +1,22 @@
-const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** A microservice that is known by name, and what it may call stands in the policy. */
+export interface Service {
+  readonly appId: string;
+  /** `sub` of its tokens, and `aud` of those that are for it. */
+  readonly name: string;
+  /** Milliseconds since the epoch by the store's clock, as all dates here. */
+  readonly createdAt: number;
+  /** Since when none of its credentials is good; null: they are. */
+  readonly disabledAt: number | null;
+}
 
-/** Why no service can have this name; undefined: one can. It becomes `sub` and `aud` of tokens. */
+/** Services of an app. Each of them is in every instance's memory. */
+export const MAX_SERVICES = 10_000;
+
+/** No underscore: a credential has the name between two of them. */
+const NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Why a service may not be called so; undefined: it may. */
 export function problemOfServiceName(name: string): string | undefined {
-  if (SERVICE_NAME.test(name)) return undefined;
-  return "a service has a name of 1 to 63 characters a-z, 0-9 and '-', with a letter first and no '-' last";
+  if (NAME.test(name)) return undefined;
+  return "a service's name has 1 to 63 of the characters a-z 0-9 -, begins with a letter and ends with a letter or digit";
 }

@@ -8,11 +8,13 @@ import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
 import type { ManagePolicy } from "../use-cases/manage-policy.ts";
+import type { ManageServices } from "../use-cases/manage-services.ts";
 import type { PolicyReports } from "../use-cases/policy-reports.ts";
 import type { PublishFeed } from "../use-cases/publish-feed.ts";
 import type { ResealKeys } from "../use-cases/reseal-keys.ts";
 import type { Revoke } from "../use-cases/revoke.ts";
 import type { Store } from "../ports/store.ts";
+import type { FailureLimit } from "./failure-limit.ts";
 import type { RequestPath } from "./request-path.ts";
 
 /** What the HTTP interface is given to work with. */
@@ -21,9 +23,11 @@ export interface Services {
   readonly store: Store;
   readonly keyRing: KeyRing;
   readonly authenticate: Authenticate;
+  readonly failureLimit: FailureLimit;
   readonly issueToken: IssueToken;
   readonly manageApps: ManageApps;
   readonly manageKeys: ManageKeys;
+  readonly manageServices: ManageServices;
   readonly revoke: Revoke;
   readonly resealKeys: ResealKeys;
   readonly takeBackup: TakeBackup;

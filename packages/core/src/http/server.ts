@@ -37,10 +37,14 @@ export function createHttpInterface(services: Services): Hono<Env> {
   });
   app.use(refuseDoubledHeaders);
   app.use(async (c, next) => {
-    const principal = services.authenticate(presentedKey(c));
-    const webPage = principal === "anonymous" && isFromWebPage(c);
+    const presented = presentedKey(c);
+    const principal = services.authenticate(presented, c.get("path").appId);
+    const webPage = principal?.type === "anonymous" && isFromWebPage(c);
     c.set("principal", webPage ? undefined : principal);
     if (c.get("principal") !== undefined || isPublic(c.get("path"))) return next();
+    // Who brings a key that is none has guessed; who brings none has not.
+    const wait = presented === undefined ? 0 : services.failureLimit.waitAfterFailure(addressOf(c));
+    if (wait > 0) return refuseTooMany(c, wait);
     if (isAdmin(c.get("path"))) return refuseAdmin(c, 401, "unauthorized", "Invalid admin key");
     return refuseText(
       c,
@@ -108,6 +112,18 @@ async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Respon
   return next();
 }
 
+/** @returns undefined where there is no socket: who calls is in this process */
+function addressOf(c: Context<Env>): string | undefined {
+  return c.env?.incoming?.socket.remoteAddress;
+}
+
+/** @param wait seconds */
+function refuseTooMany(c: Context<Env>, wait: number): Response {
+  c.header("retry-after", String(wait));
+  const problem = "Too many requests with an invalid key: wait before the next one";
+  return isAdmin(c.get("path")) ? refuseAdmin(c, 429, "too_many_requests", problem) : refuseText(c, 429, problem);
+}
+
 /**
  * Without a key this machine is trusted, and so is a browser on it, whatever page it shows. A page that sends here
  * gives itself away by its Origin, and one whose name was made to resolve to this machine by its Host.
@@ -136,11 +152,15 @@ function refuseTenant(c: Context<Env>): Response {
     : refuseText(c, 403, "Only public tenantId can call this app specific API");
 }
 
-/** Managing apps is administration: once there is an admin key, an API key does not reach so far. */
+/**
+ * Managing apps is administration: once there is an admin key, an API key does not reach so far, and a service never
+ * does.
+ */
 function requirePower({ config }: Services, { power }: Route) {
   return async (c: Context<Env>, next: Next): Promise<Response | void> => {
-    const isAdminKey = c.get("principal") === "admin-key";
-    const needsAdminKey = power === "apps" && config.adminKeys.length > 0;
+    const principal = c.get("principal")?.type;
+    const isAdminKey = principal === "admin-key";
+    const needsAdminKey = power === "apps" && (config.adminKeys.length > 0 || principal === "service");
     if (needsAdminKey && !isAdminKey) return refuseText(c, 403, "Managing apps needs an admin key");
     if (!needsAdminKey && isAdminKey) return refuseText(c, 401, "Invalid API key");
     return next();

@@ -1,8 +1,10 @@
 import type { Algorithm } from "countersign/protocol";
+import type { Credential, CredentialUse } from "../domain/credential.ts";
 import type { KeyDates } from "../domain/key-change.ts";
 import type { ReportedCall } from "../domain/policy-report.ts";
 import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
+import type { Service } from "../domain/service.ts";
 import type { SigningKey } from "../domain/signing-key.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
@@ -60,6 +62,8 @@ export interface StoreContent {
   readonly keys: readonly StoredKey[];
   readonly revokedTokens: readonly RevokedToken[];
   readonly revokedServices: readonly RevokedService[];
+  readonly services: readonly Service[];
+  readonly credentials: readonly Credential[];
   /** Every version of every app. */
   readonly policyVersions: readonly StoredPolicy[];
 }
@@ -76,6 +80,26 @@ export interface StoreSnapshot extends StoreState, Omit<StoreContent, "policyVer
 export interface Revocations {
   readonly tokens: readonly RevokedToken[];
   readonly services: readonly RevokedService[];
+}
+
+/** What can be done to services inside one transaction. */
+export interface ServiceWriter {
+  find(appId: string, name: string): Promise<Service | undefined>;
+  count(appId: string): Promise<number>;
+  /** Registered now. */
+  insert(appId: string, name: string): Promise<Service>;
+  setDisabled(appId: string, name: string, disabledAt: number | null): Promise<void>;
+  /** Removes the service with its credentials. @returns whether it existed */
+  delete(appId: string, name: string): Promise<boolean>;
+  /** As they were made. */
+  credentialsOf(appId: string, name: string): Promise<Credential[]>;
+  insertCredential(credential: Credential): Promise<void>;
+  /** @returns whether it existed */
+  deleteCredential(appId: string, name: string, id: string): Promise<boolean>;
+  /**
+   * A later moment replaces an earlier one, never the other way round. Nothing that instances go by, so the epoch stays.
+   */
+  noteUses(uses: readonly CredentialUse[]): Promise<void>;
 }
 
 /** What can be done to policies inside one transaction. */
@@ -132,6 +156,7 @@ export interface StoreWriter {
   setRotation(rotation: RotationPolicy): Promise<void>;
   /** Puts all of it in the place of every app with all that belongs to it. */
   replaceContent(content: StoreContent): Promise<void>;
+  readonly services: ServiceWriter;
   readonly policies: PolicyWriter;
 }
 
@@ -140,6 +165,8 @@ export interface Store {
   /** Cheap: called every second. */
   readState(): Promise<StoreState>;
   readSnapshot(): Promise<StoreSnapshot>;
+  /** As they were made, with what no epoch tells of: when they were used. */
+  readCredentials(appId: string, service: string): Promise<Credential[]>;
   /** All that a backup needs, with what no instance keeps in memory; read at one moment, too. */
   readContent(): Promise<StoreState & StoreContent>;
   /** What was ever applied in an app, newest first. */

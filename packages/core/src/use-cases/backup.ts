@@ -4,13 +4,13 @@ import { z } from "zod";
 import type { Store, StoreContent } from "../ports/store.ts";
 
 const FORMAT = "countersign-backup";
-/** Of the document; a core reads its own and older ones. */
-const VERSION = 1;
+/** Of the document; a core reads its own and older ones. 2: with services. */
+const VERSION = 2;
 
 const milliseconds = z.number().int().nonnegative();
 const content = z.object({
   format: z.literal(FORMAT),
-  version: z.literal(VERSION),
+  version: z.number().int().min(1).max(VERSION),
   /** When it was read, by the store's clock. */
   createdAt: z.iso.datetime(),
   generation: z.number().int().positive(),
@@ -42,6 +42,24 @@ const content = z.object({
   ),
   revokedTokens: z.array(z.object({ appId: z.string(), jti: z.string(), expiresAt: z.number().int() })),
   revokedServices: z.array(z.object({ appId: z.string(), service: z.string(), notBefore: z.number().int() })),
+  services: z
+    .array(
+      z.object({ appId: z.string(), name: z.string(), createdAt: milliseconds, disabledAt: milliseconds.nullable() }),
+    )
+    .default([]),
+  credentials: z
+    .array(
+      z.object({
+        appId: z.string(),
+        service: z.string(),
+        id: z.string(),
+        digest: z.base64url().length(43),
+        createdAt: milliseconds,
+        expiresAt: milliseconds.nullable(),
+        lastUsedAt: milliseconds.nullable(),
+      }),
+    )
+    .default([]),
   /** Every version. Backups of before there were policies have none. */
   policyVersions: z
     .array(
@@ -67,8 +85,8 @@ export type TakeBackup = () => Promise<Backup>;
 
 export function createTakeBackup(store: Store): TakeBackup {
   return async () => {
-    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices, policyVersions } =
-      await store.readContent();
+    const stored = await store.readContent();
+    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices } = stored;
     const facts: z.infer<typeof content> = {
       format: FORMAT,
       version: VERSION,
@@ -85,7 +103,9 @@ export function createTakeBackup(store: Store): TakeBackup {
       })),
       revokedTokens: [...revokedTokens],
       revokedServices: [...revokedServices],
-      policyVersions: [...policyVersions],
+      services: [...stored.services],
+      credentials: [...stored.credentials],
+      policyVersions: [...stored.policyVersions],
     };
     return { ...facts, sha256: digestOf(facts) };
   };
@@ -116,13 +136,14 @@ export function readBackup(text: string): { ok: true; backup: Backup } | { ok: f
 }
 
 /** The content of a backup as a store takes it. */
-export function contentOf({ apps, keys, revokedTokens, revokedServices, policyVersions }: Backup): StoreContent {
+export function contentOf(backup: Backup): StoreContent {
+  const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = backup;
   const storedKeys = keys.map((key) => ({
     ...key,
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
-  return { apps, keys: storedKeys, revokedTokens, revokedServices, policyVersions };
+  return { apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials, policyVersions };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -16,6 +16,7 @@ import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
 import { openPrivateKey } from "./private-keys.ts";
+import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
 
 /** A key set, ready to be sent. */
@@ -43,6 +44,7 @@ interface AppKeys {
   readonly services: readonly RevokedService[];
   readonly policy: RotationPolicy;
   readonly rotationDue: boolean;
+  readonly directory: ServiceDirectory;
   readonly calls: AppliedPolicy | undefined;
   sets: PublishedSets | undefined;
   setsUntil: number;
@@ -132,11 +134,6 @@ export class KeyRing {
     return this.#apps.get(appId)?.calls;
   }
 
-  /** The services that are registered in an app. */
-  serviceNamesOf(_appId: string): ReadonlySet<string> {
-    return NO_NAMES;
-  }
-
   /** Whether every signer of the app is to be replaced. */
   isRotationDue(appId: string): boolean {
     return this.#apps.get(appId)?.rotationDue ?? false;
@@ -163,6 +160,11 @@ export class KeyRing {
       app.feedUntil = Math.min(nextChangeOf(keys, now), nextChangeOfFeed(tokens, keys, now));
     }
     return app.feed;
+  }
+
+  /** The registered services of an app; undefined: there is no such app. */
+  servicesOf(appId: string): ServiceDirectory | undefined {
+    return this.#apps.get(appId)?.directory;
   }
 
   publishedSets(appId: string): PublishedSets | undefined {
@@ -239,11 +241,15 @@ export class KeyRing {
     this.#clock.set(state.now, askedAt, answeredAt);
   }
 
-  #replace({ epoch, generation, apps, keys, revokedTokens, revokedServices, policies }: StoreSnapshot): void {
+  #replace(snapshot: StoreSnapshot): void {
+    const { epoch, generation, apps, keys, revokedTokens, revokedServices } = snapshot;
     const keysOf = byApp(keys);
     const tokensOf = byApp(revokedTokens);
     const servicesOf = byApp(revokedServices);
-    const applied = new Map(policies.map((one) => [one.appId, appliedPolicy(one, this.appliedPolicyOf(one.appId))]));
+    const registeredIn = byApp(snapshot.services);
+    const credentialsIn = byApp(snapshot.credentials);
+    const policies = snapshot.policies.map((one) => appliedPolicy(one, this.appliedPolicyOf(one.appId)));
+    const policyIn = new Map(policies.map((one) => [one.stored.appId, one]));
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -253,7 +259,8 @@ export class KeyRing {
           services: servicesOf(appId),
           policy: this.policyWith(algorithms),
           rotationDue,
-          calls: applied.get(appId),
+          directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
+          calls: policyIn.get(appId),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,
@@ -270,8 +277,6 @@ export class KeyRing {
     }
   }
 }
-
-const NO_NAMES: ReadonlySet<string> = new Set();
 
 function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId: string) => readonly T[] {
   const groups = new Map<string, T[]>();

@@ -1,5 +1,6 @@
 import { DEFAULT_APP } from "../domain/app.ts";
 import { StoreUnavailable, type Store } from "../ports/store.ts";
+import type { CredentialUses } from "./credential-uses.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { PolicyReports } from "./policy-reports.ts";
@@ -11,6 +12,7 @@ interface Parts {
   readonly rotateKeys: RotateKeys;
   readonly noticeRestore: () => Promise<void>;
   readonly openAhead: () => Promise<void>;
+  readonly uses: Pick<CredentialUses, "flush" | "flushNow">;
   readonly reports: Pick<PolicyReports, "flush" | "flushNow">;
   readonly log: Log;
 }
@@ -22,7 +24,7 @@ interface Parts {
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, openAhead, reports, log }: Parts,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -37,6 +39,7 @@ export function keepUpToDate(
       await openAhead();
       if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
       await rotateKeys.rotateAll(stopping.signal);
+      await uses.flush();
       await reports.flush();
       troubles.over();
     } catch (error) {
@@ -62,8 +65,8 @@ export function keepUpToDate(
       unwatch();
       clearTimeout(timer);
       await running;
-      // A store that is away is not waited for twice; what is lost is what was counted in the last minute.
-      if (!troubles.isAway()) await reports.flushNow().catch(() => {});
+      // A store that is away is not waited for twice; what is lost is what was counted and noted in the last minute.
+      if (!troubles.isAway()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
     },
   };
 }

@@ -1,13 +1,16 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { fakeClock } from "../support/clock.ts";
 import { ADMIN_KEY, API_KEY, expectText, OTHER_API_KEY, startTestCore, type TestCore } from "../support/core.ts";
 import { recordedLog } from "../support/log.ts";
 import { rawRequest, sendRaw } from "../support/raw-http.ts";
 
 const log = recordedLog();
+const clock = fakeClock();
 let core: TestCore;
 beforeAll(async () => {
-  core = await startTestCore({}, { log });
+  core = await startTestCore({ maxRingAge: 1e15 }, { log, clock });
 });
+beforeEach(() => clock.advance(60_000)); // this address has not guessed lately
 
 const versions = (headers: Record<string, string>) => core.call("/apiversion", { apiKey: null, headers });
 const rawVersions = (...lines: string[]) => sendRaw(core.port, rawRequest("GET /apiversion", lines));
@@ -96,6 +99,27 @@ describe("the API key", () => {
         expectText(await core.call(path, { method, apiKey: key, headers, ...body }), 401, "Invalid API key");
       }
     }
+  });
+
+  it("S1 is guessed at ten times a minute by one address, which then waits; who brings a right one never does", async () => {
+    const guess = () => versions({ "api-key": "wrong-key-wrong-key-wrong" });
+    for (let i = 0; i < 10; i++) expectText(await guess(), 401, "Invalid API key");
+    const waiting = await guess();
+    expectText(waiting, 429, "Too many requests with an invalid key: wait before the next one");
+    expect(waiting.headers.get("retry-after")).toBe("60");
+    const admin = await core.call("/admin/v1/status", { apiKey: "wrong-key-wrong-key-wrong" });
+    expect([admin.status, admin.headers.get("retry-after")]).toEqual([429, "60"]);
+    expect(admin.json).toEqual({ error: { code: "too_many_requests", message: waiting.text } });
+
+    expect((await versions({ "api-key": API_KEY })).status).toBe(200);
+    expect((await core.call("/admin/v1/status", { apiKey: ADMIN_KEY })).status).toBe(200);
+    expectText(await versions({}), 401, "Invalid API key"); // no guess
+    expect((await core.call("/hello", { apiKey: "wrong-key-wrong-key-wrong" })).status).toBe(200); // nothing to guess
+
+    clock.advance(30_000);
+    expect((await guess()).headers.get("retry-after")).toBe("30");
+    clock.advance(30_000);
+    expectText(await guess(), 401, "Invalid API key");
   });
 
   it("is in no line of the log, right or wrong (S6)", () => {

@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Credential } from "../../src/domain/credential.ts";
 import type { KeyDates } from "../../src/domain/key-change.ts";
 import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
-import type { Store, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
+import type { Store, StoreContent, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";
 
@@ -21,6 +23,21 @@ export interface StoreTraits {
 
 export function appIdsOf({ apps }: StoreSnapshot): string[] {
   return apps.map((app) => app.appId);
+}
+
+const EMPTY: StoreContent = {
+  ...{ apps: [], keys: [], revokedTokens: [], revokedServices: [] },
+  ...{ services: [], credentials: [], policyVersions: [] },
+};
+/** The same as a snapshot has it. */
+const { policyVersions: policies, ...rest } = EMPTY;
+const NOTHING = { ...rest, policies };
+
+function credential(facts: Partial<Credential> = {}): Credential {
+  const named = { appId: "public", service: "orders", id: "c", ...facts };
+  const digest = createHash("sha256").update(`${named.appId} ${named.service} ${named.id}`).digest("base64url");
+  const { appId, service, id, ...dates } = named;
+  return { appId, service, id, digest, createdAt: 1, expiresAt: null, lastUsedAt: null, ...dates };
 }
 
 /** What every store promises. Run once per adapter. */
@@ -62,7 +79,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
 
     it("begins empty, in its first generation", async () => {
       const { epoch: first, now, ...rest } = await store.readSnapshot();
-      expect(rest).toEqual({ generation: 1, apps: [], keys: [], revokedTokens: [], revokedServices: [], policies: [] });
+      expect(rest).toEqual({ generation: 1, ...NOTHING });
       expect(await store.readState()).toEqual({ epoch: first, generation: 1, now: expect.any(Number) });
       expect(Number.isInteger(now)).toBe(true);
     });
@@ -548,6 +565,122 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       expect(left).toEqual([["two"], ["two"], ["two"], ["two"]]);
     });
 
+    describe("services", () => {
+      const register = (...names: string[]) =>
+        store.write(async ({ services }) => {
+          for (const name of names) await services.insert("public", name);
+        });
+      const add = (...credentials: Credential[]) =>
+        store.write(async ({ services }) => {
+          for (const one of credentials) await services.insertCredential(one);
+        });
+      beforeEach(async () => {
+        await store.write(async (writer) => {
+          await writer.insertApp("public");
+          await writer.insertApp("other");
+        });
+      });
+
+      it("are registered now, by their names and their apps, each once", async () => {
+        const start = await epochNow();
+        await store.write(async ({ services, now }) => {
+          const made = await services.insert("public", "orders");
+          expect(made).toEqual({ appId: "public", name: "orders", createdAt: now, disabledAt: null });
+          expect(await services.find("public", "orders")).toEqual(made);
+        });
+        expect(await epochNow()).toBe(start + 1);
+        await expect(register("orders")).rejects.toThrow();
+        await expect(store.write(({ services }) => services.insert("missing", "orders"))).rejects.toThrow();
+        await store.write(({ services }) => services.insert("other", "orders"));
+        await register("billing");
+        await store.write(async ({ services }) => {
+          expect([await services.count("public"), await services.count("other")]).toEqual([2, 1]);
+          for (const name of ["Orders", "orders ", "%", "' or 1=1 --"]) {
+            expect(await services.find("public", name)).toBeUndefined();
+          }
+        });
+        const listed = (await store.readSnapshot()).services.map(({ appId, name }) => `${appId} ${name}`);
+        expect(listed.sort()).toEqual(["other orders", "public billing", "public orders"]);
+      });
+
+      it("are disabled and enabled, and the epoch grows exactly when they are", async () => {
+        await register("orders", "billing");
+        const start = await epochNow();
+        const seen = [];
+        for (const disabledAt of [5, 5, null, null]) {
+          await store.write(({ services }) => services.setDisabled("public", "orders", disabledAt));
+          const { services } = await store.readSnapshot();
+          seen.push([services.map((one) => one.disabledAt), (await epochNow()) - start]);
+        }
+        expect(seen).toEqual([
+          [[null, 5], 1],
+          [[null, 5], 1],
+          [[null, null], 2],
+          [[null, null], 2],
+        ]);
+      });
+
+      it("have their credentials as they were given, in the order in which they were made", async () => {
+        await register("orders", "billing");
+        const start = await epochNow();
+        const dated = { createdAt: 2, expiresAt: 253_402_300_799_000, lastUsedAt: 7 };
+        const [one, two] = [credential({ id: "b" }), credential({ id: "a", ...dated })];
+        await add(two, one, credential({ service: "billing" }));
+        expect(await epochNow()).toBe(start + 1);
+        expect(await store.readCredentials("public", "orders")).toEqual([one, two]);
+        expect(await store.write(({ services }) => services.credentialsOf("public", "orders"))).toEqual([one, two]);
+        expect(await store.readCredentials("other", "orders")).toEqual([]);
+        expect((await store.readSnapshot()).credentials).toHaveLength(3);
+      });
+
+      it("S2 have a credential that is of one service only, and none without the service", async () => {
+        await register("orders", "billing");
+        await add(credential());
+        const taken = credential().digest;
+        await expect(add(credential({ service: "billing", digest: taken }))).rejects.toThrow();
+        await expect(add(credential())).rejects.toThrow();
+        await expect(add(credential({ service: "ghost" }))).rejects.toThrow();
+        await expect(add(credential({ appId: "other" }))).rejects.toThrow();
+        expect((await store.readSnapshot()).credentials).toEqual([credential()]);
+      });
+
+      it("lose one credential, all of them with themselves, and themselves with their app", async () => {
+        await register("orders", "billing");
+        await store.write(({ services }) => services.insert("other", "orders"));
+        await add(credential({ id: "a" }), credential({ id: "b" }), credential({ service: "billing", id: "a" }));
+        await add(credential({ appId: "other" }));
+        const left = async () => (await store.readSnapshot()).credentials.map((one) => one.service + one.id).sort();
+        const deleteCredential = (name: string, id: string) =>
+          store.write(({ services }) => services.deleteCredential("public", name, id));
+        expect([await deleteCredential("orders", "a"), await deleteCredential("orders", "a")]).toEqual([true, false]);
+        expect(await left()).toEqual(["billinga", "ordersb", "ordersc"]);
+        const remove = (name: string) => store.write(({ services }) => services.delete("public", name));
+        expect([await remove("orders"), await remove("orders")]).toEqual([true, false]);
+        expect(await left()).toEqual(["billinga", "ordersc"]);
+        await store.write((writer) => writer.deleteApp("public"));
+        const { services, credentials } = await store.readSnapshot();
+        expect([services, credentials].map((rows) => rows.map((row) => row.appId))).toEqual([["other"], ["other"]]);
+      });
+
+      it("remember when credentials were used last, never an earlier moment, and without growing the epoch", async () => {
+        await register("orders", "billing");
+        const many = Array.from({ length: 2_100 }, (_, i) => credential({ id: `c-${i}` }));
+        await add(...many, credential({ service: "billing", id: "c-0" }));
+        const start = await epochNow();
+        const use = (id: string, usedAt: number) => ({ appId: "public", service: "orders", id, usedAt });
+        const note = (...uses: ReturnType<typeof use>[]) => store.write(({ services }) => services.noteUses(uses));
+        await note(...many.map(({ id }, i) => use(id, NEW_YEAR + i)), use("' or 1=1 --", 1), use("gone", 1));
+        const used = async () =>
+          new Map((await store.readCredentials("public", "orders")).map((one) => [one.id, one.lastUsedAt]));
+        expect(await used()).toEqual(new Map(many.map(({ id }, i) => [id, NEW_YEAR + i])));
+        await note(use("c-0", NEW_YEAR - 1), use("c-1", NEW_YEAR + 9));
+        expect([(await used()).get("c-0"), (await used()).get("c-1")]).toEqual([NEW_YEAR, NEW_YEAR + 9]);
+        await note();
+        expect((await store.readCredentials("public", "billing")).map((one) => one.lastUsedAt)).toEqual([null]);
+        expect(await epochNow()).toBe(start);
+      });
+    });
+
     it("raises its generation to the time, the next number or above another one, and the epoch with it (R15)", async () => {
       const raise = async (above?: number) => {
         await store.write((writer) => writer.raiseGeneration(above));
@@ -604,9 +737,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         await writer.upsertRevokedService({ appId: "two", service: "orders", notBefore: 9 });
       });
       const { epoch: before, generation } = await store.readState();
-      const empty = { apps: [], keys: [], revokedTokens: [], revokedServices: [] };
-      await store.write((writer) => writer.replaceContent({ ...empty, policyVersions: [] }));
-      expect(await content()).toEqual({ ...empty, policies: [], epoch: before + 1, generation });
+      await store.write((writer) => writer.replaceContent(EMPTY));
+      expect(await content()).toEqual({ ...NOTHING, epoch: before + 1, generation });
 
       const names = Array.from({ length: 2_500 }, (_, i) => `app-${String(i).padStart(4, "0")}`);
       const document = '{"services":{}}';
@@ -615,6 +747,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         keys: names.map((appId, sequence) => storedKey({ appId, sequence, kid: `k-${appId}` })),
         revokedTokens: names.map((jti, expiresAt) => ({ appId: "app-0000", jti, expiresAt })),
         revokedServices: names.map((service, notBefore) => ({ appId: "app-0001", service, notBefore })),
+        services: names.map((name, i) => ({ appId: "app-0002", name, createdAt: i, disabledAt: i % 2 ? i : null })),
+        credentials: names.map((service, i) => credential({ appId: "app-0002", service, id: `c-${i}`, createdAt: i })),
         policyVersions: names.map((name, i) => {
           const appId = i % 2 === 0 ? name : names[i - 1]!;
           return { appId, version: (i % 2) + 1, appliedAt: i, appliedBy: "anna", document };
@@ -628,6 +762,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const byName = <T extends object>(rows: readonly T[]) => rows.map((row) => JSON.stringify(row)).sort();
       expect(byName(read.revokedTokens)).toEqual(byName(many.revokedTokens));
       expect(byName(read.revokedServices)).toEqual(byName(many.revokedServices));
+      expect(byName(read.services)).toEqual(byName(many.services));
+      expect(byName(read.credentials)).toEqual(byName(many.credentials));
       expect(byName(read.policies)).toEqual(byName(many.policyVersions.filter(({ version }) => version === 2)));
       expect(byName((await store.readContent()).policyVersions)).toEqual(byName(many.policyVersions));
     });
@@ -644,7 +780,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       }
       expect(await epochNow()).toBe(start);
       await store.write(async (writer) => {
-        await writer.replaceContent({ apps: [], keys: [], revokedTokens: [], revokedServices: [], policyVersions: [] });
+        await writer.replaceContent(EMPTY);
         await writer.raiseGeneration();
       });
       expect((await store.readSnapshot()).rotation).toMatchObject({ lead: 1, algorithms: ["ES256", "RS256"] });

@@ -7,10 +7,13 @@ import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/rotation.ts";
 import type { KeyVault } from "../../src/ports/key-vault.ts";
 import type { Store } from "../../src/ports/store.ts";
+import { createAuthenticate, type Authenticate } from "../../src/use-cases/authenticate.ts";
+import { createCredentialUses, type CredentialUses } from "../../src/use-cases/credential-uses.ts";
 import { createIssueToken, type IssueToken } from "../../src/use-cases/issue-token.ts";
 import { KeyRing } from "../../src/use-cases/key-ring.ts";
 import { createManageApps, type ManageApps } from "../../src/use-cases/manage-apps.ts";
 import { createManageKeys, type ManageKeys } from "../../src/use-cases/manage-keys.ts";
+import { createManageServices, type ManageServices } from "../../src/use-cases/manage-services.ts";
 import { createManagePolicy, type ManagePolicy } from "../../src/use-cases/manage-policy.ts";
 import { createPolicyReports, type PolicyReports } from "../../src/use-cases/policy-reports.ts";
 import { createPublishFeed, type PublishFeed } from "../../src/use-cases/publish-feed.ts";
@@ -34,6 +37,10 @@ export interface Instance {
   readonly manageApps: ManageApps;
   readonly revoke: Revoke;
   readonly publishFeed: PublishFeed;
+  readonly uses: CredentialUses;
+  readonly manageServices: ManageServices;
+  /** Without a configured key: whoever is not somebody is nobody. */
+  readonly authenticate: Authenticate;
   readonly reports: PolicyReports;
   readonly managePolicy: ManagePolicy;
   readonly log: RecordedLog;
@@ -69,8 +76,9 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), policy);
   const log = recordedLog();
   const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+  const uses = createCredentialUses(store, clock.monotonic);
   const reports = createPolicyReports(store, keyRing, clock.monotonic);
-  const registeredIn = (appId: string) => keyRing.serviceNamesOf(appId);
+  const registeredIn = (appId: string) => keyRing.servicesOf(appId)?.names() ?? new Set<string>();
   await keyRing.refresh();
   return {
     ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
@@ -79,6 +87,9 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
     manageApps: createManageApps(store, keyRing, rotateKeys),
     revoke: createRevoke(store, keyRing, async (ms) => clock.advance(ms)),
     publishFeed: createPublishFeed(keyRing),
+    uses,
+    manageServices: createManageServices(store, keyRing, uses),
+    authenticate: createAuthenticate({ apiKeys: ["of-no-use-in-the-tests"], adminKeys: [] }, keyRing, uses),
     reports,
     managePolicy: createManagePolicy({ store, keyRing, reports, readText: readPolicyFile, registeredIn }),
   };

@@ -1,13 +1,18 @@
-import { afterEach, vi } from "vitest";
-import { KeyRing } from "../../src/use-cases/key-ring.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import type { Store } from "../../src/ports/store.ts";
 
-const registered = new Set<string>();
-afterEach(() => {
-  registered.clear();
-  vi.restoreAllMocks();
-});
+export async function registerServices(store: Store, names: readonly string[], appId = "public"): Promise<void> {
+  await store.write(async ({ services }) => {
+    for (const name of names) await services.insert(appId, name);
+  });
+}
 
-export async function registerServices(names: readonly string[]): Promise<void> {
-  for (const name of names) registered.add(name);
-  vi.spyOn(KeyRing.prototype, "serviceNamesOf").mockReturnValue(registered);
+/** The same behind the back of whatever core runs on the directory. */
+export async function registerServicesIn(dataDir: string, names: readonly string[], appId?: string): Promise<void> {
+  const store = await openSqliteStore({ dataDir });
+  try {
+    await registerServices(store, names, appId);
+  } finally {
+    await store.close();
+  }
 }

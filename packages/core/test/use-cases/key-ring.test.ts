@@ -16,6 +16,7 @@ function interruptible(): { storeOf: (real: Store) => Store; away: boolean; read
       ...real,
       readState: () => pass("state", real.readState),
       readSnapshot: () => pass("snapshot", real.readSnapshot),
+      readCredentials: (appId, service) => pass("credentials", () => real.readCredentials(appId, service)),
       write: (work) => (self.away ? Promise.reject(new StoreUnavailable("away")) : real.write(work)),
       watch: (listener) => real.watch(listener),
       lookEvery: real.lookEvery,

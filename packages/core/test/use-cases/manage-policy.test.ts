@@ -10,7 +10,7 @@ const SECOND = FIRST.replace("[stock:read]", "[stock:read, stock:reserve]");
 let instance: Instance;
 beforeEach(async () => {
   instance = await startInstance();
-  await registerServices(["orders", "inventory", "billing"]);
+  await registerServices(instance.store, ["orders", "inventory", "billing"]);
 });
 
 const apply = (
@@ -80,7 +80,7 @@ describe("a policy that is applied", () => {
 
   it("names a service that another instance has registered a moment ago", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
-    await registerServices(["fresh"]);
+    await registerServices(instance.store, ["fresh"]);
     expect(await apply("services: { fresh: {} }", { on: other })).toMatchObject({ ok: true });
   });
 
@@ -104,7 +104,7 @@ describe("a policy that is applied", () => {
 
   it("is not applied where another one has been since they were compared (409)", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
-    await registerServices(["orders", "inventory"]);
+    await other.keyRing.refresh();
     expect(await apply(FIRST, { expectedVersion: 1 })).toMatchObject({
       status: 409,
       problem: expect.stringMatching(/^no policy is in force/),
@@ -125,7 +125,8 @@ describe("a policy that is applied", () => {
 
   it("goes with its app", async () => {
     await instance.manageApps.create("shop");
-    await apply(FIRST, { app: "shop" });
+    await registerServices(instance.store, ["orders", "inventory"], "shop");
+    expect(await apply(FIRST, { app: "shop" })).toMatchObject({ ok: true });
     await instance.manageApps.remove("shop");
     await instance.manageApps.create("shop");
     expect([instance.managePolicy.current("shop"), await instance.managePolicy.versions("shop")]).toEqual([
@@ -133,7 +134,7 @@ describe("a policy that is applied", () => {
       [],
     ]);
     await instance.manageApps.remove("shop");
-    expect(await apply(FIRST, { app: "shop" })).toMatchObject({ ok: false, status: 404 });
+    expect(await apply("services: {}", { app: "shop" })).toMatchObject({ ok: false, status: 404 });
   });
 });
 

@@ -16,7 +16,7 @@ const storeOf = (real: Store): Store => ({
 beforeEach(async () => {
   line.away = false;
   instance = await startInstance({ storeOf });
-  await registerServices(["orders", "cart", "legacy", "strict"]);
+  await registerServices(instance.store, ["orders", "cart", "legacy", "strict"]);
   await apply(POLICY);
 });
 
@@ -119,6 +119,7 @@ it("what the policy has by now, and whoever is not report-only any more, is forg
 
 it("is each app's own, and of an app that was removed meanwhile there is nothing to write", async () => {
   await instance.manageApps.create("shop");
+  await registerServices(instance.store, ["orders", "cart", "legacy", "strict"], "shop");
   await instance.managePolicy.apply("shop", { text: POLICY, expectedVersion: undefined, appliedBy: "anna" });
   instance.reports.count("shop", "cart", "legacy", ["x"]);
   count("cart", ["y"]);

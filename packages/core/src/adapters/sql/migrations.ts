@@ -75,6 +75,38 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
       await db.schema.alterTable("core_state").addColumn("rotation", "text").execute();
     },
   },
+  "0005_services_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable("services")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("service", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("disabled_at", "bigint")
+        .addPrimaryKeyConstraint("services_pk", ["app_id", "service"])
+        .execute();
+      await db.schema
+        .createTable("service_credentials")
+        .addColumn("app_id", "text", (column) => column.notNull())
+        .addColumn("service", "text", (column) => column.notNull())
+        .addColumn("credential_id", "text", (column) => column.notNull())
+        .addColumn("digest", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("expires_at", "bigint")
+        .addColumn("last_used_at", "bigint")
+        .addPrimaryKeyConstraint("service_credentials_pk", ["app_id", "service", "credential_id"])
+        // Whoever presents it is one service.
+        .addUniqueConstraint("service_credentials_digest", ["app_id", "digest"])
+        .addForeignKeyConstraint(
+          "service_credentials_service",
+          ["app_id", "service"],
+          "services",
+          ["app_id", "service"],
+          (constraint) => constraint.onDelete("cascade"),
+        )
+        .execute();
+    },
+  },
   "0006_policy_expand": {
     async up(db: Kysely<unknown>): Promise<void> {
       await db.schema

@@ -44,6 +44,22 @@ export interface Schema {
     sealed_private_key: string;
     master_key_id: string;
   };
+  services: {
+    app_id: string;
+    service: string;
+    created_at: number;
+    disabled_at: number | null;
+  };
+  service_credentials: {
+    app_id: string;
+    service: string;
+    credential_id: string;
+    /** SHA-256, base64url. */
+    digest: string;
+    created_at: number;
+    expires_at: number | null;
+    last_used_at: number | null;
+  };
   policy_versions: {
     app_id: string;
     version: number;

@@ -26,6 +26,14 @@ import {
   toRowOfPolicy,
 } from "./policies.ts";
 import type { Schema } from "./schema.ts";
+import {
+  credentialsIn,
+  SqlServiceWriter,
+  toCredential,
+  toRowOfCredential,
+  toRowOfService,
+  toService,
+} from "./services.ts";
 
 /** What an engine brings to the one SQL store. Its drivers reject with StoreUnavailable for what may pass. */
 export interface SqlEngine {
@@ -124,6 +132,7 @@ export function createSqlStore(engine: SqlEngine): Store {
     readPolicyVersions: (appId) => policyVersionsIn(engine.reader, appId),
     readPolicy: (appId, version) => policyIn(engine.reader, appId, version),
     readReported: (appId) => reportedIn(engine.reader, appId),
+    readCredentials: (appId, service) => credentialsIn(engine.reader, appId, service),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
@@ -140,6 +149,8 @@ export function createSqlStore(engine: SqlEngine): Store {
     const keys = await db.selectFrom("signing_keys").selectAll().orderBy("sequence").execute();
     const tokens = await db.selectFrom("revoked_tokens").selectAll().execute();
     const services = await db.selectFrom("revoked_services").selectAll().execute();
+    const registered = await db.selectFrom("services").selectAll().orderBy("service").execute();
+    const credentials = await db.selectFrom("service_credentials").selectAll().execute();
     const { rotation } = await db.selectFrom("core_state").select("rotation").executeTakeFirstOrThrow();
     return {
       ...state,
@@ -148,6 +159,8 @@ export function createSqlStore(engine: SqlEngine): Store {
       revokedTokens: tokens.map(toRevokedToken),
       revokedServices: services.map(toRevokedService),
       rotation: rotation === null ? undefined : (JSON.parse(rotation) as RotationPolicy),
+      services: registered.map(toService),
+      credentials: credentials.map(toCredential),
       policies: await currentPoliciesIn(db),
     };
   }
@@ -176,12 +189,14 @@ export function createSqlStore(engine: SqlEngine): Store {
 class SqlWriter implements StoreWriter {
   readonly #db: Transaction<Schema>;
   readonly now: number;
+  readonly services: SqlServiceWriter;
   readonly policies: SqlPolicyWriter;
   changed = false;
 
   constructor(db: Transaction<Schema>, now: number) {
     this.#db = db;
     this.now = now;
+    this.services = new SqlServiceWriter(db, now, () => (this.changed = true));
     this.policies = new SqlPolicyWriter(db, now, () => (this.changed = true));
   }
 
@@ -346,13 +361,16 @@ class SqlWriter implements StoreWriter {
       .execute();
   }
 
-  async replaceContent({ apps, keys, revokedTokens, revokedServices, policyVersions }: StoreContent): Promise<void> {
+  async replaceContent(content: StoreContent): Promise<void> {
+    const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = content;
     this.changed = true;
     await this.#db.deleteFrom("apps").execute(); // the rest goes with them
     await this.#insertAll("apps", apps.map(toAppRow));
     await this.#insertAll("signing_keys", keys.map(toRow));
     await this.#insertAll("revoked_tokens", revokedTokens.map(toTokenRow));
     await this.#insertAll("revoked_services", revokedServices.map(toServiceRow));
+    await this.#insertAll("services", services.map(toRowOfService));
+    await this.#insertAll("service_credentials", credentials.map(toRowOfCredential));
     await this.#insertAll("policy_versions", policyVersions.map(toRowOfPolicy));
   }
 

@@ -55,7 +55,7 @@ export function adminRoutes(services: Services): Hono<Env> {
   const { keyRing, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
   const admin = new Hono<Env>();
   admin.use(async (c, next) => {
-    if (c.get("principal") !== "admin-key") {
+    if (c.get("principal")?.type !== "admin-key") {
       return refuseAdmin(c, 401, "unauthorized", "This needs an admin key, sent as 'Authorization: Bearer KEY'");
     }
     return next();

@@ -1,0 +1,48 @@
+import type { Credential, CredentialUse } from "../domain/credential.ts";
+import type { Store } from "../ports/store.ts";
+import type { Monotonic } from "./store-clock.ts";
+
+/** When credentials were used last: in memory at once, in the store now and then. */
+export interface CredentialUses {
+  /** @param now milliseconds by the store's clock */
+  note(credential: Credential, now: number): void;
+  /** What the store does not know yet. */
+  lastOf(credential: Credential): number | null;
+  /** Writes down what is new, at most once a minute. */
+  flush(): Promise<void>;
+  /** Writes down what is new. */
+  flushNow(): Promise<void>;
+}
+
+const FLUSH_EVERY = 60_000;
+
+/** Holds one moment for each credential that there is, at most. */
+export function createCredentialUses(store: Store, monotonic: Monotonic): CredentialUses {
+  const pending = new Map<string, CredentialUse>();
+  let flushedAt = monotonic();
+
+  async function flushNow(): Promise<void> {
+    flushedAt = monotonic();
+    const uses = [...pending];
+    if (uses.length === 0) return;
+    await store.write((writer) => writer.services.noteUses(uses.map(([, use]) => use)));
+    // What was used again meanwhile is for the next time.
+    for (const [name, use] of uses) if (pending.get(name) === use) pending.delete(name);
+  }
+
+  return Object.freeze<CredentialUses>({
+    note(credential, now) {
+      const { appId, service, id } = credential;
+      pending.set(nameOf(credential), { appId, service, id, usedAt: Math.floor(now) });
+    },
+    lastOf: (credential) => pending.get(nameOf(credential))?.usedAt ?? null,
+    flush: async () => {
+      if (monotonic() - flushedAt >= FLUSH_EVERY) await flushNow();
+    },
+    flushNow,
+  });
+}
+
+function nameOf({ appId, service, id }: Credential): string {
+  return `${appId} ${service} ${id}`;
+}

@@ -1,0 +1,81 @@
+import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { StoreUnavailable } from "../../src/ports/store.ts";
+import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
+import { NEW_YEAR } from "../support/clock.ts";
+import { startInstance, type Instance } from "../support/instance.ts";
+
+const MINUTE = 60_000;
+
+let instance: Instance;
+let credential: string;
+let writes: number;
+let away: boolean;
+beforeEach(async () => {
+  away = false;
+  instance = await startInstance({
+    storeOf: (real) => ({
+      ...real,
+      write: (work) => {
+        writes++;
+        return away ? Promise.reject(new StoreUnavailable("away")) : real.write(work);
+      },
+    }),
+  });
+  await instance.manageServices.register("public", "orders");
+  const added = await instance.manageServices.addCredential("public", "orders", null);
+  if (!added.ok) throw new Error(added.problem);
+  credential = added.value.credential;
+  writes = 0;
+});
+const use = () => expect(instance.authenticate(credential, "public")).toBeDefined();
+const stored = async () => (await instance.store.readCredentials("public", "orders"))[0]!.lastUsedAt;
+
+it("a credential's use is written down once a minute, however often it is used, and the epoch stays", async () => {
+  const { uses, clock, store } = instance;
+  const { epoch } = await store.readState();
+  for (let i = 0; i < 1_000; i++) use();
+  await uses.flush();
+  expect([writes, await stored()]).toEqual([0, null]);
+  clock.advance(MINUTE);
+  await uses.flush();
+  await uses.flush();
+  expect([writes, await stored()]).toEqual([1, NEW_YEAR]);
+  clock.advance(MINUTE);
+  await uses.flush(); // nothing new
+  expect(writes).toBe(1);
+  use();
+  await uses.flushNow();
+  expect([writes, await stored()]).toEqual([2, NEW_YEAR + 2 * MINUTE]);
+  expect((await store.readState()).epoch).toBe(epoch);
+});
+
+it("what a store that is away does not take is written down when it is back", async () => {
+  const { uses, clock } = instance;
+  use();
+  away = true;
+  await expect(uses.flushNow()).rejects.toThrow("away");
+  clock.advance(MINUTE);
+  use();
+  away = false;
+  await uses.flushNow();
+  expect(await stored()).toBe(NEW_YEAR + MINUTE);
+});
+
+it("an instance that stops writes down what it has seen", async () => {
+  const { store, keyRing, rotateKeys, uses, reports, log } = instance;
+  const nothing = async () => {};
+  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
+  const upkeep = keepUpToDate(parts, 1);
+  onTestFinished(() => upkeep.stop());
+  use();
+  await upkeep.stop();
+  expect(await stored()).toBe(NEW_YEAR);
+});
+
+it("a credential that is gone is not brought back by having been used", async () => {
+  const { uses, manageServices, store } = instance;
+  use();
+  await manageServices.delete("public", "orders");
+  await uses.flushNow();
+  expect((await store.readSnapshot()).credentials).toEqual([]);
+});
