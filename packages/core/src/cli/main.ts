@@ -6,6 +6,7 @@ import { explainCommand } from "./commands/explain.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { policyCommand } from "./commands/policy.ts";
 import { revokeCommand } from "./commands/revoke.ts";
+import { servicesCommand } from "./commands/services.ts";
 import { startCommand } from "./commands/start.ts";
 
 const program = new Command("countersign")
@@ -15,6 +16,7 @@ const program = new Command("countersign")
   .addCommand(appsCommand())
   .addCommand(keysCommand())
   .addCommand(revokeCommand())
+  .addCommand(servicesCommand())
   .addCommand(policyCommand())
   .addCommand(explainCommand())
   .addCommand(backupCommand())

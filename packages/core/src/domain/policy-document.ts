@@ -1,4 +1,5 @@
 import type { Policy, PolicyService } from "./policy.ts";
+import { problemOfScope } from "./scope.ts";
 import { problemOfServiceName } from "./service.ts";
 
 /** A policy as it is written down and stored. */
@@ -30,16 +31,8 @@ export const MAX_SCOPES = 100;
 /** Of the list in which a service says what it has. */
 const MAX_DECLARED_SCOPES = 1_000;
 
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
 /** Good names by their letters, on which programs stumble that keep names in plain objects. */
 const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(["constructor", "prototype"]);
-
-/** Why this is no scope (RFC 6749 section 3.3); undefined: it is one. */
-export function problemOfScope(scope: string): string | undefined {
-  if (SCOPE.test(scope)) return undefined;
-  if (/\s/.test(scope)) return "a scope has no blanks: several are written as several items of the list";
-  return "a scope has 1 to 128 characters of printable ASCII, without '\"' and '\\'";
-}
 
 /**
  * A policy from plain data, or every mistake in it. Pure.

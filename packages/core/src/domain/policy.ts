@@ -1,4 +1,5 @@
-import { listOf, MAX_SCOPES, problemOfScope } from "./policy-document.ts";
+import { listOf, MAX_SCOPES } from "./policy-document.ts";
+import { problemOfScope } from "./scope.ts";
 
 /** Who may call whom, and for what. */
 export interface Policy {
@@ -70,7 +71,7 @@ export function decideCall(
 
 function decideWithoutPolicy(audience: string | undefined, scopes: readonly string[] = []): CallDecision {
   if (audience === undefined && scopes.length === 0) return { allowed: true, audience, scopes };
-  const problem = "no policy has been applied, so nobody has an audience or a scope: apply one, or ask for neither";
+  const problem = "no policy has been applied, so nobody may ask for an audience or a scope";
   return { allowed: false, status: 403, error: audience === undefined ? "invalid_scope" : "invalid_target", problem };
 }
 

@@ -1,8 +1,9 @@
 import { diffPolicies, type PolicyChange } from "../domain/policy-diff.ts";
-import { documentOf, problemOfScope, type PolicyDocument } from "../domain/policy-document.ts";
+import { documentOf, type PolicyDocument } from "../domain/policy-document.ts";
 import { explainCall, type CallExplanation } from "../domain/policy-explanation.ts";
 import { isStillReported } from "../domain/policy-report.ts";
 import type { Policy } from "../domain/policy.ts";
+import { problemOfScope } from "../domain/scope.ts";
 import { problemOfServiceName } from "../domain/service.ts";
 import type { PolicyVersion, Store, StoredPolicy } from "../ports/store.ts";
 import { policyIn } from "./applied-policy.ts";

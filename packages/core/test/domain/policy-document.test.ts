@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { documentOf, listOf, problemOfScope, readPolicy } from "../../src/domain/policy-document.ts";
+import { documentOf, listOf, readPolicy } from "../../src/domain/policy-document.ts";
 import { diffPolicies } from "../../src/domain/policy-diff.ts";
-import { problemOfServiceName } from "../../src/domain/service.ts";
 import { document, policyOf } from "../support/policies.ts";
 
 /** Each mistake as `path problem`; `#` marks a name that is wrong by itself. */
@@ -94,22 +93,6 @@ describe("mistakes are named with their place, all at once", () => {
       fc.property(fc.anything(), (data) => void readPolicy({ services: { orders: { calls: { orders: data } } } })),
     );
   });
-});
-
-it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
-  for (const scope of ["a", "stock:read", "*", "!", "[]", "~", "a,b", "x".repeat(128)]) {
-    expect(problemOfScope(scope)).toBeUndefined();
-  }
-  for (const scope of ["", " ", "a b", "a\t", "\u00a0", '"', "a\\b", "\x7f", "\0", "é", "\u{1f511}", "x".repeat(129)]) {
-    expect(problemOfScope(scope)).toEqual(expect.any(String));
-  }
-});
-
-it("a service that is good in a host name, and nowhere misread", () => {
-  for (const name of ["a", "orders", "m-1", "a1", "x".repeat(63)]) expect(problemOfServiceName(name)).toBeUndefined();
-  for (const name of ["", "A", "1a", "-a", "a-", "a_b", "a.b", "a b", "a\n", "é", "x".repeat(64), "__proto__"]) {
-    expect(problemOfServiceName(name)).toEqual(expect.any(String));
-  }
 });
 
 it("names are listed as in a sentence", () => {
