@@ -20,7 +20,7 @@ const LAYERS = {
     ],
     ["recipe and verifier", /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front)\.ts$/],
     ["instance", /^(countersign|default-instance|explain)\.ts$/],
-    ["entry points", /^(guard|index|recipe\/jwt)\.ts$/],
+    ["entry points", /^(guard|index|define-policy|recipe\/jwt)\.ts$/],
     ["framework", /^(framework|testing)\//],
   ],
   "packages/core/src": [
