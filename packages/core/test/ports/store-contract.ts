@@ -25,13 +25,13 @@ export function appIdsOf({ apps }: StoreSnapshot): string[] {
   return apps.map((app) => app.appId);
 }
 
-const EMPTY: StoreContent = {
+const NO_ROWS = {
   ...{ apps: [], keys: [], revokedTokens: [], revokedServices: [] },
-  ...{ services: [], credentials: [], policyVersions: [] },
+  ...{ services: [], credentials: [] },
 };
+const EMPTY: StoreContent = { ...NO_ROWS, policyVersions: [] };
 /** The same as a snapshot has it. */
-const { policyVersions: policies, ...rest } = EMPTY;
-const NOTHING = { ...rest, policies };
+const NOTHING = { ...NO_ROWS, policies: [] };
 
 function credential(facts: Partial<Credential> = {}): Credential {
   const named = { appId: "public", service: "orders", id: "c", ...facts };
