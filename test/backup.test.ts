@@ -204,7 +204,7 @@ describe("countersign restore", () => {
       [text.replace('"static"', '"dynamic"'), /is damaged.*sha256/],
       [text.replace('"intruder"', '"intruded"'), /is damaged.*sha256/],
       [text.replace(/"sha256": ".{4}/, '"sha256": "0000'), /is damaged.*sha256/],
-      [text.replace('"version": 1', '"version": 2'), /version 2.*newer/],
+      [text.replace('"version": 2', '"version": 3'), /version 3.*newer/],
       ["{}", /is no backup/],
       ["null", /is no backup/],
       ["", /is not JSON/],

@@ -82,47 +82,51 @@ it(`${MAX_SERVICES} services ask at once after a deploy, and none fails`, async 
 }, 60_000);
 
 describe(`with ${MAX_SERVICES} services`, () => {
-  it("S1 a credential is known in less than 20 microseconds, and one that is not takes as long, whatever is wrong with it", async () => {
-    const known = [...credentials.values()].slice(0, 1_000).map(([first]) => first!);
-    expect(known.every((credential) => authenticate(credential, "public")?.type === "service")).toBe(true);
-    const unknown = (change: (credential: string) => string) => {
-      const presented = known.map(change);
-      expect(presented.some((credential) => authenticate(credential, "public") !== undefined)).toBe(false);
-      return presented;
-    };
-    const { store, keyRing, clock } = instance;
-    const chosen = (from: number) => [...credentials].slice(from, from + 500);
-    const [disabled, deleted, revoked, expired] = [chosen(1_000), chosen(1_500), chosen(2_000), chosen(2_500)];
-    await store.write(async ({ services, now }) => {
-      for (const [service] of disabled) await services.setDisabled("public", service, now);
-      for (const [service] of deleted) await services.delete("public", service);
-      for (const [service] of [...revoked, ...expired]) await services.deleteCredential("public", service, "0");
-      for (const [service, [first]] of expired) {
-        const digest = digestOf(first!).toString("base64url");
-        const dates = { createdAt: now, expiresAt: now + 1, lastUsedAt: null };
-        await services.insertCredential({ appId: "public", service, id: "0", digest, ...dates });
-      }
-    });
-    clock.advance(1);
-    await keyRing.refresh();
-    const firstOf = (some: typeof disabled) => some.map(([, [first]]) => first!);
-    const nobody = {
-      "of another random part": unknown((credential) => credential.slice(0, -43) + "A".repeat(43)),
-      "of another name": unknown((credential) => credential.replace("cs_service", "cs_ghosts-")),
-      disabled: firstOf(disabled),
-      deleted: firstOf(deleted),
-      revoked: firstOf(revoked),
-      expired: firstOf(expired),
-    };
-    for (const presented of Object.values(nobody)) expect(authenticate(presented[0], "public")).toBeUndefined();
-    measure({ known, ...nobody }); // warm
-    const { known: ofKnown, ...ofNobody } = measure({ known, ...nobody });
-    const words = Object.entries({ known: ofKnown!, ...ofNobody }).map(([kind, us]) => `${kind} ${us.toFixed(2)}`);
-    note(`authenticating, microseconds: ${words.join(", ")}`);
-    const times = Object.values(ofNobody);
-    expect(Math.max(ofKnown!, ...times)).toBeLessThan(20);
-    expect(Math.max(...times) - Math.min(...times)).toBeLessThan(2); // a network's noise is a hundred times that
-  });
+  it(
+    "S1 a credential is known in less than 20 microseconds, and one that is not takes as long, whatever is wrong with it",
+    async () => {
+      const known = [...credentials.values()].slice(0, 1_000).map(([first]) => first!);
+      expect(known.every((credential) => authenticate(credential, "public")?.type === "service")).toBe(true);
+      const unknown = (change: (credential: string) => string) => {
+        const presented = known.map(change);
+        expect(presented.some((credential) => authenticate(credential, "public") !== undefined)).toBe(false);
+        return presented;
+      };
+      const { store, keyRing, clock } = instance;
+      const chosen = (from: number) => [...credentials].slice(from, from + 500);
+      const [disabled, deleted, revoked, expired] = [chosen(1_000), chosen(1_500), chosen(2_000), chosen(2_500)];
+      await store.write(async ({ services, now }) => {
+        for (const [service] of disabled) await services.setDisabled("public", service, now);
+        for (const [service] of deleted) await services.delete("public", service);
+        for (const [service] of [...revoked, ...expired]) await services.deleteCredential("public", service, "0");
+        for (const [service, [first]] of expired) {
+          const digest = digestOf(first!).toString("base64url");
+          const dates = { createdAt: now, expiresAt: now + 1, lastUsedAt: null };
+          await services.insertCredential({ appId: "public", service, id: "0", digest, ...dates });
+        }
+      });
+      clock.advance(1);
+      await keyRing.refresh();
+      const firstOf = (some: typeof disabled) => some.map(([, [first]]) => first!);
+      const nobody = {
+        "of another random part": unknown((credential) => credential.slice(0, -43) + "A".repeat(43)),
+        "of another name": unknown((credential) => credential.replace("cs_service", "cs_ghosts-")),
+        disabled: firstOf(disabled),
+        deleted: firstOf(deleted),
+        revoked: firstOf(revoked),
+        expired: firstOf(expired),
+      };
+      for (const presented of Object.values(nobody)) expect(authenticate(presented[0], "public")).toBeUndefined();
+      measure({ known, ...nobody }); // warm
+      const { known: ofKnown, ...ofNobody } = measure({ known, ...nobody });
+      const words = Object.entries({ known: ofKnown!, ...ofNobody }).map(([kind, us]) => `${kind} ${us.toFixed(2)}`);
+      note(`authenticating, microseconds: ${words.join(", ")}`);
+      const times = Object.values(ofNobody);
+      expect(Math.max(ofKnown!, ...times)).toBeLessThan(20);
+      expect(Math.max(...times) - Math.min(...times)).toBeLessThan(2); // a network's noise is a hundred times that
+    },
+    20_000 + ROUNDS * 300,
+  );
 
   it("all are read in a moment, and what they used is written down in another", async () => {
     const { keyRing, store, uses } = instance;

@@ -1,8 +1,10 @@
 // R15 without processes, and on both engines.
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/adapters/open-store.ts";
 import { isEarlier, StoreUnavailable, type Store, type StoreSnapshot } from "../../src/ports/store.ts";
+import { digestOf } from "../../src/use-cases/authenticate.ts";
 import { createTakeBackup, readBackup } from "../../src/use-cases/backup.ts";
 import { createNoticeRestore, createRestore } from "../../src/use-cases/restore.ts";
 import { KeyRing } from "../../src/use-cases/key-ring.ts";
@@ -64,12 +66,15 @@ async function openInstance(place: Place, storeOf = (real: Store) => real) {
   return { store, keyRing, rotateKeys, log, restore: createRestore(store, log), look };
 }
 
-function contentOf({ apps, keys, revokedTokens, revokedServices }: StoreSnapshot) {
+function contentOf({ apps, keys, ...rest }: StoreSnapshot) {
+  const { revokedTokens, revokedServices, services, credentials } = rest;
   return {
     apps: apps.map(({ appId, createdAt, algorithms }) => ({ appId, createdAt, algorithms })),
     keys: keys.map((key) => [key.kid, Buffer.from(key.sealedPrivateKey)]),
     revokedTokens,
     revokedServices,
+    services,
+    credentials,
   };
 }
 
@@ -86,6 +91,11 @@ describe.each([
       await writer.setAlgorithms("shop", ["Ed25519", "ES256"]);
       await writer.upsertRevokedToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000 });
       await writer.upsertRevokedService({ appId: "public", service: "orders", notBefore: 7 });
+      await writer.services.insert("shop", "orders");
+      await writer.services.setDisabled("shop", "orders", 9);
+      const dates = { createdAt: 1, expiresAt: null, lastUsedAt: 5 };
+      const digest = digestOf("cs_orders_random").toString("base64url");
+      await writer.services.insertCredential({ appId: "shop", service: "orders", id: "c", digest, ...dates });
       for (const document of ['{"services":{}}', '{"services":{"orders":{}}}']) {
         await writer.policies.insert("shop", document, "anna");
       }
@@ -108,6 +118,7 @@ describe.each([
     const after = await one.store.readSnapshot();
     expect(isEarlier(before, after)).toBe(true);
     expect(contentOf(after)).toEqual(kept);
+    expect([after.services.length, after.credentials.length]).toEqual([1, 1]);
     expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
     expect(one.keyRing.policyDocumentOf("shop")).toBeUndefined(); // until it looks
     const log = one.log.lines.filter((line) => line.startsWith("warn THE STORE WAS RESTORED"));
@@ -129,6 +140,21 @@ describe.each([
       }
     }
     expect(await one.keyRing.privateKeyOf(one.keyRing.signer("shop", "static", "ES256")!)).toBeDefined();
+  });
+
+  itHere("R15 of a backup that knew no services puts back the rest", async () => {
+    const one = await openInstance(await open());
+    await one.rotateKeys.provisionApp("public");
+    const { sha256, services: none, credentials, ...facts } = await createTakeBackup(one.store)();
+    expect([sha256.length, none, credentials]).toEqual([64, [], []]);
+    const old = { ...facts, version: 1 };
+    const digest = createHash("sha256").update(JSON.stringify(old)).digest("hex");
+    const read = readBackup(JSON.stringify({ ...old, sha256: digest }));
+    if (!read.ok) throw new Error(read.problem);
+    await one.store.write((writer) => writer.services.insert("public", "orders"));
+    expect(await one.restore(read.backup, true)).toMatchObject({ ok: true, value: { apps: 1 } });
+    const { keys, services } = await one.store.readSnapshot();
+    expect([keys.length, services]).toEqual([2, []]);
   });
 
   itHere("R15 behind the backs of three instances is seen to by one of them, once", async () => {
