@@ -23,7 +23,7 @@ const LAYERS = {
       /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front|service-token|service-fetch)\.ts$/,
     ],
     ["instance", /^(countersign|default-instance|explain)\.ts$/],
-    ["entry points", /^(guard|index|service-client|recipe\/jwt)\.ts$/],
+    ["entry points", /^(guard|index|define-policy|service-client|recipe\/jwt)\.ts$/],
     ["framework", /^(framework|testing)\//],
   ],
   "packages/core/src": [

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "./adapters/open-store.ts";
+import { readPolicyFile } from "./adapters/policy-file.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
 import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
@@ -21,8 +22,10 @@ import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
+import { createManagePolicy } from "./use-cases/manage-policy.ts";
 import { createManageServices } from "./use-cases/manage-services.ts";
 import { createOpenAhead } from "./use-cases/open-ahead.ts";
+import { createPolicyReports } from "./use-cases/policy-reports.ts";
 import { createPublishFeed } from "./use-cases/publish-feed.ts";
 import { createResealKeys } from "./use-cases/reseal-keys.ts";
 import { createNoticeRestore } from "./use-cases/restore.ts";
@@ -81,6 +84,7 @@ export async function openCore(
     await keyRing.refresh();
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     const uses = createCredentialUses(store, clock.monotonic);
+    const policyReports = createPolicyReports(store, keyRing, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
       checkStoredKeys(keyRing);
@@ -89,7 +93,7 @@ export async function openCore(
       await rotateKeys.provisionApp(DEFAULT_APP);
       const noticeRestore = createNoticeRestore(store, keyRing, log);
       const openAhead = createOpenAhead(keyRing, vault, log);
-      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, log };
+      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports: policyReports, log };
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const issueToken = createIssueToken(keyRing, config.maxRingAge);
@@ -100,7 +104,7 @@ export async function openCore(
       authenticate: createAuthenticate(config, keyRing, uses),
       failureLimit: createFailureLimit(clock.monotonic),
       issueToken,
-      issueServiceToken: createIssueServiceToken(keyRing, issueToken),
+      issueServiceToken: createIssueServiceToken(keyRing, issueToken, policyReports),
       manageApps: createManageApps(store, keyRing, rotateKeys),
       manageKeys: createManageKeys(keyRing, rotateKeys, vault),
       manageServices: createManageServices(store, keyRing, uses),
@@ -108,6 +112,12 @@ export async function openCore(
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(keyRing),
+      managePolicy: createManagePolicy({
+        ...{ store, keyRing, reports: policyReports },
+        readText: readPolicyFile,
+        registeredIn: (appId) => keyRing.servicesOf(appId)?.names() ?? new Set(),
+      }),
+      policyReports,
       log,
       version: VERSION,
     };

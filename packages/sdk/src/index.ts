@@ -24,6 +24,7 @@ export { createCountersign, createServiceFetch, createVerifier, getServiceToken 
 export type { Countersign, CountersignConfig };
 export type { AppInfo, NormalisedAppInfo } from "./app-info.ts";
 export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client.ts";
+export { definePolicy, type PolicyDocument, type PolicyEntry } from "./define-policy.ts";
 export type { VerifierEvent } from "./events.ts";
 export { explainToken, type Check, type Explanation } from "./explain.ts";
 export type { Front, FrontAnswer, FrontCall } from "./front.ts";

@@ -5,6 +5,7 @@ import { isLoopbackHost } from "../config.ts";
 import { StartupError } from "../index.ts";
 import { administerStore } from "../maintenance.ts";
 import { StoreUnavailable } from "../ports/store.ts";
+import type { PolicyMistake } from "../use-cases/policy-text.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
 export interface AdminTarget {
@@ -17,11 +18,20 @@ export interface AdminClient {
   /** @throws AdminError with the core's own words */
   call<T>(method: "GET" | "POST" | "PUT", path: string, body?: object): Promise<T>;
   close(): Promise<void>;
+  /** Whether it is this process that administers: no admin key says who does. */
+  readonly isLocal: boolean;
 }
 
 /** The core said no, or could not be asked; the message is for the person at the terminal. */
 export class AdminError extends Error {
   override readonly name = "AdminError";
+  /** Where a policy's text is wrong, if that is it. */
+  readonly mistakes: readonly PolicyMistake[];
+
+  constructor(message: string, mistakes: readonly PolicyMistake[] = []) {
+    super(message);
+    this.mistakes = mistakes;
+  }
 }
 
 export function withTarget(command: Command): Command {
@@ -103,6 +113,7 @@ export function remoteClient(url: string, patience = PATIENCE): AdminClient {
       }
     },
     close: async () => {},
+    isLocal: false,
   };
 }
 
@@ -119,6 +130,7 @@ async function localClient(target: LocalTarget): Promise<AdminClient> {
     call: (method, path, body) =>
       exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),
     close: () => core.close(),
+    isLocal: true,
   };
 }
 
@@ -135,14 +147,15 @@ async function exchange<T>(
   const response = await send(new Request(`${base}/admin/v1${path}`, init));
   const text = await response.text();
   if (response.status === 200) return JSON.parse(text) as T;
-  throw new AdminError(messageIn(text) ?? `the core answered with status ${response.status}`);
+  const { message = `the core answered with status ${response.status}`, mistakes } = errorIn(text);
+  throw new AdminError(message, mistakes);
 }
 
-function messageIn(text: string): string | undefined {
+function errorIn(text: string): { message?: string; mistakes?: readonly PolicyMistake[] } {
   try {
-    return (JSON.parse(text) as { error?: { message?: string } }).error?.message;
+    return (JSON.parse(text) as { error?: object }).error ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 

@@ -4,6 +4,7 @@ import { appsCommand } from "./commands/apps.ts";
 import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { keysCommand } from "./commands/keys.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { servicesCommand } from "./commands/services.ts";
 import { startCommand } from "./commands/start.ts";
@@ -16,6 +17,7 @@ const program = new Command("countersign")
   .addCommand(keysCommand())
   .addCommand(revokeCommand())
   .addCommand(servicesCommand())
+  .addCommand(policyCommand())
   .addCommand(explainCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())

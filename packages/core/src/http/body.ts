@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
 import { LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
 
 export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 400 | 413; problem: string };
@@ -6,14 +7,19 @@ export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 40
 /** A payload may be as deep as a token's claims, and the body is one level around it. */
 const BODY_DEPTH = LIMITS.jsonDepth + 1;
 
-export const TOO_LARGE = `The request body is larger than ${LIMITS.requestBodyBytes} bytes`;
+/** Of a policy, which is a text inside JSON: its line ends and quotes are two bytes there. */
+export const POLICY_BODY_BYTES = 2 * MAX_POLICY_BYTES + 1_024;
+
+export function tooLarge(most: number): string {
+  return `The request body is larger than ${most} bytes`;
+}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A request's body as a strict JSON object, or what is wrong with it. */
-export async function readJsonBody(c: Context): Promise<ReadBody> {
-  const bytes = await readBytes(c.req.raw, LIMITS.requestBodyBytes);
-  if (bytes === undefined) return { ok: false, status: 413, problem: TOO_LARGE };
+/** A request's body as a strict JSON object, or what is wrong with it. @param most bytes */
+export async function readJsonBody(c: Context, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
+  const bytes = await readBytes(c.req.raw, most);
+  if (bytes === undefined) return { ok: false, status: 413, problem: tooLarge(most) };
   let text: string;
   try {
     text = utf8.decode(bytes);

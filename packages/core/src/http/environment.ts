@@ -8,7 +8,9 @@ import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
+import type { ManagePolicy } from "../use-cases/manage-policy.ts";
 import type { ManageServices } from "../use-cases/manage-services.ts";
+import type { PolicyReports } from "../use-cases/policy-reports.ts";
 import type { PublishFeed } from "../use-cases/publish-feed.ts";
 import type { ResealKeys } from "../use-cases/reseal-keys.ts";
 import type { Revoke } from "../use-cases/revoke.ts";
@@ -32,6 +34,8 @@ export interface Services {
   readonly resealKeys: ResealKeys;
   readonly takeBackup: TakeBackup;
   readonly publishFeed: PublishFeed;
+  readonly managePolicy: ManagePolicy;
+  readonly policyReports: PolicyReports;
   readonly log: Log;
   readonly version: string;
 }

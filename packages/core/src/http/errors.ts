@@ -11,6 +11,11 @@ export function refuseAdmin(c: Context, status: ContentfulStatusCode, code: stri
   return c.body(JSON.stringify({ error: { code, message } }), status, JSON_HEADERS);
 }
 
+/** A text that is wrong, by the admin API, with the places where it is. */
+export function refuseMistakes(c: Context, message: string, mistakes: readonly object[]): Response {
+  return c.body(JSON.stringify({ error: { code: "invalid", message, mistakes } }), 400, JSON_HEADERS);
+}
+
 const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
 
 export function answerJson(c: Context, body: object): Response {

@@ -3,8 +3,9 @@ import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/pro
 import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
-import { TOO_LARGE } from "./body.ts";
+import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
 import { refuseAdmin, refuseText } from "./errors.ts";
+import { presentedKey } from "./presented-key.ts";
 import { DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
@@ -53,8 +54,10 @@ export function createHttpInterface(services: Services): Hono<Env> {
   });
   app.use(async (c, next) => {
     const length = Number(c.req.header("content-length") ?? 0);
-    if (length <= LIMITS.requestBodyBytes) return next();
-    return isAdmin(c.get("path")) ? refuseAdmin(c, 413, "too_large", TOO_LARGE) : refuseText(c, 413, TOO_LARGE);
+    const ofAdmin = isAdmin(c.get("path"));
+    const most = ofAdmin ? POLICY_BODY_BYTES : LIMITS.requestBodyBytes; // what it is about may be less
+    if (length <= most) return next();
+    return ofAdmin ? refuseAdmin(c, 413, "too_large", tooLarge(most)) : refuseText(c, 413, tooLarge(most));
   });
   app.route(ADMIN_BASE, adminRoutes(services));
 
@@ -109,10 +112,6 @@ async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Respon
   return next();
 }
 
-function presentedKey(c: Context<Env>): string | undefined {
-  return c.req.header("api-key") ?? bearerKeyOf(c.req.header("authorization"));
-}
-
 /** @returns undefined where there is no socket: who calls is in this process */
 function addressOf(c: Context<Env>): string | undefined {
   return c.env?.incoming?.socket.remoteAddress;
@@ -132,11 +131,6 @@ function refuseTooMany(c: Context<Env>, wait: number): Response {
 function isFromWebPage(c: Context<Env>): boolean {
   const host = c.req.header("host")?.replace(/:\d+$/, "");
   return c.req.header("origin") !== undefined || (host !== undefined && !isLoopbackHost(host));
-}
-
-/** `Bearer K`, or just `K`. */
-function bearerKeyOf(authorization: string | undefined): string | undefined {
-  return authorization?.replace(/^bearer /i, "");
 }
 
 async function readVersion(c: Context<Env>, next: Next): Promise<Response | void> {

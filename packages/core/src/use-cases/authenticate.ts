@@ -72,6 +72,11 @@ const ADMIN_KEY: Principal = Object.freeze({ type: "admin-key" });
 const API_KEY: Principal = Object.freeze({ type: "api-key" });
 const ANONYMOUS: Principal = Object.freeze({ type: "anonymous" });
 
+/** What an admin key is called where it is told who did something: nobody can use it for that. */
+export function labelOfAdminKey(key: string): string {
+  return `admin key ${digestOf(key).toString("hex").slice(0, 6)}`;
+}
+
 /** SHA-256. */
 export function digestOf(key: string): Buffer {
   return createHash("sha256").update(key).digest();

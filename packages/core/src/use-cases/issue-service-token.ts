@@ -3,6 +3,7 @@ import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../domain/service-claim
 import type { ServicePrincipal } from "./authenticate.ts";
 import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
 import type { KeyRing } from "./key-ring.ts";
+import type { PolicyReports } from "./policy-reports.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
@@ -24,7 +25,11 @@ export type IssuedServiceToken =
 export type IssueServiceToken = (request: ServiceTokenRequest) => Promise<IssuedServiceToken>;
 
 /** The story of a token for a service: what the policy allows it, what the core says of it, and then as any other. */
-export function createIssueServiceToken(keyRing: KeyRing, issueToken: IssueToken): IssueServiceToken {
+export function createIssueServiceToken(
+  keyRing: KeyRing,
+  issueToken: IssueToken,
+  reports: Pick<PolicyReports, "count">,
+): IssueServiceToken {
   return async ({ principal, audience, scopes, payload, ...request }) => {
     const { appId, service } = principal;
     const decision = decideCall(keyRing.policyDocumentOf(appId), service, audience, scopes);
@@ -35,6 +40,11 @@ export function createIssueServiceToken(keyRing: KeyRing, issueToken: IssueToken
     const said = { issuer: request.issuer, service, audience: decision.audience, scopes: decision.scopes };
     const built = claimsOfService(payload, said);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
-    return issueToken({ ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME });
+    const asked = { ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME };
+    const issued = await issueToken(asked);
+    if (issued.status === "issued" && decision.audience !== undefined && decision.reported !== undefined) {
+      reports.count(appId, service, decision.audience, decision.scopes);
+    }
+    return issued;
   };
 }

@@ -9,11 +9,12 @@ import {
   type RevokedService,
   type RevokedToken,
 } from "../domain/revocation.ts";
-import type { Policy } from "../domain/policy.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
+import type { Policy } from "../domain/policy.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
+import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
 import { openPrivateKey } from "./private-keys.ts";
 import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
@@ -44,6 +45,7 @@ interface AppKeys {
   readonly policy: RotationPolicy;
   readonly rotationDue: boolean;
   readonly directory: ServiceDirectory;
+  readonly calls: AppliedPolicy | undefined;
   sets: PublishedSets | undefined;
   setsUntil: number;
   feed: SignableFeed | undefined;
@@ -122,6 +124,16 @@ export class KeyRing {
     return this.#apps.get(appId)?.policy ?? this.#policy;
   }
 
+  /** Who may call whom in an app; undefined: no policy has been applied. */
+  policyDocumentOf(appId: string): Policy | undefined {
+    return this.appliedPolicyOf(appId)?.policy;
+  }
+
+  /** The same with its version, as it is stored. */
+  appliedPolicyOf(appId: string): AppliedPolicy | undefined {
+    return this.#apps.get(appId)?.calls;
+  }
+
   /** Whether every signer of the app is to be replaced. */
   isRotationDue(appId: string): boolean {
     return this.#apps.get(appId)?.rotationDue ?? false;
@@ -153,11 +165,6 @@ export class KeyRing {
   /** The registered services of an app; undefined: there is no such app. */
   servicesOf(appId: string): ServiceDirectory | undefined {
     return this.#apps.get(appId)?.directory;
-  }
-
-  /** Who may call whom in an app; undefined: no policy has been applied. */
-  policyDocumentOf(_appId: string): Policy | undefined {
-    return undefined;
   }
 
   publishedSets(appId: string): PublishedSets | undefined {
@@ -241,6 +248,8 @@ export class KeyRing {
     const servicesOf = byApp(revokedServices);
     const registeredIn = byApp(snapshot.services);
     const credentialsIn = byApp(snapshot.credentials);
+    const policies = snapshot.policies.map((one) => appliedPolicy(one, this.appliedPolicyOf(one.appId)));
+    const policyIn = new Map(policies.map((one) => [one.stored.appId, one]));
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -251,6 +260,7 @@ export class KeyRing {
           policy: this.policyWith(algorithms),
           rotationDue,
           directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
+          calls: policyIn.get(appId),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,

@@ -26,6 +26,10 @@ export class ServiceDirectory {
     return [...this.#byName.values()];
   }
 
+  names(): ReadonlySet<string> {
+    return new Set(this.#byName.keys());
+  }
+
   find(name: string): RegisteredService | undefined {
     return this.#byName.get(name);
   }

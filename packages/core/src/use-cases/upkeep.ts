@@ -3,6 +3,7 @@ import { StoreUnavailable, type Store } from "../ports/store.ts";
 import type { CredentialUses } from "./credential-uses.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
+import type { PolicyReports } from "./policy-reports.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
 interface Parts {
@@ -12,6 +13,7 @@ interface Parts {
   readonly noticeRestore: () => Promise<void>;
   readonly openAhead: () => Promise<void>;
   readonly uses: Pick<CredentialUses, "flush" | "flushNow">;
+  readonly reports: Pick<PolicyReports, "flush" | "flushNow">;
   readonly log: Log;
 }
 
@@ -22,7 +24,7 @@ interface Parts {
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, log }: Parts,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -38,6 +40,7 @@ export function keepUpToDate(
       if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
       await rotateKeys.rotateAll(stopping.signal);
       await uses.flush();
+      await reports.flush();
       troubles.over();
     } catch (error) {
       troubles.tell(error);
@@ -62,8 +65,8 @@ export function keepUpToDate(
       unwatch();
       clearTimeout(timer);
       await running;
-      // A store that is away is not waited for twice; what is lost is when credentials were used in the last minute.
-      if (!troubles.isAway()) await uses.flushNow().catch(() => {});
+      // A store that is away is not waited for twice; what is lost is what was counted and noted in the last minute.
+      if (!troubles.isAway()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
     },
   };
 }

@@ -139,6 +139,8 @@ const PLACES = [
 
 /** Undoes what migrations have added since, the latest first. */
 const BACK_TO_0003 = [
+  "drop table reported_calls",
+  "drop table policy_versions",
   "drop table service_credentials",
   "drop table services",
   "alter table core_state drop column rotation",

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { readPolicyFile } from "../../src/adapters/policy-file.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/rotation.ts";
 import type { KeyVault } from "../../src/ports/key-vault.ts";
@@ -13,6 +14,8 @@ import { KeyRing } from "../../src/use-cases/key-ring.ts";
 import { createManageApps, type ManageApps } from "../../src/use-cases/manage-apps.ts";
 import { createManageKeys, type ManageKeys } from "../../src/use-cases/manage-keys.ts";
 import { createManageServices, type ManageServices } from "../../src/use-cases/manage-services.ts";
+import { createManagePolicy, type ManagePolicy } from "../../src/use-cases/manage-policy.ts";
+import { createPolicyReports, type PolicyReports } from "../../src/use-cases/policy-reports.ts";
 import { createPublishFeed, type PublishFeed } from "../../src/use-cases/publish-feed.ts";
 import { createRevoke, type Revoke } from "../../src/use-cases/revoke.ts";
 import { createRotateKeys, type RotateKeys } from "../../src/use-cases/rotate-keys.ts";
@@ -38,6 +41,8 @@ export interface Instance {
   readonly manageServices: ManageServices;
   /** Without a configured key: whoever is not somebody is nobody. */
   readonly authenticate: Authenticate;
+  readonly reports: PolicyReports;
+  readonly managePolicy: ManagePolicy;
   readonly log: RecordedLog;
 }
 
@@ -72,6 +77,8 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const log = recordedLog();
   const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
   const uses = createCredentialUses(store, clock.monotonic);
+  const reports = createPolicyReports(store, keyRing, clock.monotonic);
+  const registeredIn = (appId: string) => keyRing.servicesOf(appId)?.names() ?? new Set<string>();
   await keyRing.refresh();
   return {
     ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
@@ -83,6 +90,8 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
     uses,
     manageServices: createManageServices(store, keyRing, uses),
     authenticate: createAuthenticate({ apiKeys: ["of-no-use-in-the-tests"], adminKeys: [] }, keyRing, uses),
+    reports,
+    managePolicy: createManagePolicy({ store, keyRing, reports, readText: readPolicyFile, registeredIn }),
   };
 }
 

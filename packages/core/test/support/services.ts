@@ -1,4 +1,6 @@
 import { expect } from "vitest";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import type { Store } from "../../src/ports/store.ts";
 import type { NewCredential } from "../../src/use-cases/manage-services.ts";
 import { ADMIN_KEY, type Answer, type TestCore } from "./core.ts";
 
@@ -19,4 +21,20 @@ export async function newCredential(
   const added = await callServices(core, `/${service}/credentials`, body, app);
   expect([added.status, added.text]).toEqual([200, expect.anything()]);
   return added.json["credential"] as NewCredential;
+}
+
+export async function registerServices(store: Store, names: readonly string[], appId = "public"): Promise<void> {
+  await store.write(async ({ services }) => {
+    for (const name of names) await services.insert(appId, name);
+  });
+}
+
+/** The same behind the back of whatever core runs on the directory. */
+export async function registerServicesIn(dataDir: string, names: readonly string[], appId?: string): Promise<void> {
+  const store = await openSqliteStore({ dataDir });
+  try {
+    await registerServices(store, names, appId);
+  } finally {
+    await store.close();
+  }
 }

@@ -62,9 +62,9 @@ it("what a store that is away does not take is written down when it is back", as
 });
 
 it("an instance that stops writes down what it has seen", async () => {
-  const { store, keyRing, rotateKeys, uses, log } = instance;
+  const { store, keyRing, rotateKeys, uses, reports, log } = instance;
   const nothing = async () => {};
-  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, log };
+  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   use();

@@ -96,8 +96,13 @@ describe.each([
       const dates = { createdAt: 1, expiresAt: null, lastUsedAt: 5 };
       const digest = digestOf("cs_orders_random").toString("base64url");
       await writer.services.insertCredential({ appId: "shop", service: "orders", id: "c", digest, ...dates });
+      for (const document of ['{"services":{}}', '{"services":{"orders":{}}}']) {
+        await writer.policies.insert("shop", document, "anna");
+      }
     });
     const kept = contentOf(await one.store.readSnapshot());
+    const { policyVersions } = await one.store.readContent();
+    expect(policyVersions.map(({ version }) => version)).toEqual([1, 2]);
     const read = readBackup(JSON.stringify(await createTakeBackup(one.store)()));
     if (!read.ok) throw new Error(read.problem);
 
@@ -114,9 +119,12 @@ describe.each([
     expect(isEarlier(before, after)).toBe(true);
     expect(contentOf(after)).toEqual(kept);
     expect([after.services.length, after.credentials.length]).toEqual([1, 1]);
+    expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
+    expect(one.keyRing.policyDocumentOf("shop")).toBeUndefined(); // until it looks
     const log = one.log.lines.filter((line) => line.startsWith("warn THE STORE WAS RESTORED"));
     expect(log).toHaveLength(1);
     await one.look();
+    expect([...one.keyRing.policyDocumentOf("shop")!.services.keys()]).toEqual(["orders"]);
     expect(contentOf(await one.store.readSnapshot()).keys).toEqual(expect.arrayContaining(kept.keys));
     for (const appId of ["public", "shop"]) {
       const prepared = one.keyRing.keysOf(appId).filter((key) => key.signsFrom > one.keyRing.now());

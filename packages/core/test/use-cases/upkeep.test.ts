@@ -10,6 +10,7 @@ import { recordedLog } from "../support/log.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
+const reports = { flush: async () => {}, flushNow: async () => {} };
 const nothing = async () => {};
 const uses = { flush: nothing, flushNow: nothing };
 
@@ -25,7 +26,7 @@ it("says each trouble once by its name, a new one also while another lasts, and 
       if (trouble !== undefined) throw trouble;
     },
   };
-  const parts = { store, keyRing, rotateKeys: failing, noticeRestore: nothing, openAhead: nothing, uses, log };
+  const parts = { store, keyRing, rotateKeys: failing, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
   log.lines.length = 0;
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
@@ -53,7 +54,8 @@ it("says each trouble once by its name, a new one also while another lasts, and 
 
 it("makes the default app where a restored store has none", async () => {
   const { store, keyRing, rotateKeys, log } = await openInstance();
-  const upkeep = keepUpToDate({ store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, log }, 1);
+  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
+  const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   await vi.waitFor(() => expect(keyRing.signer("public", "static", "ES256")).toBeDefined());
 });

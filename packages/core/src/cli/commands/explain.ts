@@ -88,7 +88,7 @@ function readable({ name }: Check, value: string | undefined): string {
 }
 
 /** A stranger's text on our terminal: no control characters, and no more than a line holds. */
-function safe(value: string | undefined): string {
+export function safe(value: string | undefined): string {
   // eslint-disable-next-line no-control-regex -- they are what must go
   const shown = (value ?? "").replace(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, "?");
   return shown.length > 400 ? `${shown.slice(0, 400)}…` : shown;

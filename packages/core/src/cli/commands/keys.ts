@@ -98,7 +98,7 @@ function importKey(
   flags: AppFlags & { kid: string; sign?: boolean; verifiesUntil?: string },
 ): Promise<void> {
   return administer(flags, async (client) => {
-    const source = (file === "-" ? await text(process.stdin) : await read(file)).trim();
+    const source = (await readInput(file)).trim();
     const verifiesUntil = flags.verifiesUntil === undefined ? null : dateIn(flags.verifiesUntil, "--verifies-until");
     const body = {
       kid: flags.kid,
@@ -145,7 +145,9 @@ function showKeys(keys: readonly KeyView[], { json }: AppFlags): void {
   );
 }
 
-async function read(file: string): Promise<string> {
+/** A file's text; `-`: standard input's. */
+export async function readInput(file: string): Promise<string> {
+  if (file === "-") return text(process.stdin);
   return readFile(file, "utf8").catch((error: Error) => {
     throw new AdminError(`cannot read ${file}: ${error.message}`);
   });

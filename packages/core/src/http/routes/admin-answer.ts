@@ -16,9 +16,13 @@ export function answer<T>(c: Context<Env>, name: string, managed: Managed<T>): R
   return refuseAdmin(c, managed.status, CODES[managed.status], managed.problem);
 }
 
-/** The body by its schema, or the answer that says which field is wrong. */
-export async function readBody<S extends z.ZodType>(c: Context<Env>, schema: S): Promise<z.infer<S> | Response> {
-  const read = await readJsonBody(c);
+/** The body by its schema, or the answer that says which field is wrong. @param most bytes */
+export async function readBody<S extends z.ZodType>(
+  c: Context<Env>,
+  schema: S,
+  most?: number,
+): Promise<z.infer<S> | Response> {
+  const read = await readJsonBody(c, most);
   if (!read.ok) return refuseAdmin(c, read.status, read.status === 413 ? "too_large" : "invalid", read.problem);
   const parsed = schema.safeParse(read.value);
   if (parsed.success) return parsed.data;

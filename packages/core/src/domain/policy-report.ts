@@ -1,0 +1,59 @@
+import { lackingIn, type Policy } from "./policy.ts";
+
+/** How often a call was allowed only because its callee is report-only. Times are milliseconds since the epoch. */
+export interface ReportedCall {
+  /** Undefined, as the callee: all those for which no room was left. */
+  readonly caller: string | undefined;
+  readonly callee: string | undefined;
+  /** What the policy lacks; null: the call itself, as no scope was asked for. */
+  readonly scope: string | null;
+  readonly count: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+}
+
+/** Of one app. Callers choose scopes freely, so there must be an end to them. */
+const MAX_REPORTED = 1_000;
+
+/** The calls of one app, counted together. */
+export class ReportTable {
+  readonly #calls = new Map<string, ReportedCall>();
+  #others: ReportedCall | undefined;
+
+  constructor(calls: readonly ReportedCall[] = []) {
+    this.add(calls);
+  }
+
+  add(calls: readonly ReportedCall[]): void {
+    for (const call of calls) {
+      const name = JSON.stringify([call.caller, call.callee, call.scope]);
+      const before = this.#calls.get(name);
+      if (call.caller === undefined || (before === undefined && this.#calls.size >= MAX_REPORTED)) {
+        this.#others = sumOf({ ...call, caller: undefined, callee: undefined, scope: null }, this.#others);
+      } else {
+        this.#calls.set(name, sumOf(call, before));
+      }
+    }
+  }
+
+  calls(): ReportedCall[] {
+    return [...this.#calls.values(), ...(this.#others === undefined ? [] : [this.#others])];
+  }
+}
+
+function sumOf(call: ReportedCall, before: ReportedCall | undefined): ReportedCall {
+  if (before === undefined) return call;
+  return {
+    ...call,
+    count: before.count + call.count,
+    firstAt: Math.min(before.firstAt, call.firstAt),
+    lastAt: Math.max(before.lastAt, call.lastAt),
+  };
+}
+
+/** Whether a call that was reported once would be reported again. Pure. */
+export function isStillReported({ caller, callee, scope }: ReportedCall, policy: Policy): boolean {
+  if (caller === undefined || callee === undefined) return true;
+  if (policy.services.get(callee)?.reportOnly !== true) return false;
+  return lackingIn(policy, caller, callee, scope === null ? undefined : [scope]).includes(scope);
+}

@@ -1,0 +1,172 @@
+import { diffPolicies, type PolicyChange } from "../domain/policy-diff.ts";
+import { documentOf, type PolicyDocument } from "../domain/policy-document.ts";
+import { explainCall, type CallExplanation } from "../domain/policy-explanation.ts";
+import { isStillReported } from "../domain/policy-report.ts";
+import type { Policy } from "../domain/policy.ts";
+import { problemOfScope } from "../domain/scope.ts";
+import { problemOfServiceName } from "../domain/service.ts";
+import type { PolicyVersion, Store, StoredPolicy } from "../ports/store.ts";
+import { policyIn } from "./applied-policy.ts";
+import type { KeyRing } from "./key-ring.ts";
+import type { Managed } from "./manage-keys.ts";
+import type { PolicyReports } from "./policy-reports.ts";
+import type { PolicyMistake, ReadPolicyText } from "./policy-text.ts";
+
+/** Dates are ISO 8601. */
+export interface PolicyVersionView {
+  readonly version: number;
+  readonly appliedAt: string;
+  readonly appliedBy: string;
+}
+
+export interface PolicyView extends PolicyVersionView {
+  readonly document: PolicyDocument;
+}
+
+export interface PolicyDiff {
+  /** What it was compared with; 0: no policy has been applied. */
+  readonly version: number;
+  readonly changes: readonly PolicyChange[];
+}
+
+export interface ReportView {
+  /** Undefined, as the callee: all those for which no room was left. */
+  readonly caller: string | undefined;
+  readonly callee: string | undefined;
+  /** null: no scope was asked for. */
+  readonly scope: string | null;
+  readonly count: number;
+  readonly firstAt: string;
+  readonly lastAt: string;
+}
+
+export interface ApplyRequest {
+  /** YAML or JSON. */
+  readonly text: string;
+  /** What it was compared with, as a diff says it: another one in force is a conflict. Undefined: whatever is. */
+  readonly expectedVersion: number | undefined;
+  /** Who applies it, for whoever reads the versions later. */
+  readonly appliedBy: string;
+}
+
+/** As everything that is managed, and where a text is wrong, where in it. */
+export type ManagedPolicy<T> =
+  Managed<T> | (Managed<T> & { readonly ok: false; readonly mistakes: readonly PolicyMistake[] });
+
+export interface ManagePolicy {
+  /** Undefined: none has been applied. */
+  current(appId: string): PolicyView | undefined;
+  /** Newest first. */
+  versions(appId: string): Promise<PolicyVersionView[]>;
+  version(appId: string, version: number): Promise<Managed<PolicyView>>;
+  /** What applying it would change. */
+  diff(appId: string, text: string): Promise<ManagedPolicy<PolicyDiff>>;
+  /** In the place of the policy in force, whole; where it says the same, nothing is done. */
+  apply(
+    appId: string,
+    request: ApplyRequest,
+  ): Promise<ManagedPolicy<PolicyVersionView & { changes: readonly PolicyChange[] }>>;
+  test(appId: string, caller: string, callee: string, scope: string | undefined): Managed<CallExplanation>;
+  /** What report-only callees would have refused, most often first. */
+  report(appId: string): Promise<ReportView[]>;
+}
+
+interface Parts {
+  readonly store: Store;
+  readonly keyRing: KeyRing;
+  readonly reports: PolicyReports;
+  readonly readText: ReadPolicyText;
+  /** The names of an app's services, as they are in memory. */
+  readonly registeredIn: (appId: string) => ReadonlySet<string>;
+}
+
+export function createManagePolicy({ store, keyRing, reports, readText, registeredIn }: Parts): ManagePolicy {
+  async function read(appId: string, text: string): Promise<ManagedPolicy<Policy>> {
+    await keyRing.refresh(); // another instance may have registered a service a moment ago
+    const found = readText(text, registeredIn(appId));
+    if (found.ok) return { ok: true, value: found.policy };
+    const { line, column, message } = found.mistakes[0]!;
+    const more = found.mistakes.length === 1 ? "" : `, and ${found.mistakes.length - 1} more`;
+    const problem = `line ${line}, column ${column}: ${message}${more}`;
+    return { ok: false, status: 400, problem, mistakes: found.mistakes };
+  }
+
+  return Object.freeze<ManagePolicy>({
+    current(appId) {
+      const applied = keyRing.appliedPolicyOf(appId);
+      return applied && viewOf(applied.stored);
+    },
+
+    versions: async (appId) => (await store.readPolicyVersions(appId)).map(versionOf),
+
+    async version(appId, version) {
+      const stored = await store.readPolicy(appId, version);
+      if (stored === undefined) return { ok: false, status: 404, problem: "there is no such version" };
+      return { ok: true, value: viewOf(stored) };
+    },
+
+    async diff(appId, text) {
+      const policy = await read(appId, text);
+      if (!policy.ok) return policy;
+      const applied = keyRing.appliedPolicyOf(appId);
+      const changes = diffPolicies(applied?.policy, policy.value);
+      return { ok: true, value: { version: applied?.stored.version ?? 0, changes } };
+    },
+
+    async apply(appId, { text, expectedVersion, appliedBy }) {
+      const policy = await read(appId, text);
+      if (!policy.ok) return policy;
+      const document = JSON.stringify(documentOf(policy.value));
+      const done = await store.write<Managed<{ stored: StoredPolicy; changes: readonly PolicyChange[] }>>(
+        async (writer) => {
+          const { policies } = writer;
+          if ((await writer.app(appId)) === undefined)
+            return { ok: false, status: 404, problem: "there is no such app" };
+          const before = await policies.current(appId);
+          if (expectedVersion !== undefined && expectedVersion !== (before?.version ?? 0)) return conflict(before);
+          const changes = diffPolicies(before && policyIn(before), policy.value);
+          if (before !== undefined && changes.length === 0) return { ok: true, value: { stored: before, changes } };
+          const stored = await policies.insert(appId, document, appliedBy);
+          const reported = await policies.reportedIn(appId);
+          const left = reported.filter((call) => isStillReported(call, policy.value));
+          if (left.length < reported.length) await policies.replaceReported(appId, left);
+          return { ok: true, value: { stored, changes } };
+        },
+      );
+      await keyRing.catchUp();
+      if (!done.ok) return done;
+      return { ok: true, value: { ...versionOf(done.value.stored), changes: done.value.changes } };
+    },
+
+    test(appId, caller, callee, scope) {
+      const problem =
+        problemOfServiceName(caller) ??
+        problemOfServiceName(callee) ??
+        (scope === undefined ? undefined : problemOfScope(scope));
+      if (problem !== undefined) return { ok: false, status: 400, problem };
+      return { ok: true, value: explainCall(keyRing.policyDocumentOf(appId), caller, callee, scope) };
+    },
+
+    async report(appId) {
+      const calls = (await reports.of(appId)).sort((a, b) => b.count - a.count);
+      return calls.map(({ firstAt, lastAt, ...call }) => ({ ...call, firstAt: isoOf(firstAt), lastAt: isoOf(lastAt) }));
+    },
+  });
+}
+
+function conflict(current: StoredPolicy | undefined): { ok: false; status: 409; problem: string } {
+  const found = current === undefined ? "no policy is in force" : `version ${current.version} is in force`;
+  return { ok: false, status: 409, problem: `${found}, which is not what this was compared with: compare again` };
+}
+
+function versionOf({ version, appliedAt, appliedBy }: PolicyVersion): PolicyVersionView {
+  return { version, appliedAt: isoOf(appliedAt), appliedBy };
+}
+
+function viewOf(stored: StoredPolicy): PolicyView {
+  return { ...versionOf(stored), document: JSON.parse(stored.document) as PolicyDocument };
+}
+
+function isoOf(date: number): string {
+  return new Date(date).toISOString();
+}

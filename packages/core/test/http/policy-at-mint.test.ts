@@ -1,0 +1,100 @@
+// What a policy does to the tokens that services ask for.
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { ADMIN_KEY, expectText, partsOf, startTestCore, type TestCore } from "../support/core.ts";
+import { newCredential } from "../support/services.ts";
+
+const POLICY = `services:
+  orders:
+    calls:
+      inventory: [stock:read, stock:reserve]
+  cart:
+    calls:
+      inventory: [stock:read]
+      orders: []
+  inventory: {}
+  billing: {}
+  legacy: { reportOnly: true }
+`;
+
+let core: TestCore;
+const credentials: Record<string, string> = {};
+beforeAll(async () => {
+  core = await startTestCore();
+  for (const name of ["orders", "cart", "inventory", "billing", "legacy"]) {
+    credentials[name] = (await newCredential(core, name)).credential;
+  }
+  await apply(POLICY);
+});
+
+async function apply(text: string): Promise<void> {
+  const body = { text };
+  expect((await core.call("/admin/v1/apps/public/policy", { method: "PUT", apiKey: ADMIN_KEY, body })).status).toBe(
+    200,
+  );
+}
+const ask = (service: string, fields: Record<string, unknown>, on = core) =>
+  on.post({ payload: {}, ...fields }, { apiKey: credentials[service]! });
+/** What the token says of the call. */
+const call = async (service: string, fields: Record<string, unknown>) => {
+  const { aud, scope, sub, source } = partsOf((await ask(service, fields)).json["jwt"] as string).claims;
+  expect([sub, source]).toEqual([service, "microservice"]);
+  return [aud, scope];
+};
+
+describe("a service gets a token", () => {
+  it("for whom it may call, with what it may ask for", async () => {
+    expect(await call("orders", { audience: "inventory" })).toEqual(["inventory", "stock:read stock:reserve"]);
+    expect(await call("orders", { audience: "inventory", scope: "stock:reserve" })).toEqual([
+      "inventory",
+      "stock:reserve",
+    ]);
+    expect(await call("orders", {})).toEqual(["inventory", "stock:read stock:reserve"]);
+    expect(await call("orders", { scope: "stock:read" })).toEqual(["inventory", "stock:read"]);
+    expect(await call("cart", { audience: "orders" })).toEqual(["orders", undefined]);
+  });
+
+  it("S3 for nobody else and nothing else, and no answer repeats what it asked for", async () => {
+    const target = "the policy does not let orders call this audience: orders may call inventory";
+    for (const audience of ["billing", "cart", "orders", "INVENTORY", "inventory billing", "", "<b>"]) {
+      expectText(await ask("orders", { audience }), 403, target);
+    }
+    const scope = "the policy does not let cart ask inventory for this scope: it has stock:read";
+    for (const asked of ["stock:reserve", "stock:read stock:reserve", "*"]) {
+      expectText(await ask("cart", { audience: "inventory", scope: asked }), 403, scope);
+    }
+    expectText(await ask("cart", {}), 400, "'audience' is missing: cart may call inventory and orders");
+    expectText(await ask("billing", {}), 400, "'audience' is missing: billing may call nobody");
+    expect((await ask("orders", { audience: "inventory", payload: { aud: "billing" } })).status).toBe(403);
+    expect((await ask("orders", { payload: { scope: "stock:read" } })).status).toBe(403);
+    expect(await call("orders", { payload: { aud: "inventory", scope: "stock:read stock:reserve" } })).toHaveLength(2);
+  });
+});
+
+it("whoever is report-only is called by anybody, as asked, and what the policy lacks is counted", async () => {
+  const report = async () => {
+    const { json } = await core.call("/admin/v1/apps/public/policy/report", { apiKey: ADMIN_KEY });
+    const calls = json["calls"] as { caller: string; callee: string; scope: string | null; count: number }[];
+    return calls.map(({ caller, callee, scope, count }) => [caller, callee, scope, count]);
+  };
+  for (let i = 0; i < 3; i++)
+    expect(await call("billing", { audience: "legacy", scope: "a" })).toEqual(["legacy", "a"]);
+  expect(await call("orders", { audience: "legacy" })).toEqual(["legacy", undefined]);
+  expect((await ask("orders", { audience: "legacy", payload: { sub: "cart" } })).status).toBe(403); // and no token
+  expect(await report()).toEqual([
+    ["billing", "legacy", "a", 3],
+    ["orders", "legacy", null, 1],
+  ]);
+});
+
+it("a change of policy reaches every instance within 6 s; then what it took away is refused there", async () => {
+  const other = await startTestCore({ dataDir: core.dataDir });
+  const statuses = async () => [
+    (await ask("orders", { audience: "inventory" }, other)).status,
+    (await ask("orders", { audience: "billing" }, other)).status,
+  ];
+  expect(await statuses()).toEqual([200, 403]);
+  await apply(POLICY.replace("      inventory: [stock:read, stock:reserve]", "      billing: []"));
+  expect((await ask("orders", { audience: "inventory" })).status).toBe(403); // here at once
+  await vi.waitFor(async () => expect(await statuses()).toEqual([403, 200]), { timeout: 6_000, interval: 20 });
+  await apply(POLICY);
+});

@@ -1,0 +1,11 @@
+import { expect, it } from "vitest";
+import { definePolicy } from "../src/index.ts";
+
+it("gives what it was given, which JSON can say", () => {
+  const document = {
+    services: { orders: { calls: { inventory: ["stock:read"] } }, inventory: { reportOnly: true } },
+  } as const;
+  const policy = definePolicy(document);
+  expect(policy).toBe(document);
+  expect(JSON.parse(JSON.stringify(policy))).toEqual(document);
+});
