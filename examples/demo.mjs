@@ -1,4 +1,5 @@
-// `npm run demo`: a core, orders and inventory as three processes, and what happens at inventory's door.
+// `npm run demo`: a core, orders, inventory and billing as processes, what happens at inventory's door, and who may call
+// whom.
 // With `-- --once` it ends after the tries: 0 if each went as it should, else 1.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -53,7 +54,7 @@ async function leave(code) {
 process.on("SIGINT", () => void leave(once ? 130 : 0));
 process.on("SIGTERM", () => void leave(once ? 143 : 0));
 
-console.log(`\n${pc.bold("Countersign")}  who may call inventory?\n`);
+console.log(`\n${pc.bold("Countersign")}  who may call whom?\n`);
 try {
   for (const step of build ? BUILD_STEPS : []) await shown(`build ${step.name}`, () => buildStep(step));
   const passed = await run();
@@ -68,6 +69,7 @@ try {
 async function run() {
   dataDir = await mkdtemp(join(tmpdir(), "countersign-demo-"));
   const apiKey = randomBytes(24).toString("base64url");
+  const adminKey = randomBytes(24).toString("base64url");
   // What the shell may have set for a core of its own is not for the demo's.
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_")));
 
@@ -78,9 +80,29 @@ async function run() {
       {
         ...own,
         COUNTERSIGN_API_KEYS: apiKey,
+        COUNTERSIGN_ADMIN_KEYS: adminKey,
       },
     ),
   );
+  /**
+   * What `countersign services` and `countersign policy` do.
+   * @param {string} method @param {string} path @param {object} body @returns {Promise<any>} what they print with --json
+   */
+  const administer = async (method, path, body) => {
+    const headers = { authorization: `Bearer ${adminKey}`, "content-type": "application/json" };
+    const url = `${coreUrl}/admin/v1/apps/public${path}`;
+    const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${await answer.text()}`);
+    return answer.json();
+  };
+  /** @param {string} calls of orders */
+  const applyPolicy = (calls) =>
+    administer("PUT", "/policy", { text: `services: { orders: { calls: ${calls} }, inventory: {}, billing: {} }` });
+  const credential = await shown("services and a policy", async () => {
+    for (const name of ["orders", "inventory", "billing"]) await administer("POST", "/services", { name });
+    await applyPolicy("{ inventory: [] }");
+    return (await administer("POST", "/services/orders/credentials", {})).credential.credential;
+  });
   /** @type {string[]} */
   const refusals = [];
   const inventoryUrl = await shown("inventory (M2)", async () =>
@@ -91,10 +113,19 @@ async function run() {
       (line) => refusals.push(line),
     ),
   );
+  const billingUrl = await shown("billing (M3)", async () =>
+    listening(
+      "billing",
+      ["examples/inventory/dist/main.mjs"],
+      { ...own, CORE_URI: coreUrl, SERVICE: "billing", PORT: await freePort(4003) },
+      (line) => refusals.push(line),
+    ),
+  );
   const ordersUrl = await shown("orders (M1), getting its JWT", async () =>
     listening("orders", ["examples/orders/dist/main.mjs"], {
       ...own,
-      CORE_API_KEY: apiKey,
+      BILLING_URL: billingUrl,
+      CORE_API_KEY: credential,
       CORE_URI: coreUrl,
       INVENTORY_URL: inventoryUrl,
       PORT: await freePort(4001),
@@ -113,9 +144,9 @@ async function run() {
     if (answer.status !== "OK") throw new Error(`the core answered ${answer.status}`);
     return answer.jwt;
   };
-  const good = await mint({ source: "microservice", service: "you" });
-  const ofAnEndUser = await mint({ sub: "alice" });
-  const expired = await mint({ source: "microservice", service: "orders" }, 1);
+  const good = await mint({ source: "microservice", service: "you", aud: "inventory" });
+  const ofAnEndUser = await mint({ sub: "alice", aud: "inventory" });
+  const expired = await mint({ source: "microservice", service: "orders", aud: "inventory" }, 1);
 
   const stock = `${inventoryUrl}/stock/anvil`;
   /** @param {string} token */
@@ -138,9 +169,30 @@ async function run() {
         return fetch(stock, bearer(expired));
       },
     },
+    {
+      name: "a token for inventory, at billing",
+      expected: 401,
+      ask: () => fetch(`${billingUrl}/stock/anvil`, bearer(good)),
+    },
+    {
+      name: "orders calls billing, no line allows it",
+      expected: 403,
+      ask: () => fetch(`${ordersUrl}/invoices/anvil`, { method: "POST" }),
+    },
+    {
+      name: "the same, once the policy has a line",
+      expected: 200,
+      async ask() {
+        await applyPolicy("{ inventory: [], billing: [] }");
+        for (const until = performance.now() + 6_000; ; await sleep(100)) {
+          const answer = await fetch(`${ordersUrl}/invoices/anvil`, { method: "POST" });
+          if (answer.ok || performance.now() > until) return answer;
+        }
+      },
+    },
   ];
 
-  console.log(`\n  ${pc.dim("at inventory's door".padEnd(36))}${pc.dim("answer   why")}`);
+  console.log(`\n  ${pc.dim("who calls whom".padEnd(43))}${pc.dim("answer   why")}`);
   let different = 0;
   for (const { name, expected, ask } of tries) {
     refusals.length = 0;
@@ -148,11 +200,11 @@ async function run() {
     const body = await response.text();
     const as = response.status === expected;
     if (!as) different++;
-    const why = response.ok ? `let in: ${body}` : await reason(refusals);
+    const why = response.ok ? `let in: ${body}` : await reason(refusals, body);
     const mark = as ? pc.green("✓") : pc.red("✗");
     const status = (as ? pc.bold : pc.red)(String(response.status));
     console.log(
-      `  ${mark} ${name.padEnd(34)}${status}      ${as ? pc.dim(why) : pc.red(`expected ${expected}; ${why}`)}`,
+      `  ${mark} ${name.padEnd(41)}${status}      ${as ? pc.dim(why) : pc.red(`expected ${expected}; ${why}`)}`,
     );
   }
   await demo.close();
@@ -167,13 +219,14 @@ async function run() {
 }
 
 /**
- * What inventory said of its last refusal; its output comes through a pipe, a moment after the answer.
- * @param {string[]} refusals
+ * What the callee said of its last refusal; its output comes through a pipe, a moment after the answer. Where nobody was
+ * asked, the caller's own answer says why.
+ * @param {string[]} refusals @param {string} body
  */
-async function reason(refusals) {
+async function reason(refusals, body) {
   for (let i = 0; i < 50 && refusals.length === 0; i++) await sleep(10);
   const line = refusals.at(-1);
-  return line === undefined ? "inventory did not say why" : String(JSON.parse(line).why);
+  return String(line === undefined ? JSON.parse(body).message : JSON.parse(line).why);
 }
 
 /**

@@ -22,6 +22,9 @@ test("the demo shows every try, and exits 0 when each went as it should", async 
     ["✓", "the token of an end user", "403"],
     ["✓", "a tampered token", "401"],
     ["✓", "an expired token", "401"],
+    ["✓", "a token for inventory, at billing", "401"],
+    ["✓", "orders calls billing, no line allows it", "403"],
+    ["✓", "the same, once the policy has a line", "200"],
   ]);
   expect(code).toBe(0);
 });
@@ -30,7 +33,7 @@ test("the demo exits 1, with the difference, when signatures are not checked", a
   const broken = join(ROOT, "test", "support", "accept-every-signature.mjs");
   const { code, stdout } = await runDemo({ NODE_OPTIONS: `--import=${broken}` });
   expect(stdout).toMatch(/✗ a tampered token +200 +expected 401/);
-  expect(stdout).toContain("1 of 5 tries went differently");
+  expect(stdout).toContain("1 of 8 tries went differently");
   expect(code).toBe(1);
 });
 

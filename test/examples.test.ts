@@ -25,8 +25,8 @@ beforeAll(async () => {
   };
 });
 
-test.each<[name: string, file: string, env?: NodeJS.ProcessEnv]>([
-  ["Express", "inventory/dist/main.mjs"],
+test.each<[name: string, file: string, env?: NodeJS.ProcessEnv, aud?: string]>([
+  ["Express", "inventory/dist/main.mjs", {}, "inventory"],
   ["Fastify", "frameworks/dist/fastify.mjs"],
   ["hapi", "frameworks/dist/hapi.mjs"],
   ["Hono", "frameworks/dist/hono.mjs"],
@@ -36,11 +36,11 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv]>([
   ["NestJS on Fastify", "frameworks/dist/nest.mjs", { PLATFORM: "fastify" }],
   ["node:http", "frameworks/dist/node.mjs"],
   ["any Request -> Response", "frameworks/dist/web.mjs"],
-])("the example of %s lets a service in and nobody else, and serves the keys", async (_name, file, env = {}) => {
+])("the example of %s lets a service in and nobody else, and serves the keys", async (_name, file, env = {}, aud) => {
   const service = new Process([join("examples", file)], { CORE_URI: coreUrl, PORT: "0", ...env });
   onTestFinished(() => void service.kill("SIGKILL"));
   const [, url] = await service.says(/^inventory listening on (http:\/\/\S+)$/m);
-  await expectGuarded(url!);
+  await expectGuarded(url!, aud);
   expect(service.stderr).toBe("");
 });
 
@@ -61,8 +61,8 @@ test(
   },
 );
 
-async function expectGuarded(url: string): Promise<void> {
-  const minted = await orders.createJWT({ source: "microservice", service: "orders" }, 600);
+async function expectGuarded(url: string, aud?: string): Promise<void> {
+  const minted = await orders.createJWT({ source: "microservice", service: "orders", aud }, 600);
   if (minted.status !== "OK") throw new Error(minted.status);
   const ask = async (token?: string) => {
     const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };

@@ -1,13 +1,19 @@
-// M2: lets other services in, and nobody else. It holds no secret: the core's public keys are all it needs.
+// M2: lets in other services that have a token for it, and nobody else. It holds no secret: the core's public keys are all
+// it needs. SERVICE gives it another name, for who wants to see a second callee.
 import countersign, { meaningOf } from "countersign";
 import { errorHandler, middleware, verifyMicroservice } from "countersign/framework/express";
 import express from "express";
 import type { AddressInfo } from "node:net";
 
-const { CORE_URI = "http://localhost:3567", CLOCK_TOLERANCE = "30", PORT = "4002" } = process.env;
+const {
+  CORE_URI = "http://localhost:3567",
+  CLOCK_TOLERANCE = "30",
+  PORT = "4002",
+  SERVICE = "inventory",
+} = process.env;
 
 countersign.init({
-  appInfo: { appName: "inventory", apiDomain: `http://localhost:${PORT}` },
+  appInfo: { appName: SERVICE, apiDomain: `http://localhost:${PORT}` },
   core: { connectionURI: CORE_URI },
 });
 
@@ -16,6 +22,7 @@ const stock = new Map([
   ["rope", 120],
 ]);
 const guard = verifyMicroservice({
+  audience: SERVICE,
   clockTolerance: Number(CLOCK_TOLERANCE),
   onEvent: (event) => {
     if (event.type === "refused") console.log(JSON.stringify({ refused: event.reason, why: meaningOf(event.reason) }));
@@ -31,6 +38,6 @@ app.get("/stock/:item", guard, (req, res) => {
 app.use(errorHandler());
 
 const server = app.listen(Number(PORT), "127.0.0.1", () => {
-  console.log(`inventory listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  console.log(`${SERVICE} listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 });
 process.on("SIGTERM", () => server.close(() => process.exit(0)));

@@ -1,5 +1,5 @@
-// M1: gets its token when it starts, and calls inventory with it.
-import countersign, { createServiceFetch } from "countersign";
+// M1: gets its token for inventory when it starts, and calls with it. Whether it may call billing is the policy's to say.
+import countersign, { createServiceFetch, CountersignError } from "countersign";
 import { errorHandler } from "countersign/framework/express";
 import express from "express";
 import type { AddressInfo } from "node:net";
@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 const {
   CORE_URI = "http://localhost:3567",
   CORE_API_KEY,
+  BILLING_URL = "http://localhost:4003",
   INVENTORY_URL = "http://localhost:4002",
   PORT = "4001",
 } = process.env;
@@ -16,7 +17,8 @@ countersign.init({
   core: { connectionURI: CORE_URI, apiKey: CORE_API_KEY },
 });
 
-const callInventory = createServiceFetch();
+const callBilling = createServiceFetch({ audience: "billing" });
+const callInventory = createServiceFetch({ audience: "inventory" });
 await callInventory.ready();
 
 const app = express();
@@ -24,6 +26,15 @@ const app = express();
 app.post("/orders/:item", async (req, res) => {
   const stock = await callInventory(`${INVENTORY_URL}/stock/${encodeURIComponent(req.params.item)}`);
   res.status(stock.status).json(await stock.json());
+});
+app.post("/invoices/:item", async (req, res) => {
+  try {
+    const answer = await callBilling(`${BILLING_URL}/stock/${encodeURIComponent(req.params.item)}`);
+    res.status(answer.status).json(await answer.json());
+  } catch (error) {
+    if (!(error instanceof CountersignError && error.status === 403)) throw error;
+    res.status(403).json({ message: "the policy does not let orders call billing" });
+  }
 });
 app.use(errorHandler()); // 503 while there is no token to be had
 
