@@ -53,7 +53,9 @@ function sumOf(call: ReportedCall, before: ReportedCall | undefined): ReportedCa
 
 /** Whether a call that was reported once would be reported again. Pure. */
 export function isStillReported({ caller, callee, scope }: ReportedCall, policy: Policy): boolean {
-  if (caller === undefined || callee === undefined) return true;
+  if (caller === undefined || callee === undefined) {
+    return [...policy.services.values()].some((service) => service.reportOnly);
+  }
   if (policy.services.get(callee)?.reportOnly !== true) return false;
   return lackingIn(policy, caller, callee, scope === null ? undefined : [scope]).includes(scope);
 }

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
-import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
 import { LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
+import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
 
 export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 400 | 413; problem: string };
 

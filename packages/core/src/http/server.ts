@@ -55,7 +55,7 @@ export function createHttpInterface(services: Services): Hono<Env> {
   app.use(async (c, next) => {
     const length = Number(c.req.header("content-length") ?? 0);
     const ofAdmin = isAdmin(c.get("path"));
-    const most = ofAdmin ? POLICY_BODY_BYTES : LIMITS.requestBodyBytes; // what it is about may be less
+    const most = ofAdmin ? POLICY_BODY_BYTES : LIMITS.requestBodyBytes; // a route may take less
     if (length <= most) return next();
     return ofAdmin ? refuseAdmin(c, 413, "too_large", tooLarge(most)) : refuseText(c, 413, tooLarge(most));
   });

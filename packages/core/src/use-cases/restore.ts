@@ -32,9 +32,9 @@ export function createRestore(store: Store, log: Log): Restore {
     const facts = { apps: backup.apps.length, keys: backup.keys.length, generation: done.generation };
     log.warn(
       { backup: backup.createdAt, ...facts },
-      "THE STORE WAS RESTORED FROM A BACKUP: keys made, tokens revoked, and apps and services changed after it are lost, " +
-        "and credentials revoked after it are good again; tokens signed by lost keys are refused, and every signer is " +
-        "replaced as soon as a core runs on it",
+      "THE STORE WAS RESTORED FROM A BACKUP: keys made, tokens revoked, and apps, services and policies changed after " +
+        "it are lost, and credentials revoked after it are good again; tokens signed by lost keys are refused, and " +
+        "every signer is replaced as soon as a core runs on it",
     );
     return { ok: true, value: facts };
   };

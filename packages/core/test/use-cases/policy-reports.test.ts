@@ -103,6 +103,8 @@ it("ends at 1,000 different calls of an app: what comes after is one number", as
   await instance.reports.flushNow();
   expect((await report()).slice(0, 2)).toEqual(["others>others - × 1000", "cart>legacy s7 × 21"]);
   expect(await instance.store.readReported("public")).toHaveLength(1_001);
+  await apply(POLICY.replace("{ reportOnly: true }", "{}"));
+  expect(await instance.store.readReported("public")).toEqual([]);
 });
 
 it("what the policy has by now, and whoever is not report-only any more, is forgotten", async () => {
