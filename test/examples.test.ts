@@ -31,6 +31,7 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv]>([
   ["hapi", "frameworks/dist/hapi.mjs"],
   ["Hono", "frameworks/dist/hono.mjs"],
   ["Koa", "frameworks/dist/koa.mjs"],
+  ["AWS Lambda", "frameworks/dist/lambda.mjs"],
   ["NestJS on Express", "frameworks/dist/nest.mjs"],
   ["NestJS on Fastify", "frameworks/dist/nest.mjs", { PLATFORM: "fastify" }],
   ["node:http", "frameworks/dist/node.mjs"],

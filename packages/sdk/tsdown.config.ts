@@ -1,6 +1,6 @@
 import { defineConfig } from "tsdown";
 
-const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "nest", "node", "web"];
+const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "lambda", "nest", "node", "web"];
 
 export default defineConfig({
   entry: {
@@ -16,6 +16,11 @@ export default defineConfig({
   dts: true,
   deps: { skipNodeModulesBundle: true }, // whoever has a framework has its types
   // `require("countersign").init` and `import countersign from "countersign"` both work.
-  outputOptions: { exports: "named" },
+  outputOptions: {
+    exports: "named",
+    codeSplitting: {
+      groups: [{ name: "countersign", test: /\/sdk\/src\/(?!framework|testing|recipe).*(?<!\.d)\.ts$/ }],
+    },
+  },
   logLevel: "warn",
 });

@@ -36,7 +36,8 @@ export function publishedBy(
       clock,
       emit,
     );
-    const locate = async () => revocationsUri ?? revocationsBeside(await discover());
+    // Asking for the way again would make the feed later by another exchange.
+    const locate = async () => revocationsUri ?? revocationsBeside(keySet.document.value?.place ?? (await discover()));
     return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
   }
   if (known === undefined) {
@@ -48,7 +49,7 @@ export function publishedBy(
   if (revocationsUri === undefined) return known;
   const { keySet } = known;
   if (revocationsUri === null) return { keySet, feed: undefined };
-  return { keySet, feed: feedAt(revocationsUri, async () => revocationsUri, keySet, clock, emit) };
+  return { keySet, feed: feedAt(nameOf(revocationsUri), async () => revocationsUri, keySet, clock, emit) };
 }
 
 /** A key set, and the feed where `revocationsUri` says, or beside it. */
@@ -59,13 +60,19 @@ export function publishedAt(
   emit: OnVerifierEvent,
 ): Published {
   const keySet = new KeySet(
-    keySetAt(jwksUri, async () => placesOf(jwksUri)),
+    keySetAt(nameOf(jwksUri), async () => placesOf(jwksUri)),
     clock,
     emit,
   );
   const uri = revocationsUri === undefined ? revocationsBeside(jwksUri) : revocationsUri;
-  return { keySet, feed: typeof uri === "string" ? feedAt(uri, async () => uri, keySet, clock, emit) : undefined };
+  return {
+    keySet,
+    feed: typeof uri === "string" ? feedAt(nameOf(uri), async () => uri, keySet, clock, emit) : undefined,
+  };
 }
+
+/** What events and health call an address: without its query, which may hold a secret. */
+const nameOf = (address: string) => address.replace(/[?#].*/s, "");
 
 export function keySetAt(name: string, places: KeySetSource["places"]): KeySetSource {
   return {

@@ -180,6 +180,8 @@ function callerOf({ claims, header }: Facts): Caller {
 }
 
 const MAX_DETAIL = 256;
+/** What a stranger could write to forge a line of a log, or to hide one. */
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu;
 /** Refusals that a clock may be the cause of. */
 const OF_TIME: ReadonlySet<Reason> = new Set(["token_expired", "token_not_yet_valid"]);
 
@@ -189,7 +191,9 @@ function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | u
   const details: RefusalDetails = {};
   const note = (name: "kid" | "jti" | "sub" | "expected" | "seen", value: unknown) => {
     if (value !== undefined)
-      details[name] = (typeof value === "string" ? value : JSON.stringify(value)).slice(0, MAX_DETAIL);
+      details[name] = (typeof value === "string" ? value : JSON.stringify(value))
+        .slice(0, MAX_DETAIL)
+        .replace(UNSEEN, "?");
   };
   note("kid", header.kid);
   note("jti", claims["jti"]);

@@ -1,5 +1,5 @@
 import { SignJWT } from "jose";
-import { describe, expect, test, onTestFinished } from "vitest";
+import { describe, expect, test, onTestFinished, vi } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
 import { KeySet, type KeySetSource } from "../src/key-set.ts";
 import { placesOf } from "../src/published.ts";
@@ -140,6 +140,25 @@ describe("discovery", () => {
     expect(await found.verdict()).toBe("allowed");
   });
 
+  test("R17 the way to an issuer's revocations is asked for once, with the way to its keys", async () => {
+    const clock = fakeClock();
+    const server = await listen((req, res) => {
+      if (req.url === "/jwks.json") return void res.end(JSON.stringify({ keys: [rsa.jwk] }));
+      if (req.url !== "/.well-known/openid-configuration") return void res.writeHead(404).end();
+      res.end(JSON.stringify({ issuer: server.url, jwks_uri: `${server.url}/jwks.json` }));
+    });
+    const verifier = closing(buildVerifier({ issuer: server.url }, undefined, clock));
+    const token = () => tokenBy(rsa, { iss: server.url, jti: String(clock.now()), exp: NOW + 9_999 });
+    expect(await verifier.verify(token())).toMatchObject({ allowed: true });
+    const asked = server.count("/.well-known/openid-configuration");
+    for (let i = 1; i <= 5; i++) {
+      clock.advance(37);
+      expect(await verifier.verify(token())).toMatchObject({ allowed: true });
+      await vi.waitFor(() => expect(server.count("/revocations")).toBe(i + 1));
+    }
+    expect(server.count("/.well-known/openid-configuration")).toBe(asked);
+  });
+
   test.each<[string, (url: string, jwksUri: string) => object | string]>([
     ["another issuer", (url, jwks_uri) => ({ issuer: `${url}/`, jwks_uri })],
     ["no issuer", (_url, jwks_uri) => ({ jwks_uri })],
@@ -226,6 +245,20 @@ describe("the RSA set and the full set", () => {
 });
 
 describe("events", () => {
+  test("S6 have nothing that a stranger could forge a line of a log with, nor the secrets of an address", async () => {
+    const keys = await serveKeys(ed);
+    const events: VerifierEvent[] = [];
+    const options = {
+      jwksUri: `${keys.jwksUri}?key=canary#part`,
+      onEvent: (event: VerifierEvent) => events.push(event),
+    };
+    const verifier = closing(buildVerifier(options, undefined, fakeClock()));
+    await verifier.verify(tokenBy(ed, { exp: NOW - 99, jti: "a\nb\u001b[31m", sub: "c\u202ed\u2028é" }));
+    expect(events.at(-1)).toMatchObject({ type: "refused", jti: "a?b?[31m", sub: "c?d?é" });
+    expect(events[0]).toMatchObject({ type: "keys_refreshed", source: keys.jwksUri });
+    expect(JSON.stringify([events, verifier.health()])).not.toContain("canary");
+  });
+
   test("say what the token says of itself, shortened, and never hold it", async () => {
     const door = await openPrimedDoor(ed);
     const token = tokenBy(ed, { exp: NOW - 99, jti: "j".repeat(300), sub: "s".repeat(300) });

@@ -5,14 +5,20 @@ import { askFront, type Answer, type FrontOptions } from "./answer.ts";
 
 const NONE: readonly string[] = Object.freeze([]);
 
-/**
- * Every Authorization field that the platform lets us see: two are refused. Headers joins them with a comma, which no
- * Bearer token has; taken apart where another one begins, two schemes are two as well.
- */
+/** Every Authorization field that the platform lets us see: two are refused. */
 export function authorizationOf(headers: Headers): readonly string[] {
   const field = headers.get("authorization");
-  if (field === null) return NONE;
-  return field.includes(",") ? field.split(/,\s*(?=bearer\b)/i) : [field];
+  return field === null ? NONE : authorizationFields([field]);
+}
+
+/**
+ * The fields that were sent, where a platform may have joined them. It does so with a comma, which no Bearer token has;
+ * taken apart where another one begins, two schemes are two as well.
+ */
+export function authorizationFields(joined: readonly string[]): readonly string[] {
+  return joined.some((field) => field.includes(","))
+    ? joined.flatMap((field) => field.split(/,\s*(?=bearer\b)/i))
+    : joined;
 }
 
 /** The framework's own objects, for overrides of the front interface that know them, and the path where it knows that. */

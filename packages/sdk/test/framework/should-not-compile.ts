@@ -12,6 +12,7 @@ import * as onFastify from "../../src/framework/fastify.ts";
 import * as onHapi from "../../src/framework/hapi.ts";
 import * as onHono from "../../src/framework/hono.ts";
 import * as onKoa from "../../src/framework/koa.ts";
+import * as onLambda from "../../src/framework/lambda.ts";
 import * as onNest from "../../src/framework/nest.ts";
 import * as onNode from "../../src/framework/node.ts";
 import * as onWeb from "../../src/framework/web.ts";
@@ -29,6 +30,7 @@ export function options(): void {
     onHapi.verifyMicroservice,
     onHono.verifyMicroservice,
     onKoa.verifyMicroservice,
+    onLambda.verifyMicroservice,
     onNest.verifyMicroservice,
     onNode.verifyMicroservice,
     onWeb.verifyMicroservice,
@@ -176,3 +178,12 @@ export const ofNext: readonly NextRoute[] = [
     Response.json([name(caller), (await params).item]),
   ),
 ];
+
+export function ofLambda(): void {
+  onLambda.verifyMicroservice()(async (_event, { caller }) => ({ statusCode: 200, body: name(caller) }));
+  onLambda.verifyMicroservice(optional)(async (_event, { caller }) => ({ statusCode: 200, body: nameOrNone(caller) }));
+  // @ts-expect-error there may be no caller
+  onLambda.verifyMicroservice(optional)(async (_event, { caller }) => ({ statusCode: 200, body: name(caller) }));
+  // @ts-expect-error not an event of a gateway
+  onLambda.middleware()(async (event: { Records: string[]; headers: number }) => event.Records);
+}
