@@ -1,6 +1,7 @@
 import type { Algorithm } from "countersign/protocol";
 import type { Credential, CredentialUse } from "../domain/credential.ts";
 import type { KeyDates } from "../domain/key-change.ts";
+import type { ReportedCall } from "../domain/policy-report.ts";
 import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import type { Service } from "../domain/service.ts";
@@ -40,6 +41,21 @@ export interface StoredApp {
   readonly rotationDue: boolean;
 }
 
+/** What is told of each policy that was ever applied. */
+export interface PolicyVersion {
+  readonly appId: string;
+  /** 1, 2, 3 ... in its app; the last one is in force. */
+  readonly version: number;
+  readonly appliedAt: number;
+  /** Who did it, as the core knew it or was told. */
+  readonly appliedBy: string;
+}
+
+export interface StoredPolicy extends PolicyVersion {
+  /** A PolicyDocument as JSON. */
+  readonly document: string;
+}
+
 /** What can be put into a store that is empty. */
 export interface StoreContent {
   readonly apps: readonly Omit<StoredApp, "rotationDue">[];
@@ -48,11 +64,15 @@ export interface StoreContent {
   readonly revokedServices: readonly RevokedService[];
   readonly services: readonly Service[];
   readonly credentials: readonly Credential[];
+  /** Every version of every app. */
+  readonly policyVersions: readonly StoredPolicy[];
 }
 
 /** Everything an instance keeps in memory, read at one moment. */
-export interface StoreSnapshot extends StoreState, StoreContent {
+export interface StoreSnapshot extends StoreState, Omit<StoreContent, "policyVersions"> {
   readonly apps: readonly StoredApp[];
+  /** Of each app the one in force. */
+  readonly policies: readonly StoredPolicy[];
   /** What the cores on this store go by, as the last one of them to start has it; undefined: none has said so. */
   readonly rotation: RotationPolicy | undefined;
 }
@@ -80,6 +100,17 @@ export interface ServiceWriter {
    * A later moment replaces an earlier one, never the other way round. Nothing that instances go by, so the epoch stays.
    */
   noteUses(uses: readonly CredentialUse[]): Promise<void>;
+}
+
+/** What can be done to policies inside one transaction. */
+export interface PolicyWriter {
+  /** The one in force. */
+  current(appId: string): Promise<StoredPolicy | undefined>;
+  /** The next version, applied now. */
+  insert(appId: string, document: string, appliedBy: string): Promise<StoredPolicy>;
+  reportedIn(appId: string): Promise<ReportedCall[]>;
+  /** In the place of all that were reported in the app. Nothing that instances keep in memory, so the epoch stays. */
+  replaceReported(appId: string, calls: readonly ReportedCall[]): Promise<void>;
 }
 
 /** What can be done inside one transaction. */
@@ -126,6 +157,7 @@ export interface StoreWriter {
   /** Puts all of it in the place of every app with all that belongs to it. */
   replaceContent(content: StoreContent): Promise<void>;
   readonly services: ServiceWriter;
+  readonly policies: PolicyWriter;
 }
 
 /** Where a core keeps what must outlive it. Every method may reject with StoreUnavailable. */
@@ -135,6 +167,12 @@ export interface Store {
   readSnapshot(): Promise<StoreSnapshot>;
   /** As they were made, with what no epoch tells of: when they were used. */
   readCredentials(appId: string, service: string): Promise<Credential[]>;
+  /** All that a backup needs, with what no instance keeps in memory; read at one moment, too. */
+  readContent(): Promise<StoreState & StoreContent>;
+  /** What was ever applied in an app, newest first. */
+  readPolicyVersions(appId: string): Promise<PolicyVersion[]>;
+  readPolicy(appId: string, version: number): Promise<StoredPolicy | undefined>;
+  readReported(appId: string): Promise<ReportedCall[]>;
   /** Runs `work` in one transaction that no other writer overlaps; the epoch grows if it changed anything. */
   write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T>;
   /**

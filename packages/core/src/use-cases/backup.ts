@@ -60,6 +60,18 @@ const content = z.object({
       }),
     )
     .default([]),
+  /** Every version. Backups of before there were policies have none. */
+  policyVersions: z
+    .array(
+      z.object({
+        appId: z.string(),
+        version: z.number().int().positive(),
+        document: z.string(),
+        appliedAt: milliseconds,
+        appliedBy: z.string(),
+      }),
+    )
+    .default([]),
 });
 
 /** Everything of a store, as one JSON document. */
@@ -73,8 +85,9 @@ export type TakeBackup = () => Promise<Backup>;
 
 export function createTakeBackup(store: Store): TakeBackup {
   return async () => {
-    const snapshot = await store.readSnapshot();
-    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices, services, credentials } = snapshot;
+    const stored = await store.readContent();
+    const { now, generation, epoch, apps, keys, revokedTokens, revokedServices } = stored;
+    const { services, credentials, policyVersions } = stored;
     const facts: z.infer<typeof content> = {
       format: FORMAT,
       version: VERSION,
@@ -93,6 +106,7 @@ export function createTakeBackup(store: Store): TakeBackup {
       revokedServices: [...revokedServices],
       services: [...services],
       credentials: [...credentials],
+      policyVersions: [...policyVersions],
     };
     return { ...facts, sha256: digestOf(facts) };
   };
@@ -124,13 +138,13 @@ export function readBackup(text: string): { ok: true; backup: Backup } | { ok: f
 
 /** The content of a backup as a store takes it. */
 export function contentOf(backup: Backup): StoreContent {
-  const { apps, keys, revokedTokens, revokedServices, services, credentials } = backup;
+  const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = backup;
   const storedKeys = keys.map((key) => ({
     ...key,
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
-  return { apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials };
+  return { apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials, policyVersions };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -11,8 +11,10 @@ import {
 } from "../domain/revocation.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
+import type { Policy } from "../domain/policy.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
+import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
 import { openPrivateKey } from "./private-keys.ts";
 import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
@@ -43,6 +45,7 @@ interface AppKeys {
   readonly policy: RotationPolicy;
   readonly rotationDue: boolean;
   readonly directory: ServiceDirectory;
+  readonly calls: AppliedPolicy | undefined;
   sets: PublishedSets | undefined;
   setsUntil: number;
   feed: SignableFeed | undefined;
@@ -119,6 +122,16 @@ export class KeyRing {
   /** When the keys of an app change, and what it signs with. */
   policyOf(appId: string): RotationPolicy {
     return this.#apps.get(appId)?.policy ?? this.#policy;
+  }
+
+  /** Who may call whom in an app; undefined: no policy has been applied. */
+  policyDocumentOf(appId: string): Policy | undefined {
+    return this.appliedPolicyOf(appId)?.policy;
+  }
+
+  /** The same with its version, as it is stored. */
+  appliedPolicyOf(appId: string): AppliedPolicy | undefined {
+    return this.#apps.get(appId)?.calls;
   }
 
   /** Whether every signer of the app is to be replaced. */
@@ -235,6 +248,9 @@ export class KeyRing {
     const servicesOf = byApp(revokedServices);
     const registeredIn = byApp(snapshot.services);
     const credentialsIn = byApp(snapshot.credentials);
+    const applied = new Map(
+      snapshot.policies.map((one) => [one.appId, appliedPolicy(one, this.appliedPolicyOf(one.appId))]),
+    );
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -245,6 +261,7 @@ export class KeyRing {
           policy: this.policyWith(algorithms),
           rotationDue,
           directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
+          calls: applied.get(appId),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,

@@ -25,10 +25,10 @@ export function appIdsOf({ apps }: StoreSnapshot): string[] {
   return apps.map((app) => app.appId);
 }
 
-const EMPTY: StoreContent = {
-  ...{ apps: [], keys: [], revokedTokens: [], revokedServices: [] },
-  ...{ services: [], credentials: [] },
-};
+const NONE = { apps: [], keys: [], revokedTokens: [], revokedServices: [], services: [], credentials: [] };
+const EMPTY: StoreContent = { ...NONE, policyVersions: [] };
+/** The same as an instance keeps it. */
+const NOTHING = { ...NONE, policies: [] };
 
 function credential(facts: Partial<Credential> = {}): Credential {
   const named = { appId: "public", service: "orders", id: "c", ...facts };
@@ -76,7 +76,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
 
     it("begins empty, in its first generation", async () => {
       const { epoch: first, now, ...rest } = await store.readSnapshot();
-      expect(rest).toEqual({ generation: 1, ...EMPTY });
+      expect(rest).toEqual({ generation: 1, ...NOTHING });
       expect(await store.readState()).toEqual({ epoch: first, generation: 1, now: expect.any(Number) });
       expect(Number.isInteger(now)).toBe(true);
     });
@@ -453,6 +453,98 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       });
     });
 
+    describe("policies", () => {
+      const apply = (document: string, appId = "public", appliedBy = "anna") =>
+        store.write((writer) => writer.policies.insert(appId, document, appliedBy));
+      beforeEach(async () => {
+        await store.write(async (writer) => {
+          await writer.insertApp("public");
+          await writer.insertApp("other");
+        });
+      });
+
+      it("are numbered in their app, and the last one is in force", async () => {
+        const start = await epochNow();
+        const first = await apply("one");
+        expect(first).toEqual({
+          ...{ appId: "public", version: 1, document: "one", appliedBy: "anna" },
+          appliedAt: expect.any(Number),
+        });
+        clock.advance(5);
+        const second = await apply("two", "public", "'; drop table policy_versions; -- \u{1f511}");
+        const foreign = await apply("three", "other");
+        expect([second.version, foreign.version, (await epochNow()) - start]).toEqual([2, 1, 3]);
+        const { policies } = await (await open()).readSnapshot();
+        expect([...policies].sort((a, b) => (a.appId < b.appId ? 1 : -1))).toEqual([second, foreign]);
+        await store.write(async (writer) => {
+          expect(await writer.policies.current("public")).toEqual(second);
+          expect(await writer.policies.current("missing")).toBeUndefined();
+        });
+        if (traits.settableClock) expect(second.appliedAt - first.appliedAt).toBe(5);
+      });
+
+      it("are kept, every version of them: listed newest first, and read by number", async () => {
+        const applied = [await apply("one"), await apply("two"), await apply("x".repeat(262_144))];
+        await apply("other", "other");
+        const listed = applied.map(({ document: _, ...version }) => version).reverse();
+        expect(await store.readPolicyVersions("public")).toEqual(listed);
+        expect(await store.readPolicyVersions("missing")).toEqual([]);
+        for (const one of applied) expect(await store.readPolicy("public", one.version)).toEqual(one);
+        for (const version of [0, -1, 4, 2 ** 53]) expect(await store.readPolicy("public", version)).toBeUndefined();
+        const { policyVersions, epoch } = await store.readContent();
+        expect([policyVersions.filter(({ appId }) => appId === "public"), epoch]).toEqual([applied, await epochNow()]);
+      });
+
+      it("of two that are applied at once have two numbers", async () => {
+        const other = await open();
+        const all = await Promise.all(
+          Array.from({ length: 10 }, (_, i) =>
+            (i % 2 === 0 ? store : other).write((writer) => writer.policies.insert("public", String(i), "anna")),
+          ),
+        );
+        expect(all.map(({ version }) => version).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        expect((await store.readSnapshot()).policies[0]).toEqual(all.find(({ version }) => version === 10));
+      });
+
+      it("are of an app that is there, and go with it", async () => {
+        await expect(apply("one", "missing")).rejects.toThrow();
+        await apply("one");
+        await apply("two", "other");
+        await store.write((writer) => writer.deleteApp("public"));
+        const left = (await store.readContent()).policyVersions.map(({ appId }) => appId);
+        expect([left, await store.readPolicyVersions("public")]).toEqual([["other"], []]);
+        await store.write((writer) => writer.insertApp("public"));
+        expect((await apply("three")).version).toBe(1);
+      });
+    });
+
+    it("keeps the calls that were reported in an app as they were given, without growing its epoch", async () => {
+      await store.write(async (writer) => {
+        await writer.insertApp("public");
+        await writer.insertApp("other");
+      });
+      const call = (scope: string | null, caller: string | undefined = "orders") => {
+        return { caller, callee: caller && "stock", scope, count: 3, firstAt: 5, lastAt: 2 ** 40 };
+      };
+      const calls = [call(null), call("stock:read"), call("'; drop table reported_calls; --"), call(null, "cart")];
+      const others = { ...call(null), caller: undefined, callee: undefined };
+      const many = Array.from({ length: 1_000 }, (_, i) => call(`s${i}`));
+      const byScope = <T extends { scope: string | null }>(rows: readonly T[]) =>
+        rows.map((row) => JSON.stringify(row)).sort();
+      const start = await epochNow();
+      for (const rows of [calls, [others, ...many], [call("again")], []]) {
+        await store.write((writer) => writer.policies.replaceReported("public", rows));
+        expect(byScope(await store.readReported("public"))).toEqual(byScope(rows));
+        await store.write(async (writer) => {
+          expect(byScope(await writer.policies.reportedIn("public"))).toEqual(byScope(rows));
+          await writer.policies.replaceReported("other", [call("theirs")]);
+        });
+      }
+      expect([await epochNow(), await store.readReported("missing")]).toEqual([start, []]);
+      await store.write((writer) => writer.deleteApp("other"));
+      expect(await store.readReported("other")).toEqual([]);
+    });
+
     it("removes with an app what was revoked in it, and nobody else's", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
@@ -640,9 +732,10 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       });
       const { epoch: before, generation } = await store.readState();
       await store.write((writer) => writer.replaceContent(EMPTY));
-      expect(await content()).toEqual({ ...EMPTY, epoch: before + 1, generation });
+      expect(await content()).toEqual({ ...NOTHING, epoch: before + 1, generation });
 
       const names = Array.from({ length: 2_500 }, (_, i) => `app-${String(i).padStart(4, "0")}`);
+      const document = '{"services":{}}';
       const many = {
         apps: names.map((appId, i) => ({ appId, createdAt: i, algorithms: i === 7 ? (["Ed25519"] as const) : null })),
         keys: names.map((appId, sequence) => storedKey({ appId, sequence, kid: `k-${appId}` })),
@@ -650,6 +743,10 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         revokedServices: names.map((service, notBefore) => ({ appId: "app-0001", service, notBefore })),
         services: names.map((name, i) => ({ appId: "app-0002", name, createdAt: i, disabledAt: i % 2 ? i : null })),
         credentials: names.map((service, i) => credential({ appId: "app-0002", service, id: `c-${i}`, createdAt: i })),
+        policyVersions: names.map((name, i) => {
+          const appId = i % 2 === 0 ? name : names[i - 1]!;
+          return { appId, version: (i % 2) + 1, appliedAt: i, appliedBy: "anna", document };
+        }),
       };
       await store.write((writer) => writer.replaceContent(many));
       const read = await store.readSnapshot();
@@ -661,6 +758,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       expect(byName(read.revokedServices)).toEqual(byName(many.revokedServices));
       expect(byName(read.services)).toEqual(byName(many.services));
       expect(byName(read.credentials)).toEqual(byName(many.credentials));
+      expect(byName(read.policies)).toEqual(byName(many.policyVersions.filter(({ version }) => version === 2)));
+      expect(byName((await store.readContent()).policyVersions)).toEqual(byName(many.policyVersions));
     });
 
     it("keeps the rotation that its cores go by, through everything but another one, and without growing its epoch", async () => {

@@ -13,6 +13,7 @@ function interruptible(): { storeOf: (real: Store) => Store; away: boolean; read
     away: false,
     reads: [] as string[],
     storeOf: (real: Store): Store => ({
+      ...real,
       readState: () => pass("state", real.readState),
       readSnapshot: () => pass("snapshot", real.readSnapshot),
       readCredentials: (appId, service) => pass("credentials", () => real.readCredentials(appId, service)),

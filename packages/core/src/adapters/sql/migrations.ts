@@ -107,4 +107,28 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .execute();
     },
   },
+  "0006_policy_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable("policy_versions")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("version", "bigint", (column) => column.notNull())
+        .addColumn("document", "text", (column) => column.notNull())
+        .addColumn("applied_at", "bigint", (column) => column.notNull())
+        .addColumn("applied_by", "text", (column) => column.notNull())
+        .addPrimaryKeyConstraint("policy_versions_pk", ["app_id", "version"])
+        .execute();
+      await db.schema
+        .createTable("reported_calls")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("caller", "text", (column) => column.notNull())
+        .addColumn("callee", "text", (column) => column.notNull())
+        .addColumn("scope", "text", (column) => column.notNull())
+        .addColumn("count", "bigint", (column) => column.notNull())
+        .addColumn("first_at", "bigint", (column) => column.notNull())
+        .addColumn("last_at", "bigint", (column) => column.notNull())
+        .addPrimaryKeyConstraint("reported_calls_pk", ["app_id", "caller", "callee", "scope"])
+        .execute();
+    },
+  },
 });

@@ -60,4 +60,23 @@ export interface Schema {
     expires_at: number | null;
     last_used_at: number | null;
   };
+  policy_versions: {
+    app_id: string;
+    version: number;
+    /** A PolicyDocument as JSON. */
+    document: string;
+    applied_at: number;
+    applied_by: string;
+  };
+  reported_calls: {
+    app_id: string;
+    /** Empty, as the callee: all that no room was left for. */
+    caller: string;
+    callee: string;
+    /** Empty: none was asked for. */
+    scope: string;
+    count: number;
+    first_at: number;
+    last_at: number;
+  };
 }

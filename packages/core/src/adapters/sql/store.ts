@@ -16,6 +16,15 @@ import type {
 } from "../../ports/store.ts";
 import { StartupError } from "../../startup-error.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import {
+  currentPoliciesIn,
+  policyIn,
+  policyVersionsIn,
+  reportedIn,
+  SqlPolicyWriter,
+  toPolicy,
+  toRowOfPolicy,
+} from "./policies.ts";
 import type { Schema } from "./schema.ts";
 import {
   credentialsIn,
@@ -114,13 +123,25 @@ export function createSqlStore(engine: SqlEngine): Store {
   return Object.freeze<Store>({
     readState: () => readState(engine.reader),
     // The state is read in the same transaction: an epoch never comes with rows of another one.
-    readSnapshot: () => engine.reader.transaction().setIsolationLevel("repeatable read").execute(readSnapshot),
     readCredentials: (appId, service) => credentialsIn(engine.reader, appId, service),
+    readSnapshot: () => readAtOneMoment(readSnapshot),
+    readContent: () =>
+      readAtOneMoment(async (db) => {
+        const versions = await db.selectFrom("policy_versions").selectAll().orderBy("version").execute();
+        return { ...(await readSnapshot(db)), policyVersions: versions.map(toPolicy) };
+      }),
+    readPolicyVersions: (appId) => policyVersionsIn(engine.reader, appId),
+    readPolicy: (appId, version) => policyIn(engine.reader, appId, version),
+    readReported: (appId) => reportedIn(engine.reader, appId),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
     close: () => engine.close(),
   });
+
+  function readAtOneMoment<T>(work: (db: Transaction<Schema>) => Promise<T>): Promise<T> {
+    return engine.reader.transaction().setIsolationLevel("repeatable read").execute(work);
+  }
 
   async function readSnapshot(db: Transaction<Schema>): Promise<StoreSnapshot> {
     const state = await readState(db);
@@ -140,6 +161,7 @@ export function createSqlStore(engine: SqlEngine): Store {
       rotation: rotation === null ? undefined : (JSON.parse(rotation) as RotationPolicy),
       services: registered.map(toService),
       credentials: credentials.map(toCredential),
+      policies: await currentPoliciesIn(db),
     };
   }
 
@@ -168,12 +190,14 @@ class SqlWriter implements StoreWriter {
   readonly #db: Transaction<Schema>;
   readonly now: number;
   readonly services: SqlServiceWriter;
+  readonly policies: SqlPolicyWriter;
   changed = false;
 
   constructor(db: Transaction<Schema>, now: number) {
     this.#db = db;
     this.now = now;
     this.services = new SqlServiceWriter(db, now, () => (this.changed = true));
+    this.policies = new SqlPolicyWriter(db, now, () => (this.changed = true));
   }
 
   async app(appId: string): Promise<StoredApp | undefined> {
@@ -338,7 +362,7 @@ class SqlWriter implements StoreWriter {
   }
 
   async replaceContent(content: StoreContent): Promise<void> {
-    const { apps, keys, revokedTokens, revokedServices, services, credentials } = content;
+    const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = content;
     this.changed = true;
     await this.#db.deleteFrom("apps").execute(); // the rest goes with them
     await this.#insertAll("apps", apps.map(toAppRow));
@@ -347,6 +371,7 @@ class SqlWriter implements StoreWriter {
     await this.#insertAll("revoked_services", revokedServices.map(toServiceRow));
     await this.#insertAll("services", services.map(toRowOfService));
     await this.#insertAll("service_credentials", credentials.map(toRowOfCredential));
+    await this.#insertAll("policy_versions", policyVersions.map(toRowOfPolicy));
   }
 
   /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */

@@ -1,0 +1,153 @@
+import {
+  Composer,
+  CST,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  Parser,
+  type Document,
+  type Node,
+  type YAMLMap,
+} from "yaml";
+import { readPolicy, type PolicyProblem } from "../domain/policy-document.ts";
+import type { PolicyMistake, PolicyText } from "../use-cases/policy-text.ts";
+
+/** Bytes of a policy's text. */
+export const MAX_POLICY_BYTES = 262_144;
+/** More are not worth reading at once. */
+const MAX_MISTAKES = 20;
+/** A policy has 5 levels, and the parser counts some twice. Deep in a recursion, V8 ends the process instead of throwing. */
+const MAX_DEPTH = 32;
+/** Characters of a message: the parser's own repeat what they are about. */
+const MAX_MESSAGE = 200;
+
+const utf8 = new TextEncoder();
+
+/** What YAML has beyond plain data: it makes a small text large, or one that says what it does not show. */
+const REFUSED: Readonly<Record<string, string>> = {
+  anchor: "anchors and aliases are not allowed: write out what is meant",
+  alias: "anchors and aliases are not allowed: write out what is meant",
+  tag: "tags are not allowed",
+  "directive-line": "directives are not allowed",
+};
+
+interface Mistake {
+  readonly offset: number;
+  readonly message: string;
+}
+
+/**
+ * A policy from YAML, or JSON, which is YAML too.
+ *
+ * @param registered the services that it may name
+ */
+export function readPolicyFile(text: string, registered: ReadonlySet<string>): PolicyText {
+  if (utf8.encode(text).length > MAX_POLICY_BYTES) {
+    const message = `larger than ${MAX_POLICY_BYTES} bytes`;
+    return { ok: false, mistakes: [{ line: 1, column: 1, message }] };
+  }
+  const lines = new LineCounter();
+  const { document, mistakes } = parse(text, lines);
+  if (mistakes.length > 0) return { ok: false, mistakes: located(mistakes, lines) };
+
+  // An empty file says as much as an empty map: that everything is missing.
+  const data = document.contents === null ? {} : plainOf(document.contents, mistakes);
+  const read = readPolicy(data, registered);
+  if (!read.ok) {
+    for (const { path, atName, problem } of read.problems.slice(0, MAX_MISTAKES)) {
+      mistakes.push({ offset: offsetOf(document.contents, path, atName), message: problem });
+    }
+  }
+  if (read.ok && mistakes.length === 0) return read;
+  return { ok: false, mistakes: located(mistakes, lines) };
+}
+
+/** The one document of the text. What is refused ends it at once, so that nothing is built of it. */
+function parse(text: string, lines: LineCounter): { document: Document.Parsed; mistakes: Mistake[] } {
+  const mistakes: Mistake[] = [];
+  const composer = new Composer({ version: "1.2", schema: "core", merge: false, uniqueKeys: false });
+  const [document, another] = composer.compose(checked(text, lines, mistakes), true, text.length);
+  if (mistakes.length > 0) return { document: document!, mistakes };
+  // Only the first: those after it are about what the parser made of the rest.
+  const [first] = [...document!.errors, ...document!.warnings];
+  if (first !== undefined) mistakes.push({ offset: first.pos[0], message: first.message });
+  else if (another !== undefined)
+    mistakes.push({ offset: another.range[0], message: "one document was expected, and not two" });
+  return { document: document!, mistakes };
+}
+
+/** The tokens of the text, up to one that is refused. */
+function* checked(text: string, lines: LineCounter, mistakes: Mistake[]): Generator<CST.Token> {
+  const parser = new Parser(lines.addNewLine);
+  lines.addNewLine(0);
+  let isContent = false; // of a scalar: not to be read by its first character
+  for (const lexeme of new Lexer().lex(text)) {
+    const { offset } = parser;
+    const type: CST.TokenType | null = isContent ? null : CST.tokenType(lexeme);
+    isContent = type === "scalar";
+    const refused = type === null ? undefined : REFUSED[type];
+    if (refused !== undefined) return void mistakes.push({ offset, message: refused });
+    for (const token of parser.next(lexeme)) {
+      if (token.type === "error") return void mistakes.push({ offset: token.offset, message: token.message });
+      yield token;
+    }
+    if (parser.stack.length > MAX_DEPTH) return void mistakes.push({ offset, message: "nested too deep" });
+  }
+  yield* parser.end();
+}
+
+/** Maps without a prototype, lists and scalars; of a name that comes twice, what it had first. */
+function plainOf(node: Node | null, mistakes: Mistake[]): unknown {
+  if (isScalar(node)) return node.value;
+  if (isSeq<Node | null>(node)) return node.items.map((item) => plainOf(item, mistakes));
+  if (!isMap<Node, Node | null>(node)) return null;
+  const members = Object.create(null) as Record<string, unknown>;
+  for (const { key, value } of node.items) {
+    const name: unknown = isScalar(key) ? key.value : undefined;
+    const offset = startOf(key);
+    if (typeof name !== "string")
+      mistakes.push({ offset, message: "a name was expected, which is a text: write it in quotes" });
+    else if (name in members) mistakes.push({ offset, message: "the same name twice" });
+    else if (name === "<<") mistakes.push({ offset, message: "merge keys are not allowed: write out what is meant" });
+    else members[name] = plainOf(value, mistakes);
+  }
+  return members;
+}
+
+/** Where in the text a problem is: as far as its path leads. */
+function offsetOf(root: Node | null, path: PolicyProblem["path"], atName: boolean): number {
+  let node = root;
+  let offset = startOf(root);
+  for (const [i, step] of path.entries()) {
+    if (isSeq<Node | null>(node) && typeof step === "number") {
+      node = node.items[step] ?? null;
+    } else {
+      const pair = isMap(node) ? pairOf(node, step) : undefined;
+      if (pair === undefined) break;
+      offset = startOf(pair.key);
+      node = pair.value;
+      if (atName && i === path.length - 1) return offset;
+    }
+    offset = node === null ? offset : startOf(node);
+  }
+  return offset;
+}
+
+function pairOf(map: YAMLMap, name: string | number): { key: Node; value: Node | null } | undefined {
+  const pairs = map.items as { key: Node; value: Node | null }[];
+  return pairs.find(({ key }) => isScalar(key) && key.value === name);
+}
+
+function startOf(node: Node | null): number {
+  return node?.range?.[0] ?? 0;
+}
+
+function located(mistakes: readonly Mistake[], lines: LineCounter): PolicyMistake[] {
+  const sorted = [...mistakes].sort((a, b) => a.offset - b.offset).slice(0, MAX_MISTAKES);
+  return sorted.map(({ offset, message }) => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col, message: message.slice(0, MAX_MESSAGE) };
+  });
+}

@@ -1,0 +1,184 @@
+// Policies as people write them: what is read, and where it says that something is wrong.
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { stringify } from "yaml";
+import { MAX_POLICY_BYTES, readPolicyFile } from "../../src/adapters/policy-file.ts";
+import { documentOf } from "../../src/domain/policy-document.ts";
+import { document, NAMES, policyOf } from "../support/policies.ts";
+
+const registered = new Set([...NAMES, "stock"]);
+
+/** Each mistake as `line:column message`. */
+function mistakesIn(text: string, known: ReadonlySet<string> = registered): string[] {
+  const read = readPolicyFile(text, known);
+  return read.ok ? [] : read.mistakes.map(({ line, column, message }) => `${line}:${column} ${message}`);
+}
+function documentIn(text: string) {
+  const found = readPolicyFile(text, registered);
+  if (!found.ok) throw new Error(JSON.stringify(found.mistakes));
+  return documentOf(found.policy);
+}
+
+describe("a policy is read", () => {
+  const whole = {
+    services: { orders: { calls: { inventory: ["stock:read", "stock:reserve"] } }, inventory: { reportOnly: true } },
+  };
+  it.each([
+    [
+      "in YAML",
+      "services:\n  orders:\n    calls:\n      inventory: [stock:read, stock:reserve]\n  inventory: { reportOnly: true }\n",
+    ],
+    [
+      "in YAML of long lists, with comments",
+      "---\n# who calls whom\nservices:\n  orders:\n    calls:\n      inventory: # both\n      - stock:read\n      - 'stock:reserve'\n  inventory:\n    reportOnly: true\n...\n",
+    ],
+    [
+      "with the line ends of Windows and a byte order mark",
+      "\ufeffservices:\r\n  orders: { calls: { inventory: [stock:read, stock:reserve] } }\r\n  inventory: { reportOnly: true }\r\n",
+    ],
+    ["in JSON of one line", JSON.stringify(whole)],
+    ["in JSON with tabs", JSON.stringify(whole, undefined, "\t")],
+  ])("%s", (_, text) => {
+    expect(documentIn(text)).toEqual(whole);
+  });
+
+  it("with scopes that begin as YAML's own signs do, in quotes", () => {
+    const scopes = ["&a", "*b", "!c", "%d", "[e", "{f", "|", "<<", "true", "1"];
+    expect(documentIn(JSON.stringify({ services: { stock: { scopes } } }))).toEqual({
+      services: { stock: { scopes } },
+    });
+    expect(documentIn(stringify({ services: { stock: { scopes } } }))).toEqual({ services: { stock: { scopes } } });
+  });
+
+  it("the same from YAML, JSON and plain data, whatever it says", () => {
+    fc.assert(
+      fc.property(document, (data) => {
+        const expected = documentOf(policyOf(data));
+        for (const text of [
+          stringify(data, undefined, { aliasDuplicateObjects: false }),
+          JSON.stringify(data),
+          JSON.stringify(data, undefined, 2),
+        ]) {
+          expect(documentIn(text)).toEqual(expected);
+        }
+      }),
+    );
+  });
+});
+
+describe("a mistake has its line and column", () => {
+  it.each([
+    ["services:\n  orders: {}\n  ghost: {}\n", "3:3 no service 'ghost' is registered in this app"],
+    ["services:\n  orders:\n    calls:\n      billing: []\n", "4:7 'billing' is not declared under 'services'"],
+    [
+      "services:\n  orders:\n    calls:\n      orders: [a, stock read]\n",
+      "4:19 a scope has no blanks: several are written as several items of the list",
+    ],
+    ["services:\n  orders:\n    calls:\n      orders:\n      - a\n      - a\n", "6:9 the same scope twice"],
+    ["services:\n  orders:\n    call: {}\n", "3:5 an unknown field: calls, scopes or reportOnly was expected"],
+    ["services:\n  orders: {}\n  orders: {}\n", "3:3 the same name twice"],
+    ['{"services": {"orders": {"reportOnly": true, "reportOnly": false}}}', "1:46 the same name twice"],
+    [
+      '{"services": {"stock": {}, "orders": {"calls": {"stock": [7]}}}}',
+      "1:59 a scope was expected, which is a text: write it in quotes",
+    ],
+    ["services:\n  orders:\n", "2:10 names with what belongs to each were expected, or {} for none"],
+    ["services:\n  1: {}\n", "2:3 a name was expected, which is a text: write it in quotes"],
+    ["services:\n  ? [a]\n  : {}\n", "2:5 a name was expected, which is a text: write it in quotes"],
+    [
+      "services:\n  stock:\n    scopes: [a]\n  orders:\n    calls:\n      stock: [a, b]\n",
+      "6:18 'stock' does not list this among its 'scopes'",
+    ],
+    ["", "1:1 'services' is missing"],
+    ["# nothing yet\n", "1:1 'services' is missing"],
+    ["services", "1:1 names with what belongs to each were expected, or {} for none"],
+    // What is no YAML, in the parser's words.
+    ["services:\n\torders: {}\n", "2:1 Tabs are not allowed as indentation"],
+    ["services: {}\n}", "2:1 Unexpected flow-map-end token in YAML stream"],
+    ["services: {orders: {scopes: ['a, b]}}", "1:38 Missing closing 'quote"],
+    ["a: b: c", "1:4 Nested mappings are not allowed in compact mappings"],
+  ])("%j", (text, mistake) => {
+    expect(mistakesIn(text)).toEqual([mistake]);
+  });
+
+  it("and all are told of, in the order of the text", () => {
+    const text =
+      "services:\n  orders:\n    calls:\n      stock: [a b]\n      ghost: []\n    reportOnly: 1\n  ghost: {}\nrest: 1\n";
+    expect(mistakesIn(text).map((mistake) => /^[\d:]+/.exec(mistake)?.[0])).toEqual([
+      "4:7",
+      "4:15",
+      "6:17",
+      "7:3",
+      "8:1",
+    ]);
+  });
+
+  it("and of very many, the first 20", () => {
+    const names = Array.from({ length: 1_000 }, (_, i) => `  ghost-${i}: {}\n`);
+    expect(mistakesIn(`services:\n${names.join("")}`)).toHaveLength(20);
+  });
+});
+
+describe("what makes a small text large, or says what it does not show, is refused where it begins", () => {
+  it.each([
+    ["services: &all {}\n", "1:11 anchors and aliases"],
+    ["services:\n  orders: *all\n", "2:11 anchors and aliases"],
+    ["? &key services\n: {}\n", "1:3 anchors and aliases"],
+    ["services:\n  orders:\n    <<: { reportOnly: true }\n", "3:5 merge keys"],
+    ["services: !!map {}\n", "1:11 tags"],
+    ["services:\n  orders: !<tag:yaml.org,2002:js/function> {}\n", "2:11 tags"],
+    ["services: ! {}\n", "1:11 tags"],
+    ["%YAML 1.1\n---\nservices: {}\n", "1:1 directives"],
+    ["%TAG ! tag:x,2000:\n---\nservices: {}\n", "1:1 directives"],
+    ["services: {}\n---\nservices: {}\n", "2:1 one document"],
+    ["services: {__proto__: {}}\n", "1:12 a service's name has"],
+    ["services: {constructor: {}}\n", "1:12 'constructor' is no name"],
+    ["services: {prototype: {}}\n", "1:12 'prototype' is no name"],
+  ])("%j", (text, mistake) => {
+    expect(mistakesIn(text, new Set([...registered, "constructor", "prototype"]))).toEqual([
+      expect.stringMatching(new RegExp(`^${mistake}`)),
+    ]);
+  });
+
+  it("more than 256 KiB, by bytes", () => {
+    const fill = (bytes: number) => `services: {}\n#${"é".repeat((bytes - 14) / 2)}`;
+    expect(mistakesIn(fill(MAX_POLICY_BYTES))).toEqual([]);
+    expect(mistakesIn(fill(MAX_POLICY_BYTES + 2))).toEqual(["1:1 larger than 262144 bytes"]);
+  });
+
+  it.each(["[", "{a: ", "- ", "? ", "a : ", '"a": ,', "[{b: "])(
+    "nesting without end by %j, which would end the process in the parser",
+    (opening) => {
+      expect(mistakesIn(opening.repeat(MAX_POLICY_BYTES / opening.length - 1))).toEqual([
+        expect.stringMatching(/^1:\d+ nested too deep$/),
+      ]);
+    },
+  );
+
+  it("nesting by indentation", () => {
+    const deep = Array.from({ length: 700 }, (_, i) => `${" ".repeat(i)}a:`).join("\n");
+    expect(mistakesIn(deep)).toEqual(["32:32 nested too deep"]);
+  });
+});
+
+it("any text gets an answer, and no exception", () => {
+  const sign = fc.constantFrom(
+    ..."{}[],:?-&*!%|>'\"#@`\n\t \\<ab1~",
+    "services",
+    "orders",
+    "calls",
+    "\r\n",
+    "---\n",
+    "...\n",
+    "\0",
+    "\u2028",
+  );
+  fc.assert(
+    fc.property(fc.array(sign, { maxLength: 60 }), (signs) => {
+      for (const text of [signs.join(""), `services:\n  orders:\n    calls: ${signs.join("")}`]) {
+        for (const mistake of mistakesIn(text)) expect(mistake).toMatch(/^\d+:\d+ ./s);
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});

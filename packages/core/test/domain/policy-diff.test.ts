@@ -1,0 +1,112 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import type { Policy, PolicyService } from "../../src/domain/policy.ts";
+import { diffPolicies, type PolicyChange } from "../../src/domain/policy-diff.ts";
+import { document, policyOf } from "../support/policies.ts";
+
+interface Entry {
+  calls: Map<string, string[]>;
+  scopes: string[] | undefined;
+  reportOnly: boolean;
+}
+
+/** Carries changes out, by the words of each alone. */
+function apply(policy: Policy | undefined, changes: readonly PolicyChange[]): Policy {
+  const services = new Map<string, Entry>();
+  for (const [name, { calls, scopes, reportOnly }] of policy?.services ?? []) {
+    const copied = new Map([...calls].map(([callee, list]): [string, string[]] => [callee, [...list]]));
+    services.set(name, { calls: copied, scopes: scopes && [...scopes], reportOnly });
+  }
+  const edit = (list: string[], item: string, isAdded: boolean) =>
+    isAdded ? list.push(item) : list.splice(list.indexOf(item), 1);
+  // Removals of what holds others last, additions of it first.
+  const rank = ({ kind, change }: PolicyChange) =>
+    ["service", "call", "scope-list", "report-only", "listed-scope", "scope"].indexOf(kind) *
+    (change === "added" ? 1 : -1);
+  for (const one of [...changes].sort((a, b) => rank(a) - rank(b))) {
+    const isAdded = one.change === "added";
+    switch (one.kind) {
+      case "service":
+        if (isAdded) services.set(one.service, { calls: new Map(), scopes: undefined, reportOnly: false });
+        else services.delete(one.service);
+        break;
+      case "report-only":
+        services.get(one.service)!.reportOnly = isAdded;
+        break;
+      case "scope-list":
+        services.get(one.service)!.scopes = isAdded ? [] : undefined;
+        break;
+      case "listed-scope":
+        edit(services.get(one.service)!.scopes!, one.scope, isAdded);
+        break;
+      case "call":
+        if (isAdded) services.get(one.caller)!.calls.set(one.callee, []);
+        else services.get(one.caller)!.calls.delete(one.callee);
+        break;
+      case "scope":
+        edit(services.get(one.caller)!.calls.get(one.callee)!, one.scope, isAdded);
+        break;
+    }
+  }
+  return { services: services as ReadonlyMap<string, PolicyService> };
+}
+
+/** Everything that order does not mean. */
+const plain = ({ services }: Policy) =>
+  [...services]
+    .map(([name, { calls, scopes, reportOnly }]) => ({
+      name,
+      calls: [...calls].map(([callee, list]) => JSON.stringify([callee, [...list].sort()])).sort(),
+      scopes: scopes && [...scopes].sort(),
+      reportOnly,
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+
+it("the old policy with the difference applied is the new one", () => {
+  fc.assert(
+    fc.property(fc.option(document, { nil: undefined }), document, (before, after) => {
+      const [old, now] = [before && policyOf(before), policyOf(after)];
+      expect(plain(apply(old, diffPolicies(old, now)))).toEqual(plain(now));
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+it("a policy does not differ from itself, in whatever order it is written", () => {
+  fc.assert(
+    fc.property(document, ({ services }) => {
+      const reversed = Object.entries(services)
+        .reverse()
+        .map(([name, { calls = {}, ...rest }]) => {
+          const lines = Object.entries(calls).map(([callee, scopes]) => [callee, [...scopes].reverse()]);
+          return [name, { ...rest, calls: Object.fromEntries(lines.reverse()) }];
+        });
+      expect(diffPolicies(policyOf({ services }), policyOf({ services: Object.fromEntries(reversed) }))).toEqual([]);
+    }),
+  );
+});
+
+it("there and back is the same with added and removed exchanged", () => {
+  fc.assert(
+    fc.property(document, document, (one, other) => {
+      const swap = { added: "removed", removed: "added" } as const;
+      const names = (changes: readonly PolicyChange[]) => changes.map((change) => JSON.stringify(change)).sort();
+      const there = diffPolicies(policyOf(one), policyOf(other));
+      const back = diffPolicies(policyOf(other), policyOf(one));
+      expect(names(there.map(({ change, ...fact }) => ({ ...fact, change: swap[change] })))).toEqual(names(back));
+    }),
+  );
+});
+
+it("names each thing by itself, removals first", () => {
+  const before = policyOf({ services: { orders: { calls: { stock: ["a", "b"] } }, stock: { reportOnly: true } } });
+  const after = policyOf({ services: { orders: { calls: { stock: ["b", "c"] } }, stock: { scopes: ["b", "c"] } } });
+  expect(diffPolicies(before, after)).toEqual([
+    { kind: "scope", caller: "orders", callee: "stock", scope: "a", change: "removed" },
+    { kind: "report-only", service: "stock", change: "removed" },
+    { kind: "scope", caller: "orders", callee: "stock", scope: "c", change: "added" },
+    { kind: "scope-list", service: "stock", change: "added" },
+    { kind: "listed-scope", service: "stock", scope: "b", change: "added" },
+    { kind: "listed-scope", service: "stock", scope: "c", change: "added" },
+  ]);
+});

@@ -1,0 +1,124 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { documentOf, listOf, problemOfScope, readPolicy } from "../../src/domain/policy-document.ts";
+import { diffPolicies } from "../../src/domain/policy-diff.ts";
+import { problemOfServiceName } from "../../src/domain/service.ts";
+import { document, policyOf } from "../support/policies.ts";
+
+/** Each mistake as `path problem`; `#` marks a name that is wrong by itself. */
+function problemsOf(data: unknown, registered?: ReadonlySet<string>): string[] {
+  const read = readPolicy(data, registered);
+  if (read.ok) return [];
+  return read.problems.map(({ path, atName, problem }) => `${path.join(".")}${atName ? "#" : ""} ${problem}`);
+}
+
+it("a policy and its document say the same", () => {
+  fc.assert(
+    fc.property(document, (written) => {
+      const policy = policyOf(written);
+      const read = policyOf(JSON.parse(JSON.stringify(documentOf(policy))));
+      expect(read).toEqual(policy);
+      expect(diffPolicies(policy, read)).toEqual([]);
+    }),
+  );
+});
+
+it("the smallest policy, and a whole one", () => {
+  expect(policyOf({ services: {} }).services.size).toBe(0);
+  const whole = {
+    services: {
+      orders: { calls: { inventory: ["stock:read"] } },
+      inventory: { scopes: ["stock:read", "stock:reserve"], reportOnly: true },
+    },
+  };
+  expect(documentOf(policyOf(whole))).toEqual(whole);
+});
+
+describe("mistakes are named with their place, all at once", () => {
+  const service = (entry: unknown) => ({ services: { orders: entry } });
+  it.each([
+    [null, [/^ names with what belongs/]],
+    [[], [/^ names with what belongs/]],
+    ["services", [/^ names with what belongs/]],
+    [{}, [/^ 'services' is missing$/]],
+    [{ service: {} }, [/^service# an unknown field: services was expected$/, /^ 'services' is missing$/]],
+    [{ services: null }, [/^services names with what belongs to each were expected, or {} for none$/]],
+    [{ services: [] }, [/^services names/]],
+    [service(null), [/^services\.orders names/]],
+    [service({ call: {} }), [/^services\.orders\.call# an unknown field: calls, scopes or reportOnly was expected$/]],
+    [service({ calls: [] }), [/^services\.orders\.calls names/]],
+    [service({ calls: { orders: null } }), [/^services\.orders\.calls\.orders a list of scopes was expected/]],
+    [service({ calls: { orders: "a" } }), [/a list of scopes/]],
+    [service({ calls: { orders: [1, null, ["a"]] } }), [/orders\.0 a scope/, /orders\.1 a scope/, /orders\.2 a scope/]],
+    [service({ calls: { orders: ["a b"] } }), [/^services\.orders\.calls\.orders\.0 a scope has no blanks/]],
+    [service({ calls: { orders: ["a", "b", "a"] } }), [/^services\.orders\.calls\.orders\.2 the same scope twice$/]],
+    [service({ calls: { ghost: [] } }), [/^services\.orders\.calls\.ghost# 'ghost' is not declared under 'services'$/]],
+    [service({ reportOnly: "yes" }), [/^services\.orders\.reportOnly true or false was expected$/]],
+    [service({ scopes: {} }), [/^services\.orders\.scopes a list/]],
+    [{ services: { Orders: {} } }, [/^services\.Orders# a service's name has/]],
+    [{ services: { constructor: {} } }, [/^services\.constructor# 'constructor' is no name/]],
+    [{ services: { prototype: {} } }, [/no name for a service/]],
+    [JSON.parse('{"services":{"__proto__":{}}}'), [/^services\.__proto__# a service's name has/]],
+    [
+      { services: { orders: { calls: { stock: ["a", "b"] } }, stock: { scopes: ["b", "c"] } } },
+      [/^services\.orders\.calls\.stock\.0 'stock' does not list this among its 'scopes'$/],
+    ],
+    [
+      { services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: [] } } },
+      [/^services\.orders\.calls\.stock\.0 'stock' does not list this/],
+    ],
+  ])("%j", (data, expected) => {
+    expect(problemsOf(data)).toEqual(expected.map((words) => expect.stringMatching(words)));
+  });
+
+  it("a service that is not registered, where it is declared", () => {
+    const data = { services: { orders: { calls: { stock: [] } }, stock: {} } };
+    expect(problemsOf(data, new Set(["orders"]))).toEqual([
+      "services.stock# no service 'stock' is registered in this app",
+    ]);
+    expect(problemsOf(data, new Set(["orders", "stock", "other"]))).toEqual([]);
+  });
+
+  it("100 scopes of a call, and 1,000 of a service's own list", () => {
+    const scopes = (count: number) => Array.from({ length: count }, (_, i) => `s${i}`);
+    expect(problemsOf(service({ calls: { orders: scopes(100) }, scopes: scopes(1_000) }))).toEqual([]);
+    expect(problemsOf(service({ calls: { orders: scopes(101) }, scopes: scopes(1_001) }))).toEqual([
+      "services.orders.calls.orders more than 100 scopes",
+      "services.orders.scopes more than 1000 scopes",
+    ]);
+  });
+
+  it("never throws, whatever the data is", () => {
+    fc.assert(fc.property(fc.anything(), (data) => void readPolicy(data)));
+    fc.assert(
+      fc.property(fc.anything(), (data) => void readPolicy({ services: { orders: { calls: { orders: data } } } })),
+    );
+  });
+});
+
+it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
+  for (const scope of ["a", "stock:read", "*", "!", "[]", "~", "a,b", "x".repeat(128)]) {
+    expect(problemOfScope(scope)).toBeUndefined();
+  }
+  for (const scope of ["", " ", "a b", "a\t", "\u00a0", '"', "a\\b", "\x7f", "\0", "é", "\u{1f511}", "x".repeat(129)]) {
+    expect(problemOfScope(scope)).toEqual(expect.any(String));
+  }
+});
+
+it("a service has a name that is good in a host name, and nowhere misread", () => {
+  for (const name of ["a", "orders", "m-1", "a1", "x".repeat(63)]) expect(problemOfServiceName(name)).toBeUndefined();
+  for (const name of ["", "A", "1a", "-a", "a-", "a_b", "a.b", "a b", "a\n", "é", "x".repeat(64), "__proto__"]) {
+    expect(problemOfServiceName(name)).toEqual(expect.any(String));
+  }
+});
+
+it("names are listed as in a sentence", () => {
+  const names = Array.from({ length: 12 }, (_, i) => String(i));
+  expect([listOf([]), listOf(["a"]), listOf(["a", "b"]), listOf(["a", "b", "c"], "or"), listOf(names)]).toEqual([
+    "no scope",
+    "a",
+    "a and b",
+    "a, b or c",
+    "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
+  ]);
+});

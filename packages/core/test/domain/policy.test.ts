@@ -1,0 +1,258 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decideCall, lackingIn, type CallDecision } from "../../src/domain/policy.ts";
+import { explainCall } from "../../src/domain/policy-explanation.ts";
+import { document, name, policyOf, SCOPES, scopeList } from "../support/policies.ts";
+
+const policy = policyOf({
+  services: {
+    orders: { calls: { inventory: ["stock:read", "stock:reserve"] } },
+    cart: { calls: { inventory: ["stock:read"], orders: [] } },
+    inventory: {},
+    legacy: { reportOnly: true },
+  },
+});
+const allowed = (audience: string | undefined, ...scopes: string[]): CallDecision => ({
+  allowed: true,
+  audience,
+  scopes,
+});
+const refused = (status: 400 | 403, error: string, words: RegExp) => ({
+  allowed: false,
+  status,
+  error,
+  problem: expect.stringMatching(words),
+});
+
+describe("a call by the policy", () => {
+  it("has the scopes that were asked for, or all of its line", () => {
+    expect(decideCall(policy, "orders", "inventory", undefined)).toEqual(
+      allowed("inventory", "stock:read", "stock:reserve"),
+    );
+    expect(decideCall(policy, "orders", "inventory", ["stock:reserve"])).toEqual(allowed("inventory", "stock:reserve"));
+    expect(decideCall(policy, "orders", "inventory", ["stock:read", "stock:read"])).toEqual(
+      allowed("inventory", "stock:read"),
+    );
+    expect(decideCall(policy, "orders", "inventory", [])).toEqual(allowed("inventory"));
+    expect(decideCall(policy, "cart", "orders", undefined)).toEqual(allowed("orders"));
+  });
+
+  it("goes to the only callee that there is, and to none where there are two or none: 400 says what to send", () => {
+    expect(decideCall(policy, "orders", undefined, ["stock:read"])).toEqual(allowed("inventory", "stock:read"));
+    const missing = (words: RegExp) => refused(400, "invalid_request", words);
+    expect(decideCall(policy, "cart", undefined, undefined)).toEqual(
+      missing(/^'audience' is missing: cart may call inventory and orders$/),
+    );
+    expect(decideCall(policy, "inventory", undefined, undefined)).toEqual(missing(/inventory may call nobody/));
+    expect(decideCall(policy, "ghost", undefined, undefined)).toEqual(missing(/ghost may call nobody/));
+  });
+
+  it("S3 is refused where no line has it, without a word of what was asked for", () => {
+    const target = refused(
+      403,
+      "invalid_target",
+      /^the policy does not let orders call this audience: orders may call inventory$/,
+    );
+    for (const audience of ["billing", "cart", "legacy ", "Inventory", "inventory ", "", "*", "orders", "__proto__"]) {
+      expect(decideCall(policy, "orders", audience, undefined)).toEqual(target);
+      expect(decideCall(policy, "orders", audience, ["stock:read"])).toEqual(target);
+    }
+    for (const caller of ["inventory", "ghost", "toString", "__proto__"]) {
+      expect(decideCall(policy, caller, "inventory", [])).toMatchObject({ allowed: false, error: "invalid_target" });
+    }
+    const scope = refused(
+      403,
+      "invalid_scope",
+      /^the policy does not let cart ask inventory for this scope: it has stock:read$/,
+    );
+    for (const one of ["stock:reserve", "*", "", "STOCK:READ", "stock:read stock:reserve", "stock:"]) {
+      expect(decideCall(policy, "cart", "inventory", [one])).toEqual(scope);
+      expect(decideCall(policy, "cart", "inventory", ["stock:read", one])).toEqual(scope);
+    }
+  });
+
+  it("names no more than ten of what there is", () => {
+    const names = Array.from({ length: 30 }, (_, i) => `s-${i}`);
+    const many = policyOf({
+      services: Object.fromEntries(
+        names.map((one) => [one, one === "s-0" ? { calls: Object.fromEntries(names.map((to) => [to, []])) } : {}]),
+      ),
+    });
+    expect(decideCall(many, "s-0", undefined, undefined)).toMatchObject({
+      problem: "'audience' is missing: s-0 may call s-0, s-1, s-2, s-3, s-4, s-5, s-6, s-7, s-8, s-9 and 20 more",
+    });
+  });
+});
+
+it("without a policy there are tokens for nobody in particular, and no others", () => {
+  for (const scopes of [undefined, []]) {
+    expect(decideCall(undefined, "orders", undefined, scopes)).toEqual(allowed(undefined));
+  }
+  const words = /^no policy has been applied/;
+  expect(decideCall(undefined, "orders", "inventory", undefined)).toEqual(refused(403, "invalid_target", words));
+  expect(decideCall(undefined, "orders", undefined, ["a"])).toEqual(refused(403, "invalid_scope", words));
+});
+
+describe("a report-only callee", () => {
+  const reported = (words: RegExp, ...scopes: string[]) => ({
+    ...allowed("legacy", ...scopes),
+    reported: expect.stringMatching(words),
+  });
+
+  it("is called by anybody for anything, exactly as asked, and it is said what the policy lacks", () => {
+    expect(decideCall(policy, "orders", "legacy", ["a", "b", "a"])).toEqual(
+      reported(/does not let orders call/, "a", "b"),
+    );
+    expect(decideCall(policy, "ghost", "legacy", undefined)).toEqual(reported(/ghost may call nobody/));
+    const partly = policyOf({ services: { orders: { calls: { legacy: ["a"] } }, legacy: { reportOnly: true } } });
+    expect(decideCall(partly, "orders", "legacy", ["a", "b"])).toEqual(reported(/for this scope: it has a$/, "a", "b"));
+    expect(decideCall(partly, "orders", "legacy", ["a"])).toEqual(allowed("legacy", "a"));
+    expect(decideCall(partly, "orders", "legacy", undefined)).toEqual(allowed("legacy", "a"));
+  });
+
+  it("gets nothing into a token that is no scope, and not more than a line has", () => {
+    const problem = refused(400, "invalid_scope", /at most 100 scopes/);
+    const many = Array.from({ length: 101 }, (_, i) => `s${i}`);
+    for (const scopes of [["a b"], ["a", ""], ['"'], ["\\"], ["é"], ["a\n"], ["\0"], ["x".repeat(129)], many]) {
+      expect(decideCall(policy, "orders", "legacy", scopes)).toEqual(problem);
+    }
+    expect(decideCall(policy, "orders", "legacy", many.slice(1))).toMatchObject({ allowed: true });
+    expect(decideCall(policy, "orders", "legacy", ["x".repeat(128)])).toMatchObject({ allowed: true });
+  });
+
+  it("means nothing for whom it calls itself", () => {
+    expect(decideCall(policy, "legacy", "inventory", undefined)).toMatchObject({ allowed: false });
+  });
+});
+
+const call = fc.record({
+  caller: fc.oneof(name, fc.string()),
+  audience: fc.option(fc.oneof(name, fc.string()), { nil: undefined }),
+  scopes: fc.option(fc.array(fc.oneof(fc.constantFrom(...SCOPES), fc.string())), { nil: undefined }),
+});
+
+it("S3 nothing is ever granted that no line has, unless it is reported", () => {
+  let granted = 0;
+  fc.assert(
+    fc.property(document, call, ({ services }, { caller, audience, scopes }) => {
+      const decision = decideCall(policyOf({ services }), caller, audience, scopes);
+      if (!decision.allowed) return;
+      granted++;
+      // By the document itself, and not by what was made of it.
+      const line = (Object.hasOwn(services, caller) ? services[caller]! : {}).calls?.[decision.audience!];
+      if (decision.reported === undefined) {
+        expect(line).toBeDefined();
+        for (const scope of decision.scopes) expect(line).toContain(scope);
+        if (scopes === undefined) expect(decision.scopes).toEqual(line);
+      } else {
+        expect(services[decision.audience!]!.reportOnly).toBe(true);
+        expect(line === undefined || !decision.scopes.every((scope) => line.includes(scope))).toBe(true);
+      }
+      if (audience !== undefined) expect(decision.audience).toBe(audience);
+      if (scopes !== undefined) expect(new Set(decision.scopes)).toEqual(new Set(scopes));
+    }),
+    { numRuns: 2_000 },
+  );
+  expect(granted).toBeGreaterThan(100);
+});
+
+it("nothing that a line has is ever refused", () => {
+  fc.assert(
+    fc.property(document, fc.nat(), ({ services }, pick) => {
+      const lines = Object.entries(services).flatMap(([caller, { calls = {} }]) =>
+        Object.entries(calls).map(([callee, scopes]) => ({ caller, callee, scopes })),
+      );
+      fc.pre(lines.length > 0);
+      const { caller, callee, scopes } = lines[pick % lines.length]!;
+      const some = scopes.slice(pick % (scopes.length + 1));
+      const read = policyOf({ services });
+      expect(decideCall(read, caller, callee, some)).toEqual(allowed(callee, ...some));
+      expect(decideCall(read, caller, callee, undefined)).toEqual(allowed(callee, ...scopes));
+    }),
+  );
+});
+
+it("what a reported call lacks is what would have been refused", () => {
+  fc.assert(
+    fc.property(document, name, name, fc.option(scopeList, { nil: undefined }), (services, caller, callee, scopes) => {
+      const read = policyOf(services);
+      const decision = decideCall(read, caller, callee, scopes);
+      const lacking = lackingIn(read, caller, callee, scopes);
+      expect(lacking.length > 0).toBe(!decision.allowed || decision.reported !== undefined);
+      for (const scope of lacking) {
+        const alone = decideCall(read, caller, callee, scope === null ? undefined : [scope]);
+        expect(!alone.allowed || alone.reported !== undefined).toBe(true);
+      }
+    }),
+  );
+});
+
+describe("an explanation", () => {
+  it.each([
+    ["orders", "inventory", "stock:reserve", "services.orders.calls.inventory has stock:reserve."],
+    ["orders", "inventory", undefined, "services.orders.calls.inventory has stock:read and stock:reserve."],
+    ["cart", "orders", undefined, "services.cart.calls.orders has no scope."],
+    [
+      "cart",
+      "inventory",
+      "stock:reserve",
+      "services.cart.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve to that list.",
+    ],
+    ["cart", "orders", "a", "services.cart.calls.orders has no scope, and not a. To allow it, add a to that list."],
+    [
+      "inventory",
+      "orders",
+      "a",
+      "There is no line services.inventory.calls.orders. To allow it, write 'orders: [a]' under services.inventory.calls.",
+    ],
+    [
+      "ghost",
+      "billing",
+      undefined,
+      "There is no line services.ghost.calls.billing. To allow it, declare ghost under services, declare billing under " +
+        "services and write 'billing: []' under services.ghost.calls.",
+    ],
+    [
+      "orders",
+      "legacy",
+      "a",
+      "legacy is report-only, so this is allowed, and counted. There is no line services.orders.calls.legacy. To allow " +
+        "it, write 'legacy: [a]' under services.orders.calls.",
+    ],
+  ])("of %s calling %s for %s", (caller, callee, scope, why) => {
+    expect(explainCall(policy, caller, callee, scope).why).toBe(why);
+  });
+
+  it("names both lists where the callee does not list the scope either", () => {
+    const listing = policyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
+    expect(explainCall(listing, "orders", "stock", "b").why).toBe(
+      "services.orders.calls.stock has a, and not b. To allow it, add b to that list and add it to " +
+        "services.stock.scopes, which lacks it too.",
+    );
+  });
+
+  it("says that there is no policy", () => {
+    expect(explainCall(undefined, "orders", "inventory", undefined)).toMatchObject({
+      allowed: false,
+      why: expect.stringMatching(/^No policy has been applied/),
+    });
+  });
+
+  it("answers as the decision does, and says what to do exactly where the policy lacks something", () => {
+    fc.assert(
+      fc.property(
+        document,
+        name,
+        name,
+        fc.option(fc.constantFrom(...SCOPES), { nil: undefined }),
+        (services, caller, callee, scope) => {
+          const decision = decideCall(policyOf(services), caller, callee, scope === undefined ? undefined : [scope]);
+          const { allowed: isAllowed, reported, why } = explainCall(policyOf(services), caller, callee, scope);
+          expect(isAllowed).toBe(decision.allowed);
+          expect(reported).toBe(decision.allowed && decision.reported !== undefined);
+          expect(why.includes("To allow it")).toBe(!isAllowed || reported);
+        },
+      ),
+    );
+  });
+});

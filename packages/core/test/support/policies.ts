@@ -1,0 +1,32 @@
+import fc from "fast-check";
+import type { Policy } from "../../src/domain/policy.ts";
+import { readPolicy } from "../../src/domain/policy-document.ts";
+
+/** A policy from its document, or the test fails. */
+export function policyOf(document: unknown): Policy {
+  const read = readPolicy(document);
+  if (!read.ok) throw new Error(JSON.stringify(read.problems));
+  return read.policy;
+}
+
+export const NAMES = ["orders", "inventory", "billing", "m-1"];
+export const SCOPES = ["stock:read", "stock:reserve", "x", "*"];
+export const name = fc.constantFrom(...NAMES);
+export const scopeList = fc.uniqueArray(fc.constantFrom(...SCOPES));
+
+const entry = (services: readonly string[]) =>
+  fc.record(
+    {
+      calls: fc.dictionary(fc.constantFrom(...services), scopeList, { maxKeys: 4 }),
+      scopes: fc.constant(SCOPES),
+      reportOnly: fc.boolean(),
+    },
+    { requiredKeys: [] },
+  );
+
+/** Any policy of few services, so that questions about it meet what it has. */
+export const document = fc
+  .uniqueArray(name, { minLength: 1 })
+  .chain((services) =>
+    fc.record({ services: fc.record(Object.fromEntries(services.map((one) => [one, entry(services)]))) }),
+  );
