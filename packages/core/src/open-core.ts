@@ -15,6 +15,7 @@ import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
 import { createCredentialUses } from "./use-cases/credential-uses.ts";
+import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
@@ -91,13 +92,15 @@ export async function openCore(
       const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, log };
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
+    const issueToken = createIssueToken(keyRing, config.maxRingAge);
     const services: Services = {
       config,
       store,
       keyRing,
       authenticate: createAuthenticate(config, keyRing, uses),
       failureLimit: createFailureLimit(clock.monotonic),
-      issueToken: createIssueToken(keyRing, config.maxRingAge),
+      issueToken,
+      issueServiceToken: createIssueServiceToken(keyRing, issueToken),
       manageApps: createManageApps(store, keyRing, rotateKeys),
       manageKeys: createManageKeys(keyRing, rotateKeys, vault),
       manageServices: createManageServices(store, keyRing, uses),

@@ -5,6 +5,7 @@ import { backupCommand, restoreCommand } from "./commands/backup.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { revokeCommand } from "./commands/revoke.ts";
+import { servicesCommand } from "./commands/services.ts";
 import { startCommand } from "./commands/start.ts";
 
 const program = new Command("countersign")
@@ -14,6 +15,7 @@ const program = new Command("countersign")
   .addCommand(appsCommand())
   .addCommand(keysCommand())
   .addCommand(revokeCommand())
+  .addCommand(servicesCommand())
   .addCommand(explainCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())

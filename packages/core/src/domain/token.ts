@@ -8,6 +8,8 @@ export interface Grant {
   readonly issuer: string;
   /** Seconds. */
   readonly validity: number;
+  /** Seconds; a longer validity is cut down to it. */
+  readonly maxLifetime?: number;
 }
 
 export type BuiltClaims = { ok: true; claims: JsonObject; clamped: boolean } | { ok: false; problem: string };
@@ -27,7 +29,7 @@ export function buildClaims(grant: Grant, key: SigningKey, now: number, jti: str
   }
   const iat = Math.floor(now / 1000);
   const asked = iat + grant.validity;
-  const exp = Math.min(asked, latestExpiry(key));
+  const exp = Math.min(asked, latestExpiry(key), iat + (grant.maxLifetime ?? Infinity));
   const claims = { iss: grant.issuer, jti, ...grant.payload, iat, exp };
   const mistyped = mistypedClaim(claims);
   if (mistyped === "iss" && !Object.hasOwn(grant.payload, "iss")) return refuse("jwksDomain cannot be an issuer");

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
 import type { TakeBackup } from "../use-cases/backup.ts";
+import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
@@ -23,6 +24,7 @@ export interface Services {
   readonly authenticate: Authenticate;
   readonly failureLimit: FailureLimit;
   readonly issueToken: IssueToken;
+  readonly issueServiceToken: IssueServiceToken;
   readonly manageApps: ManageApps;
   readonly manageKeys: ManageKeys;
   readonly manageServices: ManageServices;

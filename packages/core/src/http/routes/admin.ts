@@ -1,10 +1,10 @@
-import { Hono, type Context } from "hono";
+import { Hono } from "hono";
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import { z } from "zod";
-import type { Managed } from "../../use-cases/manage-keys.ts";
 import type { Env, Services } from "../environment.ts";
 import { answerJson, refuseAdmin } from "../errors.ts";
-import { readJsonBody } from "../body.ts";
+import { answer, appOf, readBody } from "./admin-answer.ts";
+import { serviceRoutes } from "./admin-services.ts";
 
 export const ADMIN_BASE = "/admin/v1";
 
@@ -49,6 +49,7 @@ const BODIES = {
  * | `GET /apps/:app/revocations` | what verifiers refuse |
  * | `POST /apps/:app/revocations/tokens` | `{ token }` or `{ jti, expiresAt? }` |
  * | `POST /apps/:app/revocations/services` | `{ service }` |
+ * | `/apps/:app/services` | see `serviceRoutes` |
  */
 export function adminRoutes(services: Services): Hono<Env> {
   const { keyRing, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
@@ -105,31 +106,8 @@ export function adminRoutes(services: Services): Hono<Env> {
     if (body instanceof Response) return body;
     return answer(c, "service", await revoke.service(appOf(c), body.service));
   });
+  app.route("/services", serviceRoutes(services));
   admin.route("/apps/:app", app);
   admin.all("*", (c) => refuseAdmin(c, 404, "not_found", "There is no such resource"));
   return admin;
-}
-
-function appOf(c: Context<Env>): string {
-  return c.req.param("app")!;
-}
-
-const CODES = { 400: "invalid", 404: "not_found", 409: "conflict" } as const;
-
-function answer<T>(c: Context<Env>, name: string, managed: Managed<T>): Response {
-  if (managed.ok) return answerJson(c, { [name]: managed.value });
-  return refuseAdmin(c, managed.status, CODES[managed.status], managed.problem);
-}
-
-/** The body by its schema, or the answer that says which field is wrong. */
-async function readBody<S extends z.ZodType>(c: Context<Env>, schema: S): Promise<z.infer<S> | Response> {
-  const read = await readJsonBody(c);
-  if (!read.ok) return refuseAdmin(c, read.status, read.status === 413 ? "too_large" : "invalid", read.problem);
-  const parsed = schema.safeParse(read.value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const at = issue.path.join(".");
-  // A name that we do not know is the caller's text, and no answer of ours repeats that.
-  const message = issue.code === "unrecognized_keys" ? "an unknown field" : issue.message;
-  return refuseAdmin(c, 400, "invalid", `${at === "" ? "body" : at}: ${message}`);
 }

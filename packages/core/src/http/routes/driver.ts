@@ -1,6 +1,8 @@
 import type { Context } from "hono";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS, type JsonObject } from "countersign/protocol";
 import { DEFAULT_APP } from "../../domain/app.ts";
+import { scopesIn } from "../../domain/scope.ts";
+import type { IssuedServiceToken, ServiceTokenRequest } from "../../use-cases/issue-service-token.ts";
 import { algorithmRequested } from "../../use-cases/issue-token.ts";
 import type { Env, Services } from "../environment.ts";
 import { readJsonBody } from "../body.ts";
@@ -10,7 +12,7 @@ import { answerJson, refuseText } from "../errors.ts";
 export interface Route {
   readonly method: "GET" | "POST" | "PUT";
   readonly path: string;
-  /** `apps`: needs an admin key where one is configured, and exists in the default app only where it writes. */
+  /** `apps`: needs an admin key where one is configured, and exists in the default app only where it writes. No service's. */
   readonly power: "driver" | "apps";
   handle(c: Context<Env>): Promise<Response>;
 }
@@ -18,7 +20,8 @@ export interface Route {
 /** Before it, `useStaticSigningKey` did not exist, and every token was static. */
 const DYNAMIC_SINCE = "2.21";
 
-export function driverRoutes({ keyRing, issueToken, manageApps }: Services): readonly Route[] {
+export function driverRoutes(services: Services): readonly Route[] {
+  const { keyRing, issueToken, issueServiceToken, manageApps } = services;
   return [
     {
       method: "GET",
@@ -87,14 +90,22 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
     if (requested === undefined) return answerJson(c, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
 
     const dynamic = !useStaticSigningKey && compareVersions(c.get("cdiVersion"), DYNAMIC_SINCE) >= 0;
-    const issued = await issueToken({
-      appId: c.get("path").appId,
-      kind: dynamic ? "dynamic" : "static",
+    const request = {
+      kind: dynamic ? ("dynamic" as const) : ("static" as const),
       algorithm: requested,
       payload,
       issuer: jwksDomain,
       validity,
-    });
+    };
+    const principal = c.get("principal");
+    let issued: IssuedServiceToken;
+    if (principal?.type === "service") {
+      const call = readCall(c, body);
+      if (call instanceof Response) return call;
+      issued = await issueServiceToken({ ...request, ...call, principal });
+    } else {
+      issued = await issueToken({ ...request, appId: c.get("path").appId });
+    }
     switch (issued.status) {
       case "issued": {
         const { jwt, expiresAt } = issued;
@@ -104,10 +115,23 @@ export function driverRoutes({ keyRing, issueToken, manageApps }: Services): rea
         return answerJson(c, { status: "UNSUPPORTED_ALGORITHM_ERROR" });
       case "refused":
         return refuseText(c, 400, issued.problem);
+      case "denied":
+        return refuseText(c, issued.code, issued.problem);
+      case "forbidden_claim":
+        return refuseText(c, 403, `payload: claim '${issued.claim}' of a service's token is the core's to set`);
       case "unavailable":
         return refuseText(c, 503, "Service Unavailable");
     }
   }
+}
+
+/** Whom a service wants to call, and what for. From others these fields are not read, as no unknown one is. */
+function readCall(c: Context<Env>, body: JsonObject): Pick<ServiceTokenRequest, "audience" | "scopes"> | Response {
+  const { audience, scope } = body;
+  if (audience !== undefined && typeof audience !== "string") return invalidField(c, "audience");
+  if (scope === undefined) return { audience, scopes: undefined };
+  const scopes = typeof scope === "string" ? scopesIn(scope) : undefined;
+  return scopes === undefined ? invalidField(c, "scope") : { audience, scopes };
 }
 
 const ONLY_DEFAULT_APP = "Only the default app can manage apps";

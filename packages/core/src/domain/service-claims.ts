@@ -1,0 +1,42 @@
+import type { JsonObject } from "countersign/protocol";
+
+/** What the core says of a service in its token. */
+export interface ServiceClaims {
+  readonly issuer: string;
+  readonly service: string;
+  /** Whom it may call with it. */
+  readonly audience: string | undefined;
+  readonly scopes: readonly string[];
+}
+
+/** Seconds that a service's token lives at most: it can always ask for another one. */
+export const SERVICE_TOKEN_LIFETIME = 3_600;
+
+/**
+ * The payload of a service's token: what the service gives, and what the core says of it. The service may say the same
+ * and nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of
+ * others that callees go by (RFC 7800, 8693, 9068). `exp` and `iat` follow from the validity, as everywhere.
+ *
+ * @returns the claim of the payload that is not the service's to set
+ */
+export function claimsOfService(
+  payload: JsonObject,
+  { issuer, service, audience, scopes }: ServiceClaims,
+): { ok: true; claims: JsonObject } | { ok: false; claim: string } {
+  const said = {
+    sub: service,
+    source: "microservice",
+    ...(audience === undefined ? {} : { aud: audience }),
+    ...(scopes.length === 0 ? {} : { scope: scopes.join(" ") }),
+  };
+  const same: JsonObject = { ...said, iss: issuer, service, client_id: service };
+  for (const claim of RESERVED) {
+    if (Object.hasOwn(payload, claim) && payload[claim] !== same[claim]) return { ok: false, claim };
+  }
+  return { ok: true, claims: { ...payload, ...said } };
+}
+
+const RESERVED = [
+  ...["iss", "sub", "aud", "jti", "source", "scope", "service", "client_id"],
+  ...["azp", "act", "may_act", "cnf", "scp", "roles", "groups", "entitlements", "permissions"],
+] as const;

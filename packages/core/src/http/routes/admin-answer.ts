@@ -1,0 +1,30 @@
+import type { Context } from "hono";
+import type { z } from "zod";
+import type { Managed } from "../../use-cases/manage-keys.ts";
+import { readJsonBody } from "../body.ts";
+import type { Env } from "../environment.ts";
+import { answerJson, refuseAdmin } from "../errors.ts";
+
+export function appOf(c: Context<Env>): string {
+  return c.req.param("app")!;
+}
+
+const CODES = { 400: "invalid", 404: "not_found", 409: "conflict" } as const;
+
+export function answer<T>(c: Context<Env>, name: string, managed: Managed<T>): Response {
+  if (managed.ok) return answerJson(c, { [name]: managed.value });
+  return refuseAdmin(c, managed.status, CODES[managed.status], managed.problem);
+}
+
+/** The body by its schema, or the answer that says which field is wrong. */
+export async function readBody<S extends z.ZodType>(c: Context<Env>, schema: S): Promise<z.infer<S> | Response> {
+  const read = await readJsonBody(c);
+  if (!read.ok) return refuseAdmin(c, read.status, read.status === 413 ? "too_large" : "invalid", read.problem);
+  const parsed = schema.safeParse(read.value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const at = issue.path.join(".");
+  // A name that we do not know is the caller's text, and no answer of ours repeats that.
+  const message = issue.code === "unrecognized_keys" ? "an unknown field" : issue.message;
+  return refuseAdmin(c, 400, "invalid", `${at === "" ? "body" : at}: ${message}`);
+}

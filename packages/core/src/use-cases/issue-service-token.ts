@@ -1,0 +1,40 @@
+import { decideCall, type CallDecision } from "../domain/policy.ts";
+import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../domain/service-claims.ts";
+import type { ServicePrincipal } from "./authenticate.ts";
+import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
+import type { KeyRing } from "./key-ring.ts";
+
+export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
+  readonly principal: ServicePrincipal;
+  /** Whom it wants to call; undefined: the only one that it may. */
+  readonly audience: string | undefined;
+  /** undefined: all that it may there. */
+  readonly scopes: readonly string[] | undefined;
+}
+
+export type IssuedServiceToken =
+  | IssuedToken
+  /** The policy has no such call. */
+  | ({ readonly status: "denied" } & Omit<Extract<CallDecision, { allowed: false }>, "allowed" | "status"> & {
+        readonly code: 400 | 403;
+      })
+  /** The payload has a claim that is not the service's to set. */
+  | { readonly status: "forbidden_claim"; readonly claim: string };
+
+export type IssueServiceToken = (request: ServiceTokenRequest) => Promise<IssuedServiceToken>;
+
+/** The story of a token for a service: what the policy allows it, what the core says of it, and then as any other. */
+export function createIssueServiceToken(keyRing: KeyRing, issueToken: IssueToken): IssueServiceToken {
+  return async ({ principal, audience, scopes, payload, ...request }) => {
+    const { appId, service } = principal;
+    const decision = decideCall(keyRing.policyDocumentOf(appId), service, audience, scopes);
+    if (!decision.allowed) {
+      const { error, problem, status: code } = decision;
+      return { status: "denied", code, error, problem };
+    }
+    const said = { issuer: request.issuer, service, audience: decision.audience, scopes: decision.scopes };
+    const built = claimsOfService(payload, said);
+    if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
+    return issueToken({ ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME });
+  };
+}

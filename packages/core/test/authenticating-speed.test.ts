@@ -1,0 +1,143 @@
+// What authenticating costs with as many services as an app may have, and that nobody is left out when all of them ask.
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { openSqliteStore } from "../src/adapters/sqlite.ts";
+import { MAX_SERVICES } from "../src/domain/service.ts";
+import { writeCredential } from "../src/domain/credential.ts";
+import { embedCore } from "../src/index.ts";
+import { createAuthenticate, digestOf, type Authenticate } from "../src/use-cases/authenticate.ts";
+import { API_KEY, OTHER_API_KEY, partsOf } from "./support/core.ts";
+import { openInstance, type Instance } from "./support/instance.ts";
+import { note } from "./support/postgres.ts";
+import { tempDir } from "./support/temp-dir.ts";
+
+const ROUNDS = Number(process.env["ROUNDS"] ?? 20);
+const PER_ROUND = 2_000;
+
+/** Credentials by service: two of each, as while they are rotated. */
+const credentials = new Map<string, readonly string[]>();
+let dataDir: string;
+let instance: Instance;
+let authenticate: Authenticate;
+
+beforeAll(async () => {
+  dataDir = join(await tempDir(), "data");
+  const store = await openSqliteStore({ dataDir });
+  await store.write(async (writer) => {
+    await writer.insertApp("public");
+    for (let i = 0; i < MAX_SERVICES; i++) {
+      const service = `service-${i}`;
+      await writer.services.insert("public", service);
+      const own = [0, 1].map(() => writeCredential(service, randomBytes(32).toString("base64url")));
+      credentials.set(service, own);
+      for (const [id, credential] of own.entries()) {
+        const digest = digestOf(credential).toString("base64url");
+        const dates = { createdAt: writer.now, expiresAt: null, lastUsedAt: null };
+        await writer.services.insertCredential({ appId: "public", service, id: String(id), digest, ...dates });
+      }
+    }
+  });
+  await store.close();
+  instance = await openInstance({ dataDir });
+  const keys = { apiKeys: [API_KEY, OTHER_API_KEY], adminKeys: ["an-admin-key-of-the-bench"] };
+  authenticate = createAuthenticate(keys, instance.keyRing, instance.uses);
+}, 60_000);
+
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
+
+/** Microseconds for one, each round, taking turns. */
+function measure(kinds: Record<string, readonly string[]>): Record<string, number> {
+  const times = Object.keys(kinds).map((kind) => [kind, [] as number[]] as const);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [kind, all] of times) {
+      const presented = kinds[kind]!;
+      const began = performance.now();
+      for (let i = 0; i < PER_ROUND; i++) authenticate(presented[i % presented.length], "public");
+      all.push(((performance.now() - began) * 1_000) / PER_ROUND);
+    }
+  }
+  return Object.fromEntries(times.map(([kind, all]) => [kind, median(all)]));
+}
+
+it(`${MAX_SERVICES} services ask at once after a deploy, and none fails`, async () => {
+  const core = await embedCore({ dataDir, rotation: { algorithms: ["ES256"] } }, { environment: {} });
+  const body = JSON.stringify({ payload: {}, algorithm: "ES256", jwksDomain: "https://a.test", validity: 3600 });
+  const began = performance.now();
+  const services = await Promise.all(
+    [...credentials].map(async ([service, [, second]]) => {
+      const headers = { "api-key": second! };
+      const response = await core.fetch(
+        new Request("http://core.invalid/recipe/jwt", { method: "POST", headers, body }),
+      );
+      const answer = (await response.json()) as { jwt: string };
+      return [service, partsOf(answer.jwt).claims["sub"]];
+    }),
+  );
+  const seconds = (performance.now() - began) / 1_000;
+  await core.close();
+  note(`${services.length} services had their tokens in ${seconds.toFixed(1)} s, signed with ES256`);
+  for (const [service, sub] of services) expect(sub).toBe(service);
+  expect(services).toHaveLength(MAX_SERVICES);
+}, 60_000);
+
+describe(`with ${MAX_SERVICES} services`, () => {
+  it("S1 a credential is known in less than 20 microseconds, and one that is not takes as long, whatever is wrong with it", async () => {
+    const known = [...credentials.values()].slice(0, 1_000).map(([first]) => first!);
+    expect(known.every((credential) => authenticate(credential, "public")?.type === "service")).toBe(true);
+    const unknown = (change: (credential: string) => string) => {
+      const presented = known.map(change);
+      expect(presented.some((credential) => authenticate(credential, "public") !== undefined)).toBe(false);
+      return presented;
+    };
+    const { store, keyRing, clock } = instance;
+    const chosen = (from: number) => [...credentials].slice(from, from + 500);
+    const [disabled, deleted, revoked, expired] = [chosen(1_000), chosen(1_500), chosen(2_000), chosen(2_500)];
+    await store.write(async ({ services, now }) => {
+      for (const [service] of disabled) await services.setDisabled("public", service, now);
+      for (const [service] of deleted) await services.delete("public", service);
+      for (const [service] of [...revoked, ...expired]) await services.deleteCredential("public", service, "0");
+      for (const [service, [first]] of expired) {
+        const digest = digestOf(first!).toString("base64url");
+        const dates = { createdAt: now, expiresAt: now + 1, lastUsedAt: null };
+        await services.insertCredential({ appId: "public", service, id: "0", digest, ...dates });
+      }
+    });
+    clock.advance(1);
+    await keyRing.refresh();
+    const firstOf = (some: typeof disabled) => some.map(([, [first]]) => first!);
+    const nobody = {
+      "of another random part": unknown((credential) => credential.slice(0, -43) + "A".repeat(43)),
+      "of another name": unknown((credential) => credential.replace("cs_service", "cs_ghosts-")),
+      disabled: firstOf(disabled),
+      deleted: firstOf(deleted),
+      revoked: firstOf(revoked),
+      expired: firstOf(expired),
+    };
+    for (const presented of Object.values(nobody)) expect(authenticate(presented[0], "public")).toBeUndefined();
+    measure({ known, ...nobody }); // warm
+    const { known: ofKnown, ...ofNobody } = measure({ known, ...nobody });
+    const words = Object.entries({ known: ofKnown!, ...ofNobody }).map(([kind, us]) => `${kind} ${us.toFixed(2)}`);
+    note(`authenticating, microseconds: ${words.join(", ")}`);
+    const times = Object.values(ofNobody);
+    expect(Math.max(ofKnown!, ...times)).toBeLessThan(20);
+    expect(Math.max(...times) - Math.min(...times)).toBeLessThan(2); // a network's noise is a hundred times that
+  });
+
+  it("all are read in a moment, and what they used is written down in another", async () => {
+    const { keyRing, store, uses } = instance;
+    const timed = async (work: () => Promise<unknown>) => {
+      const began = performance.now();
+      await work();
+      return performance.now() - began;
+    };
+    await store.write((writer) => writer.insertApp("another"));
+    const reading = await timed(() => keyRing.refresh());
+    for (const [, [, second]] of credentials) authenticate(second, "public");
+    const writing = await timed(() => uses.flushNow());
+    note(`${MAX_SERVICES} services: read in ${reading.toFixed(0)} ms, uses written in ${writing.toFixed(0)} ms`);
+    expect(reading).toBeLessThan(2_000);
+    expect(writing).toBeLessThan(2_000);
+    expect((await store.readCredentials("public", "service-9999"))[1]!.lastUsedAt).not.toBeNull();
+  });
+});

@@ -1,0 +1,22 @@
+import { expect } from "vitest";
+import type { NewCredential } from "../../src/use-cases/manage-services.ts";
+import { ADMIN_KEY, type Answer, type TestCore } from "./core.ts";
+
+/** The admin API below `/apps/:app/services`. */
+export function callServices(core: TestCore, path: string, body?: unknown, app = "public"): Promise<Answer> {
+  const method = body === undefined ? "GET" : "POST";
+  return core.call(`/admin/v1/apps/${app}/services${path}`, { method, apiKey: ADMIN_KEY, body });
+}
+
+/** Registers a service where it is not yet, and makes a credential for it. */
+export async function newCredential(
+  core: TestCore,
+  service: string,
+  { app = "public", expiresAt = null }: { app?: string; expiresAt?: number | null } = {},
+): Promise<NewCredential> {
+  expect([200, 409]).toContain((await callServices(core, "", { name: service }, app)).status);
+  const body = { expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString() };
+  const added = await callServices(core, `/${service}/credentials`, body, app);
+  expect([added.status, added.text]).toEqual([200, expect.anything()]);
+  return added.json["credential"] as NewCredential;
+}
