@@ -13,10 +13,12 @@ import { createHttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
+import { createAuthenticateClient } from "./use-cases/authenticate-client.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
 import { createCredentialUses } from "./use-cases/credential-uses.ts";
 import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
+import { Issuers } from "./use-cases/issuers.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
@@ -50,6 +52,8 @@ export interface Surroundings {
 
 export interface OpenCore {
   fetch(request: Request, env: object): Response | Promise<Response>;
+  /** Where it is reached, unless a public URL is configured. */
+  listensAt(url: string): void;
   /** What it does by itself ends, and requests are still answered. */
   stopUpkeep(): Promise<void>;
   close(): Promise<void>;
@@ -93,11 +97,13 @@ export async function openCore(
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const issueToken = createIssueToken(keyRing, config.maxRingAge);
+    const authenticate = createAuthenticate(config, keyRing, uses);
+    const issuers = new Issuers(config.publicUrl);
     const services: Services = {
       config,
       store,
       keyRing,
-      authenticate: createAuthenticate(config, keyRing, uses),
+      authenticate,
       failureLimit: createFailureLimit(clock.monotonic),
       issueToken,
       issueServiceToken: createIssueServiceToken(keyRing, issueToken),
@@ -108,12 +114,15 @@ export async function openCore(
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(keyRing),
+      issuers,
+      authenticateClient: createAuthenticateClient(authenticate),
       log,
       version: VERSION,
     };
     const http = createHttpInterface(services);
     return {
       fetch: http.fetch,
+      listensAt: (url) => issuers.listensAt(url),
       stopUpkeep: async () => upkeep?.stop(),
       async close() {
         await upkeep?.stop();

@@ -1,9 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
+import type { AuthenticateClient } from "../use-cases/authenticate-client.ts";
 import type { TakeBackup } from "../use-cases/backup.ts";
 import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
+import type { Issuers } from "../use-cases/issuers.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
@@ -32,6 +34,8 @@ export interface Services {
   readonly resealKeys: ResealKeys;
   readonly takeBackup: TakeBackup;
   readonly publishFeed: PublishFeed;
+  readonly issuers: Issuers;
+  readonly authenticateClient: AuthenticateClient;
   readonly log: Log;
   readonly version: string;
 }
