@@ -4,6 +4,7 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "./adapters/open-store.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
+import { createPlatformKeys } from "./adapters/platform-keys.ts";
 import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
@@ -22,6 +23,7 @@ import { Issuers } from "./use-cases/issuers.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
+import { createManageClients } from "./use-cases/manage-clients.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
 import { createManageServices } from "./use-cases/manage-services.ts";
 import { createOpenAhead } from "./use-cases/open-ahead.ts";
@@ -99,6 +101,7 @@ export async function openCore(
     const issueToken = createIssueToken(keyRing, config.maxRingAge);
     const authenticate = createAuthenticate(config, keyRing, uses);
     const issuers = new Issuers(config.publicUrl);
+    const platformKeys = createPlatformKeys();
     const services: Services = {
       config,
       store,
@@ -115,7 +118,8 @@ export async function openCore(
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(keyRing),
       issuers,
-      authenticateClient: createAuthenticateClient(authenticate),
+      manageClients: createManageClients(store, keyRing, platformKeys),
+      authenticateClient: createAuthenticateClient({ authenticate, store, keyRing, issuers, platformKeys }),
       log,
       version: VERSION,
     };
@@ -126,6 +130,7 @@ export async function openCore(
       stopUpkeep: async () => upkeep?.stop(),
       async close() {
         await upkeep?.stop();
+        platformKeys.close();
         await store.close();
       },
     };

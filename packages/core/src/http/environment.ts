@@ -9,6 +9,7 @@ import type { Issuers } from "../use-cases/issuers.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
+import type { ManageClients } from "../use-cases/manage-clients.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
 import type { ManageServices } from "../use-cases/manage-services.ts";
 import type { PublishFeed } from "../use-cases/publish-feed.ts";
@@ -35,6 +36,7 @@ export interface Services {
   readonly takeBackup: TakeBackup;
   readonly publishFeed: PublishFeed;
   readonly issuers: Issuers;
+  readonly manageClients: ManageClients;
   readonly authenticateClient: AuthenticateClient;
   readonly log: Log;
   readonly version: string;

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Env, Services } from "../environment.ts";
 import { answerJson, refuseAdmin } from "../errors.ts";
 import { answer, appOf, readBody } from "./admin-answer.ts";
+import { clientRoutes } from "./admin-clients.ts";
 import { serviceRoutes } from "./admin-services.ts";
 
 export const ADMIN_BASE = "/admin/v1";
@@ -50,6 +51,7 @@ const BODIES = {
  * | `POST /apps/:app/revocations/tokens` | `{ token }` or `{ jti, expiresAt? }` |
  * | `POST /apps/:app/revocations/services` | `{ service }` |
  * | `/apps/:app/services` | see `serviceRoutes` |
+ * | `/apps/:app/services/:service/keys`, `/apps/:app/trusts` | see `clientRoutes` |
  */
 export function adminRoutes(services: Services): Hono<Env> {
   const { keyRing, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
@@ -107,6 +109,7 @@ export function adminRoutes(services: Services): Hono<Env> {
     return answer(c, "service", await revoke.service(appOf(c), body.service));
   });
   app.route("/services", serviceRoutes(services));
+  app.route("/", clientRoutes(services));
   admin.route("/apps/:app", app);
   admin.all("*", (c) => refuseAdmin(c, 404, "not_found", "There is no such resource"));
   return admin;

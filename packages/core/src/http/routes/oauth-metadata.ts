@@ -1,4 +1,4 @@
-import { PATHS } from "countersign/protocol";
+import { ALGORITHMS, PATHS } from "countersign/protocol";
 import { answerJson, refuseText } from "../errors.ts";
 import type { Services } from "../environment.ts";
 import { GRANT_TYPE, TOKEN_PATH } from "./oauth.ts";
@@ -7,7 +7,11 @@ import type { PublicRoute } from "./well-known.ts";
 /** RFC 8414, and the name under which other programs look for the same. */
 const METADATA_PATHS = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
-const SECRETS = ["client_secret_basic", "client_secret_post"];
+/** The same for every endpoint. */
+const AUTHENTICATION = {
+  auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+  auth_signing_alg_values_supported: [...ALGORITHMS, "EdDSA"],
+};
 
 /** What an app tells of itself to programs that are given its issuer only. */
 export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicRoute[] {
@@ -23,7 +27,7 @@ export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicR
       jwks_uri: issuer + PATHS.jwksAll,
       grant_types_supported: [GRANT_TYPE],
       response_types_supported: [], // there is nobody to redirect
-      token_endpoint_auth_methods_supported: SECRETS,
+      ...Object.fromEntries(Object.entries(AUTHENTICATION).map(([name, values]) => [`token_endpoint_${name}`, values])),
       // OpenID Connect Discovery 1.0 section 3 wants them, and programs look for them though nobody gets an ID token here.
       subject_types_supported: ["public"],
       id_token_signing_alg_values_supported: keyRing.policyOf(appId).algorithms,

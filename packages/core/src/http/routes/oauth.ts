@@ -1,6 +1,7 @@
 import { Hono, type Context } from "hono";
 import type { Algorithm } from "countersign/protocol";
 import { scopesIn } from "../../domain/scope.ts";
+import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
@@ -42,8 +43,8 @@ export function oauthRoutes(services: Services): Hono<Env> {
   routes.onError((error, c) => {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
     log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
-    return error instanceof StoreUnavailable
-      ? refuseOAuth(c, 503, "temporarily_unavailable", "the store cannot be used now")
+    return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
+      ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
       : refuseOAuth(c, 500, "server_error", "internal error");
   });
   return routes;
