@@ -17,6 +17,7 @@ import { createAuthenticate } from "./use-cases/authenticate.ts";
 import { createAuthenticateClient } from "./use-cases/authenticate-client.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
 import { createCredentialUses } from "./use-cases/credential-uses.ts";
+import { createIntrospect } from "./use-cases/introspect.ts";
 import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
 import { Issuers } from "./use-cases/issuers.ts";
@@ -118,6 +119,7 @@ export async function openCore(
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(keyRing),
       issuers,
+      introspect: createIntrospect(keyRing),
       manageClients: createManageClients(store, keyRing, platformKeys),
       authenticateClient: createAuthenticateClient({ authenticate, store, keyRing, issuers, platformKeys }),
       log,

@@ -3,6 +3,7 @@ import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
 import type { AuthenticateClient } from "../use-cases/authenticate-client.ts";
 import type { TakeBackup } from "../use-cases/backup.ts";
+import type { Introspect } from "../use-cases/introspect.ts";
 import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
 import type { Issuers } from "../use-cases/issuers.ts";
@@ -36,6 +37,7 @@ export interface Services {
   readonly takeBackup: TakeBackup;
   readonly publishFeed: PublishFeed;
   readonly issuers: Issuers;
+  readonly introspect: Introspect;
   readonly manageClients: ManageClients;
   readonly authenticateClient: AuthenticateClient;
   readonly log: Log;

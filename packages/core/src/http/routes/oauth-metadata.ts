@@ -1,17 +1,20 @@
 import { ALGORITHMS, PATHS } from "countersign/protocol";
 import { answerJson, refuseText } from "../errors.ts";
 import type { Services } from "../environment.ts";
-import { GRANT_TYPE, TOKEN_PATH } from "./oauth.ts";
+import { GRANT_TYPE, INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH } from "./oauth.ts";
 import type { PublicRoute } from "./well-known.ts";
 
 /** RFC 8414, and the name under which other programs look for the same. */
 const METADATA_PATHS = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
-/** The same for every endpoint. */
-const AUTHENTICATION = {
-  auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt"],
-  auth_signing_alg_values_supported: [...ALGORITHMS, "EdDSA"],
-};
+const METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+/** The same for every endpoint, and `EdDSA` for who calls Ed25519 so. */
+const AUTHENTICATION = Object.fromEntries(
+  ["token", "introspection", "revocation"].flatMap((name) => [
+    [`${name}_endpoint_auth_methods_supported`, METHODS],
+    [`${name}_endpoint_auth_signing_alg_values_supported`, [...ALGORITHMS, "EdDSA"]],
+  ]),
+);
 
 /** What an app tells of itself to programs that are given its issuer only. */
 export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicRoute[] {
@@ -27,7 +30,9 @@ export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicR
       jwks_uri: issuer + PATHS.jwksAll,
       grant_types_supported: [GRANT_TYPE],
       response_types_supported: [], // there is nobody to redirect
-      ...Object.fromEntries(Object.entries(AUTHENTICATION).map(([name, values]) => [`token_endpoint_${name}`, values])),
+      introspection_endpoint: issuer + INTROSPECTION_PATH,
+      revocation_endpoint: issuer + REVOCATION_PATH,
+      ...AUTHENTICATION,
       // OpenID Connect Discovery 1.0 section 3 wants them, and programs look for them though nobody gets an ID token here.
       subject_types_supported: ["public"],
       id_token_signing_alg_values_supported: keyRing.policyOf(appId).algorithms,

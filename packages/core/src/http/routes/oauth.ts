@@ -4,16 +4,18 @@ import { scopesIn } from "../../domain/scope.ts";
 import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
-import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
+import { readOwnToken } from "../../use-cases/introspect.ts";
 import type { Env, Services } from "../environment.ts";
 import { answerJson, hasHungUp } from "../errors.ts";
-import { readForm, type Form } from "../form-body.ts";
-import { DEFAULT_TENANT } from "../request-path.ts";
+import type { Form } from "../form-body.ts";
 import { noStore, refuseOAuth } from "./oauth-answer.ts";
+import { createReadClient } from "./oauth-client.ts";
 
 export const OAUTH_BASE = "/oauth";
 export const TOKEN_PATH = `${OAUTH_BASE}/token`;
-export const OAUTH_PATHS = [TOKEN_PATH];
+export const INTROSPECTION_PATH = `${OAUTH_BASE}/introspect`;
+export const REVOCATION_PATH = `${OAUTH_BASE}/revoke`;
+export const OAUTH_PATHS = [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH];
 
 export const GRANT_TYPE = "client_credentials";
 
@@ -27,19 +29,32 @@ const ACCESS_TOKEN_LIFETIME = 600;
  * | | |
  * |---|---|
  * | `POST /token` | `grant_type=client_credentials`, `audience` or `resource`, `scope`: an access token (RFC 9068) |
+ * | `POST /introspect` | `token`: whether it is good, and what it says (RFC 7662); with an API key, too |
+ * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
  */
 export function oauthRoutes(services: Services): Hono<Env> {
-  const { authenticateClient, failureLimit, issueServiceToken, issuers, keyRing, log } = services;
+  const { introspect, issueServiceToken, issuers, keyRing, log, revoke } = services;
+  const readClient = createReadClient(services);
   const routes = new Hono<Env>();
 
   routes.post("/token", async (c) => {
-    const client = await readClient(c);
+    const client = await readClient.service(c);
     return client instanceof Response ? client : issue(c, client.principal, client.form);
   });
-  routes.all("/token", (c) => {
-    c.header("allow", "POST");
-    return refuseOAuth(c, 405, "invalid_request", "POST was expected");
+  routes.post("/introspect", async (c) => {
+    const client = await readClient.anybody(c);
+    return client instanceof Response ? client : tellOf(c, client.form);
   });
+  routes.post("/revoke", async (c) => {
+    const client = await readClient.service(c);
+    return client instanceof Response ? client : revokeOwn(c, client.principal, client.form);
+  });
+  for (const path of OAUTH_PATHS) {
+    routes.all(path.slice(OAUTH_BASE.length), (c) => {
+      c.header("allow", "POST");
+      return refuseOAuth(c, 405, "invalid_request", "POST was expected");
+    });
+  }
   routes.onError((error, c) => {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
     log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
@@ -48,29 +63,6 @@ export function oauthRoutes(services: Services): Hono<Env> {
       : refuseOAuth(c, 500, "server_error", "internal error");
   });
   return routes;
-
-  /** The form and the service that sent it, or the answer to whoever else did. */
-  async function readClient(c: Context<Env>): Promise<{ principal: ServicePrincipal; form: Form } | Response> {
-    // Node keeps the first header of two: whoever stands before this core may have read the other one.
-    if ((c.env?.incoming?.headersDistinct["authorization"]?.length ?? 0) > 1) {
-      return refuseOAuth(c, 400, "invalid_request", "the header authorization was sent more than once");
-    }
-    const read = await readForm(c);
-    if (!read.ok) return refuseOAuth(c, 400, read.error, read.problem);
-    const { form } = read;
-    const { appId, tenantId } = c.get("path");
-    const shown = readClientProof(c.req.header("authorization"), form);
-    if (!shown.ok && shown.error === "invalid_request") return refuseOAuth(c, 400, shown.error, shown.problem);
-    // Nobody is known in an app or tenant that there is not, and nobody learns that from the answer.
-    const principal =
-      shown.ok && tenantId === DEFAULT_TENANT ? await authenticateClient(shown.proof, appId) : undefined;
-    if (principal !== undefined) return { principal, form };
-    if (!shown.ok && shown.problem !== NOT_AUTHENTICATED) return refuseOAuth(c, 401, shown.error, shown.problem);
-    const wait = failureLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
-    if (wait === 0) return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
-    c.header("retry-after", String(wait));
-    return refuseOAuth(c, 429, "invalid_client", "too many failed authentications: wait before the next one");
-  }
 
   async function issue(c: Context<Env>, principal: ServicePrincipal, form: Form): Promise<Response> {
     const grant = form.get("grant_type");
@@ -114,7 +106,37 @@ export function oauthRoutes(services: Services): Hono<Env> {
         throw new Error(`the token of a service could not be issued: ${issued.status}`);
     }
   }
+
+  function tellOf(c: Context<Env>, form: Form): Response {
+    const token = form.get("token");
+    if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
+    const claims = introspect(c.get("path").appId, token);
+    noStore(c);
+    if (claims === undefined) return answerJson(c, { active: false });
+    const told = TOLD.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]);
+    return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
+  }
+
+  async function revokeOwn(c: Context<Env>, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
+    const token = form.get("token");
+    if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
+    const claims = readOwnToken(keyRing, appId, token)?.claims;
+    noStore(c);
+    // What nobody takes anyway is as good as revoked (RFC 7009 section 2.2).
+    if (claims === undefined) return c.body(null, 200);
+    if (claims["sub"] !== service || claims["source"] !== "microservice") {
+      return refuseOAuth(c, 400, "unauthorized_client", "the token was not issued to this client");
+    }
+    const revoked = await revoke.token(appId, { token });
+    if (revoked.ok || revoked.status === 404) return c.body(null, 200);
+    if (revoked.status === 400) return refuseOAuth(c, 400, "unsupported_token_type", revoked.problem);
+    c.header("retry-after", "60");
+    return refuseOAuth(c, 503, "temporarily_unavailable", revoked.problem);
+  }
 }
+
+/** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
+const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];
 
 /** ES256 where the app signs with it: small, fast, and what every verifier of access tokens knows. */
 function algorithmOf(algorithms: readonly Algorithm[]): Algorithm {
