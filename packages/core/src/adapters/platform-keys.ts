@@ -1,5 +1,5 @@
 import { createVerifier, type Verifier } from "countersign";
-import { CountersignError } from "countersign/protocol";
+import { CountersignError, LIMITS } from "countersign/protocol";
 import { PlatformUnavailable, type PlatformKeys } from "../ports/platform-keys.ts";
 
 /** Issuers whose keys are kept. Beyond, the one that was asked for longest ago is fetched anew. */
@@ -45,7 +45,8 @@ export function createPlatformKeys(): PlatformKeys {
   });
 }
 
-/** What the token says is the core's to judge, by the store's clock; here it is who signed it. */
+/** Here it is who signed a token. What it says is the core's to judge, and its times by the store's clock alone. */
 function open(issuer: string): Verifier {
-  return createVerifier({ issuer, audience: null, requiredClaims: {}, revocationsUri: null });
+  const { clockTolerance } = LIMITS;
+  return createVerifier({ issuer, audience: null, requiredClaims: {}, revocationsUri: null, clockTolerance });
 }
