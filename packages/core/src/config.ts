@@ -25,6 +25,8 @@ export interface CoreConfig {
   readonly rotation: RotationPolicy;
   /** Milliseconds that issuing goes on from memory while the store is away. */
   readonly maxRingAge: number;
+  /** Where others reach this core, without a slash at its end; undefined: where it listens, on loopback. */
+  readonly publicUrl: string | undefined;
 }
 
 /** What a caller sets; the rest comes from the environment, then from the defaults. */
@@ -56,6 +58,12 @@ export interface CoreOptions {
   rotation?: Partial<RotationPolicy> | undefined;
   /** Milliseconds that issuing goes on while the store is away. Default one hour. `COUNTERSIGN_MAX_RING_AGE`, in seconds */
   maxRingAge?: number | undefined;
+  /**
+   * URL under which others reach this core: the issuer of its OAuth tokens, which no proxy before it may change. An app's
+   * is `/appid-<app>` below it. Default: where it listens, if that is a loopback address; else OAuth is off.
+   * `COUNTERSIGN_PUBLIC_URL`
+   */
+  publicUrl?: string | undefined;
 }
 
 const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;
@@ -69,6 +77,9 @@ const MASTER_KEY_RULE =
   "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters), or several with commas between them, " +
   "the current one first";
 const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected (COUNTERSIGN_MAX_RING_AGE: seconds)";
+
+const PUBLIC_URL_RULE =
+  "public-url: a URL such as https://auth.example.com was expected, http or https, without user, query and fragment";
 
 // Every message names what a person can set, and is written for the person who sets it.
 const settings = z.object({
@@ -94,6 +105,11 @@ const settings = z.object({
     .optional(),
   masterKeyFile: z.string().optional(),
   maxRingAge: z.number(RING_AGE_RULE).positive(RING_AGE_RULE),
+  publicUrl: z
+    .string()
+    .refine(isPublicUrl, PUBLIC_URL_RULE)
+    .transform((text) => text.replace(/\/+$/, ""))
+    .optional(),
 });
 
 /** The variables that are about a store and its keys, and not about listening. */
@@ -129,6 +145,7 @@ export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessE
     masterKeys: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
     masterKeyFile: setIn(environment, "COUNTERSIGN_MASTER_KEY_FILE"),
     maxRingAge: options.maxRingAge ?? secondsIn(environment, "COUNTERSIGN_MAX_RING_AGE") ?? 3_600_000,
+    publicUrl: options.publicUrl ?? setIn(environment, "COUNTERSIGN_PUBLIC_URL"),
   };
   const parsed = settings.safeParse(given);
   const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
@@ -140,8 +157,8 @@ export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessE
   }
   mistakes.push(...problemsOfMasterKey(given, hasVault));
   if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
-  const { database, masterKeys, masterKeyFile } = parsed.data;
-  return Object.freeze({ ...parsed.data, database, masterKeys, masterKeyFile, rotation });
+  const { database, masterKeys, masterKeyFile, publicUrl } = parsed.data;
+  return Object.freeze({ ...parsed.data, database, masterKeys, masterKeyFile, publicUrl, rotation });
 }
 
 const seconds = z.number().nonnegative();
@@ -211,6 +228,17 @@ function problemsOfMasterKey({ database, masterKeys, masterKeyFile }: GivenMaste
     "database: PostgreSQL is shared, and so is the master key: set COUNTERSIGN_MASTER_KEY to the same 32 bytes " +
       "(base64url) for every instance, or COUNTERSIGN_MASTER_KEY_FILE to a file with them",
   ];
+}
+
+/** Issuers are compared letter by letter, so it is what the URL standard makes of it (RFC 8414 section 2). */
+function isPublicUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (!["https:", "http:"].includes(url.protocol)) return false;
+  return (
+    url.href.replace(/\/+$/, "") === text.replace(/\/+$/, "") &&
+    url.username + url.password + url.search + url.hash === ""
+  );
 }
 
 /** Whether only this machine reaches an address, or a host name of a request means this machine. */

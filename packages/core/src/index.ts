@@ -1,4 +1,4 @@
-import { resolveConfig, storeSettingsIn, type CoreOptions } from "./config.ts";
+import { isLoopbackHost, resolveConfig, storeSettingsIn, type CoreOptions } from "./config.ts";
 import { listen } from "./http/listen.ts";
 import { openCore, type Surroundings } from "./open-core.ts";
 
@@ -38,6 +38,7 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
   const core = await openCore(config, surroundings, "serve");
   try {
     const server = await listen(core.fetch, config.host, config.port);
+    if (isLoopbackHost(config.host)) core.listensAt(server.url); // elsewhere it is not what others call it
     return Object.freeze({
       fetch: async (request: Request) => core.fetch(request, {}),
       url: server.url,

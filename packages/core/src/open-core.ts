@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "./adapters/open-store.ts";
 import { readPolicyFile } from "./adapters/policy-file.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
+import { createPlatformKeys } from "./adapters/platform-keys.ts";
 import type { CoreConfig } from "./config.ts";
 import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
@@ -14,13 +15,17 @@ import { createHttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
+import { createAuthenticateClient } from "./use-cases/authenticate-client.ts";
 import { createTakeBackup } from "./use-cases/backup.ts";
 import { createCredentialUses } from "./use-cases/credential-uses.ts";
+import { createIntrospect } from "./use-cases/introspect.ts";
 import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
 import { createIssueToken } from "./use-cases/issue-token.ts";
+import { Issuers } from "./use-cases/issuers.ts";
 import { KeyRing } from "./use-cases/key-ring.ts";
 import type { Log } from "./use-cases/log.ts";
 import { createManageApps } from "./use-cases/manage-apps.ts";
+import { createManageClients } from "./use-cases/manage-clients.ts";
 import { createManageKeys } from "./use-cases/manage-keys.ts";
 import { createManagePolicy } from "./use-cases/manage-policy.ts";
 import { createManageServices } from "./use-cases/manage-services.ts";
@@ -53,6 +58,8 @@ export interface Surroundings {
 
 export interface OpenCore {
   fetch(request: Request, env: object): Response | Promise<Response>;
+  /** Where it is reached, unless a public URL is configured. */
+  listensAt(url: string): void;
   /** What it does by itself ends, and requests are still answered. */
   stopUpkeep(): Promise<void>;
   close(): Promise<void>;
@@ -97,11 +104,14 @@ export async function openCore(
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const issueToken = createIssueToken(keyRing, config.maxRingAge);
+    const authenticate = createAuthenticate(config, keyRing, uses);
+    const issuers = new Issuers(config.publicUrl);
+    const platformKeys = createPlatformKeys();
     const services: Services = {
       config,
       store,
       keyRing,
-      authenticate: createAuthenticate(config, keyRing, uses),
+      authenticate,
       failureLimit: createFailureLimit(clock.monotonic),
       issueToken,
       issueServiceToken: createIssueServiceToken(keyRing, issueToken, policyReports),
@@ -118,15 +128,21 @@ export async function openCore(
         registeredIn: (appId) => keyRing.servicesOf(appId)?.names() ?? new Set(),
       }),
       policyReports,
+      issuers,
+      introspect: createIntrospect(keyRing),
+      manageClients: createManageClients(store, keyRing, platformKeys),
+      authenticateClient: createAuthenticateClient({ authenticate, store, keyRing, issuers, platformKeys }),
       log,
       version: VERSION,
     };
     const http = createHttpInterface(services);
     return {
       fetch: http.fetch,
+      listensAt: (url) => issuers.listensAt(url),
       stopUpkeep: async () => upkeep?.stop(),
       async close() {
         await upkeep?.stop();
+        platformKeys.close();
         await store.close();
       },
     };

@@ -60,9 +60,12 @@ export function latestExpiry(key: SigningKey): number {
   return key.verifiesUntil === null ? Infinity : Math.floor(key.verifiesUntil / 1000);
 }
 
+/** What a token says it is: `at+jwt` is an access token of OAuth (RFC 9068 section 2.1). */
+export type TokenType = "JWT" | "at+jwt";
+
 /** The protected header, in the order existing cores write it. */
-export function buildHeader(key: SigningKey): { alg: Algorithm; typ: "JWT"; kid: string } {
-  return { alg: key.algorithm, typ: "JWT", kid: key.kid };
+export function buildHeader(key: SigningKey, typ: TokenType = "JWT"): { alg: Algorithm; typ: TokenType; kid: string } {
+  return { alg: key.algorithm, typ, kid: key.kid };
 }
 
 function refuse(problem: string): BuiltClaims {

@@ -31,7 +31,7 @@ export async function readJsonBody(c: Context, most: number = LIMITS.requestBody
 }
 
 /** The whole body, or undefined as soon as it is known to be too large. */
-async function readBytes({ body }: Request, most: number): Promise<Uint8Array | undefined> {
+export async function readBytes({ body }: Request, most: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Leaving the loop cancels the rest.

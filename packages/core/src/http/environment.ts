@@ -1,12 +1,16 @@
 import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
+import type { AuthenticateClient } from "../use-cases/authenticate-client.ts";
 import type { TakeBackup } from "../use-cases/backup.ts";
+import type { Introspect } from "../use-cases/introspect.ts";
 import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
+import type { Issuers } from "../use-cases/issuers.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
 import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
+import type { ManageClients } from "../use-cases/manage-clients.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
 import type { ManagePolicy } from "../use-cases/manage-policy.ts";
 import type { ManageServices } from "../use-cases/manage-services.ts";
@@ -36,6 +40,10 @@ export interface Services {
   readonly publishFeed: PublishFeed;
   readonly managePolicy: ManagePolicy;
   readonly policyReports: PolicyReports;
+  readonly issuers: Issuers;
+  readonly introspect: Introspect;
+  readonly manageClients: ManageClients;
+  readonly authenticateClient: AuthenticateClient;
   readonly log: Log;
   readonly version: string;
 }

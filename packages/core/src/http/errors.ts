@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Env } from "./environment.ts";
 
 /** An answer that is not 200, by the driver interface: plain text of fixed words. */
 export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
@@ -20,4 +21,10 @@ const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
 
 export function answerJson(c: Context, body: object): Response {
   return c.body(JSON.stringify(body), 200, JSON_HEADERS);
+}
+
+/** Whether the client has hung up while sending: it reads no answer, and must not be able to fill the log with errors. */
+export function hasHungUp(c: Context<Env>): boolean {
+  const incoming = c.env?.incoming;
+  return incoming !== undefined && incoming.destroyed && !incoming.complete;
 }

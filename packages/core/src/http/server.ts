@@ -4,12 +4,14 @@ import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
 import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
-import { refuseAdmin, refuseText } from "./errors.ts";
+import { hasHungUp, refuseAdmin, refuseText } from "./errors.ts";
 import { presentedKey } from "./presented-key.ts";
-import { DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
+import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
 import { helloHandler } from "./routes/health.ts";
+import { metadataRoutes } from "./routes/oauth-metadata.ts";
+import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes } from "./routes/oauth.ts";
 import { wellKnownRoutes } from "./routes/well-known.ts";
 
 /** Tenants came with version 3.0; before it such a path was unknown. */
@@ -24,10 +26,13 @@ const NEWEST_VERSION = DRIVER_VERSIONS.at(-1)!;
 export function createHttpInterface(services: Services): Hono<Env> {
   const { keyRing, log } = services;
   const driver = driverRoutes(services);
-  const wellKnown = wellKnownRoutes(services);
+  const wellKnown = [...wellKnownRoutes(services), ...metadataRoutes(services)];
   const hello = [PATHS.hello, "/"];
-  const routes = new Set([...hello, ...driver.map((route) => route.path), ...wellKnown.map((route) => route.path)]);
-  const pathOf = (request: Request) => splitPath(new URL(request.url).pathname, (path) => routes.has(path));
+  const routes = new Set([...hello, ...[...driver, ...wellKnown].map((route) => route.path), ...OAUTH_PATHS]);
+  const pathOf = (request: Request) => {
+    const pathname = appendedForm(new URL(request.url).pathname, services.issuers.path);
+    return splitPath(pathname, (path) => routes.has(path));
+  };
 
   const app = new Hono<Env>({ getPath: (request) => pathOf(request).route });
   app.use(async (c, next) => {
@@ -35,6 +40,8 @@ export function createHttpInterface(services: Services): Hono<Env> {
     await next();
     c.header("x-content-type-options", "nosniff");
   });
+  // Before all else: who asks here says so in ways of its own, and is refused by the words of OAuth.
+  app.route(OAUTH_BASE, oauthRoutes(services));
   app.use(refuseDoubledHeaders);
   app.use(async (c, next) => {
     const presented = presentedKey(c);
@@ -78,9 +85,7 @@ export function createHttpInterface(services: Services): Hono<Env> {
   }
   app.notFound((c) => refuseText(c, 404, "Not found"));
   app.onError((error, c) => {
-    // Who hangs up while sending reads no answer, and must not be able to fill the log with errors.
-    const incoming = c.env?.incoming;
-    if (incoming !== undefined && incoming.destroyed && !incoming.complete) return refuseText(c, 400, "Bad Request");
+    if (hasHungUp(c)) return refuseText(c, 400, "Bad Request");
     const unavailable = error instanceof StoreUnavailable;
     log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
     if (isAdmin(c.get("path"))) {

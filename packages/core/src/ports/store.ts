@@ -1,4 +1,5 @@
 import type { Algorithm } from "countersign/protocol";
+import type { ClientKey } from "../domain/client-key.ts";
 import type { Credential, CredentialUse } from "../domain/credential.ts";
 import type { KeyDates } from "../domain/key-change.ts";
 import type { ReportedCall } from "../domain/policy-report.ts";
@@ -6,6 +7,7 @@ import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
 import type { RotationPolicy } from "../domain/rotation.ts";
 import type { Service } from "../domain/service.ts";
 import type { SigningKey } from "../domain/signing-key.ts";
+import type { Trust } from "../domain/trust.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
 export interface StoredKey extends SigningKey {
@@ -66,6 +68,8 @@ export interface StoreContent {
   readonly credentials: readonly Credential[];
   /** Every version of every app. */
   readonly policyVersions: readonly StoredPolicy[];
+  readonly clientKeys: readonly ClientKey[];
+  readonly trusts: readonly Trust[];
 }
 
 /** Everything an instance keeps in memory, read at one moment. */
@@ -113,6 +117,24 @@ export interface PolicyWriter {
   replaceReported(appId: string, calls: readonly ReportedCall[]): Promise<void>;
 }
 
+/** What can be done to the keys and trusts of services inside one transaction. */
+export interface ClientWriter {
+  /** In the place of all that the service has. */
+  replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void>;
+  trustsIn(appId: string): Promise<Trust[]>;
+  insertTrust(trust: Trust): Promise<void>;
+  /** @returns whether it existed */
+  deleteTrust(appId: string, id: string): Promise<boolean>;
+  /**
+   * Remembers what is good for one use, and forgets what nobody can use any more. Nothing that instances keep in memory,
+   * so the epoch stays.
+   *
+   * @param until seconds since the epoch until which it has to be remembered
+   * @returns whether this is the first use
+   */
+  useOnce(appId: string, digest: string, until: number): Promise<boolean>;
+}
+
 /** What can be done inside one transaction. */
 export interface StoreWriter {
   /** The store's clock when the transaction began. */
@@ -158,6 +180,7 @@ export interface StoreWriter {
   replaceContent(content: StoreContent): Promise<void>;
   readonly services: ServiceWriter;
   readonly policies: PolicyWriter;
+  readonly clients: ClientWriter;
 }
 
 /** Where a core keeps what must outlive it. Every method may reject with StoreUnavailable. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { ALGORITHMS, type PublishedJwk } from "countersign/protocol";
+import { ALGORITHMS, type PublicJwk, type PublishedJwk } from "countersign/protocol";
 import { z } from "zod";
 import type { Store, StoreContent } from "../ports/store.ts";
 
@@ -72,6 +72,32 @@ const content = z.object({
       }),
     )
     .default([]),
+  clientKeys: z
+    .array(
+      z.object({
+        appId: z.string(),
+        service: z.string(),
+        kid: z.string(),
+        algorithm: z.enum(ALGORITHMS as ["RS256", "ES256", "Ed25519"]),
+        jwk: z.record(z.string(), z.string()),
+        createdAt: milliseconds,
+      }),
+    )
+    .default([]),
+  trusts: z
+    .array(
+      z.object({
+        appId: z.string(),
+        id: z.string(),
+        service: z.string(),
+        issuer: z.string(),
+        subject: z.string(),
+        audience: z.string(),
+        jwks: z.string().nullable(),
+        createdAt: milliseconds,
+      }),
+    )
+    .default([]),
 });
 
 /** Everything of a store, as one JSON document. */
@@ -106,6 +132,8 @@ export function createTakeBackup(store: Store): TakeBackup {
       services: [...stored.services],
       credentials: [...stored.credentials],
       policyVersions: [...stored.policyVersions],
+      clientKeys: stored.clientKeys.map((key) => ({ ...key, jwk: { ...key.jwk } })),
+      trusts: [...stored.trusts],
     };
     return { ...facts, sha256: digestOf(facts) };
   };
@@ -143,7 +171,11 @@ export function contentOf(backup: Backup): StoreContent {
     publicJwk: key.publicJwk as unknown as PublishedJwk,
     sealedPrivateKey: Buffer.from(key.sealedPrivateKey, "base64url"),
   }));
-  return { apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials, policyVersions };
+  const clientKeys = backup.clientKeys.map((key) => ({ ...key, jwk: key.jwk as PublicJwk }));
+  return {
+    ...{ apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials, policyVersions },
+    ...{ clientKeys, trusts: backup.trusts },
+  };
 }
 
 /** Members keep their order from writing to reading, so the same text comes out of the same content. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm } from "countersign/protocol";
-import { buildClaims, buildHeader, type Grant } from "../domain/token.ts";
+import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm, type JsonObject } from "countersign/protocol";
+import { buildClaims, buildHeader, type Grant, type TokenType } from "../domain/token.ts";
 import type { KeyKind } from "../domain/signing-key.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { encodeSigningInput, signatureLengthOf, signBytes } from "./private-keys.ts";
@@ -9,6 +9,8 @@ export interface TokenRequest extends Grant {
   readonly appId: string;
   readonly kind: KeyKind;
   readonly algorithm: Algorithm;
+  /** Default `JWT`. */
+  readonly typ?: TokenType;
 }
 
 export type IssuedToken =
@@ -17,6 +19,8 @@ export type IssuedToken =
       jwt: string;
       /** Seconds since the epoch: the real `exp`, where it is earlier than what was asked for. */
       expiresAt: number | undefined;
+      /** All that it says; `iat` and `exp` are there. */
+      claims: JsonObject;
     }
   | { status: "unsupported_algorithm" }
   /** The caller asked for something no verifier would accept. */
@@ -40,7 +44,7 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     if (!built.ok) return { status: "refused", problem: built.problem };
 
     const privateKey = await keyRing.privateKeyOf(key);
-    const signingInput = encodeSigningInput(buildHeader(key), built.claims);
+    const signingInput = encodeSigningInput(buildHeader(key, request.typ), built.claims);
     // Our own verifier has the last word on what may be minted, before a signature is spent on it.
     const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
     if (!unsigned.ok) return { status: "refused", problem: problemOf(unsigned.reason) };
@@ -51,6 +55,7 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
       status: "issued",
       jwt: `${signingInput}.${signature.toString("base64url")}`,
       expiresAt: built.clamped ? exp : undefined,
+      claims: built.claims,
     };
   };
 }

@@ -15,6 +15,7 @@ import type { Policy } from "../domain/policy.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
+import { ClientDirectory } from "./client-directory.ts";
 import { openPrivateKey } from "./private-keys.ts";
 import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
@@ -46,6 +47,7 @@ interface AppKeys {
   readonly rotationDue: boolean;
   readonly directory: ServiceDirectory;
   readonly calls: AppliedPolicy | undefined;
+  readonly clients: ClientDirectory;
   sets: PublishedSets | undefined;
   setsUntil: number;
   feed: SignableFeed | undefined;
@@ -167,6 +169,11 @@ export class KeyRing {
     return this.#apps.get(appId)?.directory;
   }
 
+  /** How the services of an app prove who they are without a secret; undefined: there is no such app. */
+  clientsOf(appId: string): ClientDirectory | undefined {
+    return this.#apps.get(appId)?.clients;
+  }
+
   publishedSets(appId: string): PublishedSets | undefined {
     const app = this.#apps.get(appId);
     if (app === undefined) return undefined;
@@ -250,6 +257,11 @@ export class KeyRing {
     const credentialsIn = byApp(snapshot.credentials);
     const policies = snapshot.policies.map((one) => appliedPolicy(one, this.appliedPolicyOf(one.appId)));
     const policyIn = new Map(policies.map((one) => [one.stored.appId, one]));
+    const clientKeysIn = byApp(snapshot.clientKeys);
+    const trustsIn = byApp(snapshot.trusts);
+    const directories = new Map(
+      apps.map(({ appId }) => [appId, new ServiceDirectory(registeredIn(appId), credentialsIn(appId))]),
+    );
     this.#apps = new Map(
       apps.map(({ appId, algorithms, rotationDue }) => [
         appId,
@@ -259,8 +271,9 @@ export class KeyRing {
           services: servicesOf(appId),
           policy: this.policyWith(algorithms),
           rotationDue,
-          directory: new ServiceDirectory(registeredIn(appId), credentialsIn(appId)),
+          directory: directories.get(appId)!,
           calls: policyIn.get(appId),
+          clients: new ClientDirectory(directories.get(appId)!, clientKeysIn(appId), trustsIn(appId)),
           sets: undefined,
           setsUntil: 0,
           feed: undefined,

@@ -8,7 +8,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { promisify } from "node:util";
-import type { Algorithm, PublishedJwk } from "countersign/protocol";
+import type { Algorithm, PublicJwk, PublishedJwk } from "countersign/protocol";
 import type { KeyKind } from "../domain/signing-key.ts";
 import type { KeyVault, Sealed } from "../ports/key-vault.ts";
 
@@ -87,9 +87,9 @@ export function signatureLengthOf(privateKey: KeyObject): number {
   return bits === undefined ? 64 : Math.ceil(bits / 8);
 }
 
-/** Whether the stored key made this signature. */
+/** Whether the key made this signature. */
 export function verifiesUnder(
-  { algorithm, publicJwk }: { algorithm: Algorithm; publicJwk: PublishedJwk },
+  { algorithm, publicJwk }: { algorithm: Algorithm; publicJwk: PublicJwk | PublishedJwk },
   signingInput: string,
   signature: Uint8Array,
 ): boolean {

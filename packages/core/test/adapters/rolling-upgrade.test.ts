@@ -139,6 +139,9 @@ const PLACES = [
 
 /** Undoes what migrations have added since, the latest first. */
 const BACK_TO_0003 = [
+  "drop table used_assertions",
+  "drop table trusts",
+  "drop table client_keys",
   "drop table reported_calls",
   "drop table policy_versions",
   "drop table service_credentials",

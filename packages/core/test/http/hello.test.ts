@@ -3,6 +3,7 @@ import { expect, it, onTestFinished, vi } from "vitest";
 import { PATHS } from "countersign/protocol";
 import { createHttpInterface } from "../../src/http/server.ts";
 import type { Services } from "../../src/http/environment.ts";
+import { Issuers } from "../../src/use-cases/issuers.ts";
 import { expectText, startTestCore } from "../support/core.ts";
 import { recordedLog } from "../support/log.ts";
 import { openDatabase } from "../support/sqlite.ts";
@@ -21,6 +22,7 @@ it("asks the store once a second at most, however many ask, and logs nothing of 
     keyRing: { hasApp: () => true },
     authenticate: () => undefined,
     config: { adminKeys: [], rotation: { jwksMaxAge: 60_000 } },
+    issuers: new Issuers(undefined),
     log: recordedLog(),
   } as unknown as Services & { log: ReturnType<typeof recordedLog> };
   const http = createHttpInterface(services);

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ClientKey } from "../../src/domain/client-key.ts";
 import type { Credential } from "../../src/domain/credential.ts";
 import type { KeyDates } from "../../src/domain/key-change.ts";
 import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
+import type { Trust } from "../../src/domain/trust.ts";
 import type { Store, StoreContent, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";
@@ -25,19 +27,29 @@ export function appIdsOf({ apps }: StoreSnapshot): string[] {
   return apps.map((app) => app.appId);
 }
 
-const NO_ROWS = {
-  ...{ apps: [], keys: [], revokedTokens: [], revokedServices: [] },
-  ...{ services: [], credentials: [] },
+const NONE = {
+  ...{ apps: [], keys: [], revokedTokens: [], revokedServices: [], services: [], credentials: [] },
+  ...{ clientKeys: [], trusts: [] },
 };
-const EMPTY: StoreContent = { ...NO_ROWS, policyVersions: [] };
-/** The same as a snapshot has it. */
-const NOTHING = { ...NO_ROWS, policies: [] };
+const EMPTY: StoreContent = { ...NONE, policyVersions: [] };
+/** The same as an instance keeps it. */
+const NOTHING = { ...NONE, policies: [] };
 
 function credential(facts: Partial<Credential> = {}): Credential {
   const named = { appId: "public", service: "orders", id: "c", ...facts };
   const digest = createHash("sha256").update(`${named.appId} ${named.service} ${named.id}`).digest("base64url");
   const { appId, service, id, ...dates } = named;
   return { appId, service, id, digest, createdAt: 1, expiresAt: null, lastUsedAt: null, ...dates };
+}
+
+function clientKey(facts: Partial<ClientKey> = {}): ClientKey {
+  const jwk = { kty: "OKP", crv: "Ed25519", x: "A".repeat(43) } as const;
+  return { appId: "public", service: "orders", kid: "k", algorithm: "Ed25519", jwk, createdAt: 1, ...facts };
+}
+
+function trust(facts: Partial<Trust> = {}): Trust {
+  const said = { issuer: "https://platform.test", subject: "repo:org/app:*", audience: "core", jwks: null };
+  return { appId: "public", id: "t", service: "orders", ...said, createdAt: 1, ...facts };
 }
 
 /** What every store promises. Run once per adapter. */
@@ -681,6 +693,83 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       });
     });
 
+    describe("keys and trusts of services", () => {
+      beforeEach(async () => {
+        await store.write(async (writer) => {
+          for (const appId of ["public", "other"]) {
+            await writer.insertApp(appId);
+            for (const name of ["orders", "billing"]) await writer.services.insert(appId, name);
+          }
+        });
+      });
+      const setKeys = (service: string, ...keys: ClientKey[]) =>
+        store.write(({ clients }) => clients.replaceKeys("public", service, keys));
+
+      it("are kept as they were given, keys replaced whole, and the epoch grows", async () => {
+        const start = await epochNow();
+        await setKeys("orders", clientKey({ kid: "a" }), clientKey({ kid: "b" }));
+        await setKeys("billing", clientKey({ service: "billing" }));
+        await setKeys("orders", clientKey({ kid: "c" }));
+        await store.write(async ({ clients }) => {
+          await clients.insertTrust(trust());
+          await clients.insertTrust(trust({ appId: "other", jwks: '{"keys":[]}' }));
+          expect(await clients.trustsIn("public")).toEqual([trust()]);
+        });
+        const { clientKeys, trusts } = await store.readSnapshot();
+        expect(clientKeys).toEqual([clientKey({ kid: "c" }), clientKey({ service: "billing" })]);
+        expect(trusts.map(({ appId, jwks }) => [appId, jwks]).sort()).toEqual([
+          ["other", '{"keys":[]}'],
+          ["public", null],
+        ]);
+        expect(await epochNow()).toBe(start + 4);
+        await setKeys("orders");
+        expect((await store.readSnapshot()).clientKeys).toHaveLength(1);
+      });
+
+      it("S2 are of a service that there is, and leave with it and with its app", async () => {
+        await expect(setKeys("ghost", clientKey({ service: "ghost" }))).rejects.toThrow();
+        await expect(store.write(({ clients }) => clients.insertTrust(trust({ service: "ghost" })))).rejects.toThrow();
+        await setKeys("orders", clientKey());
+        await store.write(async ({ clients }) => {
+          for (const one of [trust(), trust({ id: "u", service: "billing" }), trust({ appId: "other" })]) {
+            await clients.insertTrust(one);
+          }
+          expect([await clients.deleteTrust("other", "u"), await clients.deleteTrust("other", "t")]).toEqual([
+            false,
+            true,
+          ]);
+        });
+        await store.write(({ services }) => services.delete("public", "orders"));
+        const left = async () => {
+          const { clientKeys, trusts } = await store.readSnapshot();
+          return [clientKeys.length, trusts.map(({ id }) => id)];
+        };
+        expect(await left()).toEqual([0, ["u"]]);
+        await store.write((writer) => writer.deleteApp("public"));
+        expect(await left()).toEqual([0, []]);
+      });
+
+      it("S4 let one use of an assertion through, however many stores it is shown to at once, until it is of no use", async () => {
+        const start = await epochNow();
+        const { now } = await store.readState();
+        const until = Math.floor(now / 1000) + 60;
+        const use = (one: Store, digest: string, appId = "public") =>
+          one.write(({ clients }) => clients.useOnce(appId, digest, until));
+        const stores = [store, await open(), await open()];
+        const uses = await Promise.all(Array.from({ length: 12 }, (_, i) => use(stores[i % 3]!, "a")));
+        expect(uses.filter((first) => first)).toHaveLength(1);
+        expect([await use(store, "b"), await use(store, "a", "other"), await use(store, "a")]).toEqual([
+          true,
+          true,
+          false,
+        ]);
+        expect(await epochNow()).toBe(start);
+        const over = { appId: "public", digest: "over", until: Math.floor(now / 1000) - 10 };
+        const again = () => store.write(({ clients }) => clients.useOnce(over.appId, over.digest, over.until));
+        expect([await again(), await again()]).toEqual([true, true]); // nobody keeps what is of no use any more
+      });
+    });
+
     it("raises its generation to the time, the next number or above another one, and the epoch with it (R15)", async () => {
       const raise = async (above?: number) => {
         await store.write((writer) => writer.raiseGeneration(above));
@@ -753,6 +842,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
           const appId = i % 2 === 0 ? name : names[i - 1]!;
           return { appId, version: (i % 2) + 1, appliedAt: i, appliedBy: "anna", document };
         }),
+        clientKeys: names.map((service, i) => clientKey({ appId: "app-0002", service, createdAt: i })),
+        trusts: names.map((service, i) => trust({ appId: "app-0002", service, id: `t-${i}`, createdAt: i })),
       };
       await store.write((writer) => writer.replaceContent(many));
       const read = await store.readSnapshot();
@@ -764,6 +855,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       expect(byName(read.revokedServices)).toEqual(byName(many.revokedServices));
       expect(byName(read.services)).toEqual(byName(many.services));
       expect(byName(read.credentials)).toEqual(byName(many.credentials));
+      expect(byName(read.clientKeys)).toEqual(byName(many.clientKeys));
+      expect(byName(read.trusts)).toEqual(byName(many.trusts));
       expect(byName(read.policies)).toEqual(byName(many.policyVersions.filter(({ version }) => version === 2)));
       expect(byName((await store.readContent()).policyVersions)).toEqual(byName(many.policyVersions));
     });

@@ -24,4 +24,5 @@ export {
 } from "./jwk.ts";
 export { decodeJwt, isKid, type DecodedJwt, type DecodeResult, type JwtHeader } from "./jwt.ts";
 export * as LIMITS from "./limits.ts";
+export { isRevoked, readRevocations, type Revocations } from "./revocations.ts";
 export { parseStrictJson, problemOfJson, type JsonObject, type JsonProblem, type StrictJson } from "./strict-json.ts";

@@ -131,4 +131,53 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .execute();
     },
   },
+  "0007_oauth_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable("client_keys")
+        .addColumn("app_id", "text", (column) => column.notNull())
+        .addColumn("service", "text", (column) => column.notNull())
+        .addColumn("kid", "text", (column) => column.notNull())
+        .addColumn("algorithm", "text", (column) => column.notNull())
+        .addColumn("jwk", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addPrimaryKeyConstraint("client_keys_pk", ["app_id", "service", "kid"])
+        .addForeignKeyConstraint(
+          "client_keys_service",
+          ["app_id", "service"],
+          "services",
+          ["app_id", "service"],
+          (constraint) => constraint.onDelete("cascade"),
+        )
+        .execute();
+      await db.schema
+        .createTable("trusts")
+        .addColumn("app_id", "text", (column) => column.notNull())
+        .addColumn("trust_id", "text", (column) => column.notNull())
+        .addColumn("service", "text", (column) => column.notNull())
+        .addColumn("issuer", "text", (column) => column.notNull())
+        .addColumn("subject", "text", (column) => column.notNull())
+        .addColumn("audience", "text", (column) => column.notNull())
+        .addColumn("jwks", "text")
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addPrimaryKeyConstraint("trusts_pk", ["app_id", "trust_id"])
+        .addForeignKeyConstraint(
+          "trusts_service",
+          ["app_id", "service"],
+          "services",
+          ["app_id", "service"],
+          (constraint) => constraint.onDelete("cascade"),
+        )
+        .execute();
+      await db.schema
+        .createTable("used_assertions")
+        .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
+        .addColumn("digest", "text", (column) => column.notNull())
+        .addColumn("until", "bigint", (column) => column.notNull())
+        // However many instances are shown it at once, one of them takes it.
+        .addPrimaryKeyConstraint("used_assertions_pk", ["app_id", "digest"])
+        .execute();
+      await db.schema.createIndex("used_assertions_until").on("used_assertions").column("until").execute();
+    },
+  },
 });

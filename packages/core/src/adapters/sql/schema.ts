@@ -79,4 +79,31 @@ export interface Schema {
     first_at: number;
     last_at: number;
   };
+  client_keys: {
+    app_id: string;
+    service: string;
+    kid: string;
+    algorithm: string;
+    /** A PublicJwk as JSON. */
+    jwk: string;
+    created_at: number;
+  };
+  trusts: {
+    app_id: string;
+    trust_id: string;
+    service: string;
+    issuer: string;
+    subject: string;
+    audience: string;
+    /** A key set as JSON; null: by discovery. */
+    jwks: string | null;
+    created_at: number;
+  };
+  used_assertions: {
+    app_id: string;
+    /** SHA-256, base64url. */
+    digest: string;
+    /** Seconds since the epoch. */
+    until: number;
+  };
 }

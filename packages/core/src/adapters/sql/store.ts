@@ -15,6 +15,7 @@ import type {
   StoreWriter,
 } from "../../ports/store.ts";
 import { StartupError } from "../../startup-error.ts";
+import { SqlClientWriter, toClientKey, toRowOfClientKey, toRowOfTrust, toTrust } from "./clients.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import {
   currentPoliciesIn,
@@ -162,6 +163,8 @@ export function createSqlStore(engine: SqlEngine): Store {
       services: registered.map(toService),
       credentials: credentials.map(toCredential),
       policies: await currentPoliciesIn(db),
+      clientKeys: (await db.selectFrom("client_keys").selectAll().orderBy("kid").execute()).map(toClientKey),
+      trusts: (await db.selectFrom("trusts").selectAll().orderBy("trust_id").execute()).map(toTrust),
     };
   }
 
@@ -191,6 +194,7 @@ class SqlWriter implements StoreWriter {
   readonly now: number;
   readonly services: SqlServiceWriter;
   readonly policies: SqlPolicyWriter;
+  readonly clients: SqlClientWriter;
   changed = false;
 
   constructor(db: Transaction<Schema>, now: number) {
@@ -198,6 +202,7 @@ class SqlWriter implements StoreWriter {
     this.now = now;
     this.services = new SqlServiceWriter(db, now, () => (this.changed = true));
     this.policies = new SqlPolicyWriter(db, now, () => (this.changed = true));
+    this.clients = new SqlClientWriter(db, now, () => (this.changed = true));
   }
 
   async app(appId: string): Promise<StoredApp | undefined> {
@@ -372,6 +377,8 @@ class SqlWriter implements StoreWriter {
     await this.#insertAll("services", services.map(toRowOfService));
     await this.#insertAll("service_credentials", credentials.map(toRowOfCredential));
     await this.#insertAll("policy_versions", policyVersions.map(toRowOfPolicy));
+    await this.#insertAll("client_keys", content.clientKeys.map(toRowOfClientKey));
+    await this.#insertAll("trusts", content.trusts.map(toRowOfTrust));
   }
 
   /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */

@@ -9,6 +9,7 @@ interface StartFlags {
   database?: string;
   apiKey?: string[];
   adminKey?: string[];
+  publicUrl?: string;
 }
 
 export function startCommand(): Command {
@@ -30,6 +31,11 @@ export function startCommand(): Command {
       "--admin-key <key>",
       "key for administration; repeatable (COUNTERSIGN_ADMIN_KEYS, comma separated)",
       collect,
+    )
+    .option(
+      "--public-url <url>",
+      "where others reach it: the issuer of its OAuth tokens (COUNTERSIGN_PUBLIC_URL; default http://HOST:PORT on " +
+        "loopback; elsewhere there is no OAuth without it)",
     )
     .addHelpText(
       "after",
@@ -58,8 +64,8 @@ function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
-async function start({ port, host, dataDir, database, apiKey, adminKey }: StartFlags): Promise<void> {
-  const options: CoreOptions = { port, host, dataDir, database, apiKeys: apiKey, adminKeys: adminKey };
+async function start({ port, host, dataDir, database, apiKey, adminKey, publicUrl }: StartFlags): Promise<void> {
+  const options: CoreOptions = { port, host, dataDir, database, apiKeys: apiKey, adminKeys: adminKey, publicUrl };
   const log = createLogger();
   const core = await startCore(options, { log }).catch(giveUp);
 

@@ -5,6 +5,7 @@ import type { Env, Services } from "../environment.ts";
 import { answerJson, refuseAdmin } from "../errors.ts";
 import { answer, appOf, readBody } from "./admin-answer.ts";
 import { policyRoutes } from "./admin-policy.ts";
+import { clientRoutes } from "./admin-clients.ts";
 import { serviceRoutes } from "./admin-services.ts";
 
 export const ADMIN_BASE = "/admin/v1";
@@ -52,6 +53,7 @@ const BODIES = {
  * | `POST /apps/:app/revocations/services` | `{ service }` |
  * | `/apps/:app/services` | see `serviceRoutes` |
  * | `/apps/:app/policy` | see `policyRoutes` |
+ * | `/apps/:app/services/:service/keys`, `/apps/:app/trusts` | see `clientRoutes` |
  */
 export function adminRoutes(services: Services): Hono<Env> {
   const { keyRing, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
@@ -110,6 +112,7 @@ export function adminRoutes(services: Services): Hono<Env> {
   });
   app.route("/services", serviceRoutes(services));
   app.route("/policy", policyRoutes(services));
+  app.route("/", clientRoutes(services));
   admin.route("/apps/:app", app);
   admin.all("*", (c) => refuseAdmin(c, 404, "not_found", "There is no such resource"));
   return admin;

@@ -1,0 +1,85 @@
+import type { Kysely, Selectable, Transaction } from "kysely";
+import type { Algorithm, PublicJwk } from "countersign/protocol";
+import type { ClientKey } from "../../domain/client-key.ts";
+import type { Trust } from "../../domain/trust.ts";
+import type { ClientWriter } from "../../ports/store.ts";
+import type { Schema } from "./schema.ts";
+
+/** What is done to the keys and trusts of services inside one transaction. */
+export class SqlClientWriter implements ClientWriter {
+  readonly #db: Transaction<Schema>;
+  readonly #now: number;
+  readonly #changed: () => void;
+
+  /** @param changed is told of what instances go by */
+  constructor(db: Transaction<Schema>, now: number, changed: () => void) {
+    this.#db = db;
+    this.#now = now;
+    this.#changed = changed;
+  }
+
+  async replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void> {
+    this.#changed();
+    await this.#db.deleteFrom("client_keys").where("app_id", "=", appId).where("service", "=", service).execute();
+    if (keys.length > 0) await this.#db.insertInto("client_keys").values(keys.map(toRowOfClientKey)).execute();
+  }
+
+  trustsIn(appId: string): Promise<Trust[]> {
+    return trustsIn(this.#db, appId);
+  }
+
+  async insertTrust(trust: Trust): Promise<void> {
+    this.#changed();
+    await this.#db.insertInto("trusts").values(toRowOfTrust(trust)).execute();
+  }
+
+  async deleteTrust(appId: string, id: string): Promise<boolean> {
+    const { numDeletedRows } = await this.#db
+      .deleteFrom("trusts")
+      .where("app_id", "=", appId)
+      .where("trust_id", "=", id)
+      .executeTakeFirst();
+    if (numDeletedRows > 0n) this.#changed();
+    return numDeletedRows > 0n;
+  }
+
+  async useOnce(appId: string, digest: string, until: number): Promise<boolean> {
+    await this.#db
+      .deleteFrom("used_assertions")
+      .where("until", "<", Math.floor(this.#now / 1000))
+      .execute();
+    const { numInsertedOrUpdatedRows } = await this.#db
+      .insertInto("used_assertions")
+      .values({ app_id: appId, digest, until })
+      .onConflict((conflict) => conflict.columns(["app_id", "digest"]).doNothing())
+      .executeTakeFirst();
+    return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+  }
+}
+
+async function trustsIn(db: Kysely<Schema>, appId: string): Promise<Trust[]> {
+  const rows = await db.selectFrom("trusts").selectAll().where("app_id", "=", appId).execute();
+  return rows.map(toTrust);
+}
+
+export function toClientKey(row: Selectable<Schema["client_keys"]>): ClientKey {
+  return {
+    ...{ appId: row.app_id, service: row.service, kid: row.kid, algorithm: row.algorithm as Algorithm },
+    ...{ jwk: JSON.parse(row.jwk) as PublicJwk, createdAt: row.created_at },
+  };
+}
+
+export function toRowOfClientKey(key: ClientKey): Schema["client_keys"] {
+  const { appId, service, kid, algorithm, jwk, createdAt } = key;
+  return { app_id: appId, service, kid, algorithm, jwk: JSON.stringify(jwk), created_at: createdAt };
+}
+
+export function toTrust(row: Selectable<Schema["trusts"]>): Trust {
+  const { app_id: appId, trust_id: id, service, issuer, subject, audience, jwks, created_at: createdAt } = row;
+  return { appId, id, service, issuer, subject, audience, jwks, createdAt };
+}
+
+export function toRowOfTrust({ appId, id, createdAt, ...trust }: Trust): Schema["trusts"] {
+  const { service, issuer, subject, audience, jwks } = trust;
+  return { app_id: appId, trust_id: id, service, issuer, subject, audience, jwks, created_at: createdAt };
+}

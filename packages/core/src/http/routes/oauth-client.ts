@@ -1,0 +1,70 @@
+import type { Context } from "hono";
+import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
+import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
+import type { Env, Services } from "../environment.ts";
+import { readForm, type Form } from "../form-body.ts";
+import { DEFAULT_TENANT } from "../request-path.ts";
+import { refuseOAuth } from "./oauth-answer.ts";
+
+/** Who asks, with what it sent, or the answer that refuses it. */
+export interface ReadClient {
+  service(c: Context<Env>): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
+  /** An API key does as well. */
+  anybody(c: Context<Env>): Promise<{ form: Form } | Response>;
+}
+
+const BEARER = /^bearer (.+)$/i;
+
+export function createReadClient({ authenticate, authenticateClient, failureLimit }: Services): ReadClient {
+  return {
+    async service(c) {
+      const form = await readBody(c);
+      if (form instanceof Response) return form;
+      const principal = await clientOf(c, form);
+      return principal instanceof Response ? principal : { principal, form };
+    },
+
+    async anybody(c) {
+      const form = await readBody(c);
+      if (form instanceof Response) return form;
+      const key = c.req.header("api-key") ?? BEARER.exec(c.req.header("authorization") ?? "")?.[1];
+      const client = key === undefined ? await clientOf(c, form) : withKey(c, key);
+      return client instanceof Response ? client : { form };
+    },
+  };
+
+  function withKey(c: Context<Env>, key: string): Response | undefined {
+    const { appId, tenantId } = c.get("path");
+    const found = tenantId === DEFAULT_TENANT ? authenticate(key, appId)?.type : undefined;
+    return found === "api-key" || found === "service" ? undefined : refuseFailure(c);
+  }
+
+  async function clientOf(c: Context<Env>, form: Form): Promise<ServicePrincipal | Response> {
+    const { appId, tenantId } = c.get("path");
+    const shown = readClientProof(c.req.header("authorization"), form);
+    if (shown.ok) {
+      // Nobody is known in an app or tenant that there is not, and nobody learns that from the answer.
+      const principal = tenantId === DEFAULT_TENANT ? await authenticateClient(shown.proof, appId) : undefined;
+      return principal ?? refuseFailure(c);
+    }
+    if (shown.problem === NOT_AUTHENTICATED) return refuseFailure(c);
+    return refuseOAuth(c, shown.error === "invalid_client" ? 401 : 400, shown.error, shown.problem);
+  }
+
+  function refuseFailure(c: Context<Env>): Response {
+    const wait = failureLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
+    if (wait === 0) return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
+    c.header("retry-after", String(wait));
+    return refuseOAuth(c, 429, "invalid_client", "too many failed authentications: wait before the next one");
+  }
+}
+
+async function readBody(c: Context<Env>): Promise<Form | Response> {
+  for (const name of ["authorization", "api-key"]) {
+    // Node keeps the first header of two: whoever stands before this core may have read the other one.
+    if ((c.env?.incoming?.headersDistinct[name]?.length ?? 0) <= 1) continue;
+    return refuseOAuth(c, 400, "invalid_request", `the header ${name} was sent more than once`);
+  }
+  const read = await readForm(c);
+  return read.ok ? read.form : refuseOAuth(c, 400, read.error, read.problem);
+}

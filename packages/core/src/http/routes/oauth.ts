@@ -1,0 +1,144 @@
+import { Hono, type Context } from "hono";
+import type { Algorithm } from "countersign/protocol";
+import { scopesIn } from "../../domain/scope.ts";
+import { PlatformUnavailable } from "../../ports/platform-keys.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
+import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
+import { readOwnToken } from "../../use-cases/introspect.ts";
+import type { Env, Services } from "../environment.ts";
+import { answerJson, hasHungUp } from "../errors.ts";
+import type { Form } from "../form-body.ts";
+import { noStore, refuseOAuth } from "./oauth-answer.ts";
+import { createReadClient } from "./oauth-client.ts";
+
+export const OAUTH_BASE = "/oauth";
+export const TOKEN_PATH = `${OAUTH_BASE}/token`;
+export const INTROSPECTION_PATH = `${OAUTH_BASE}/introspect`;
+export const REVOCATION_PATH = `${OAUTH_BASE}/revoke`;
+export const OAUTH_PATHS = [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH];
+
+export const GRANT_TYPE = "client_credentials";
+
+/** Seconds. What was revoked reaches verifiers sooner; what was taken away by policy ends with this. */
+const ACCESS_TOKEN_LIFETIME = 600;
+
+/**
+ * OAuth 2.0 for services (RFC 6749), below `/oauth`. Every request is authenticated here: an API key or a loopback
+ * address is nobody.
+ *
+ * | | |
+ * |---|---|
+ * | `POST /token` | `grant_type=client_credentials`, `audience` or `resource`, `scope`: an access token (RFC 9068) |
+ * | `POST /introspect` | `token`: whether it is good, and what it says (RFC 7662); with an API key, too |
+ * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
+ */
+export function oauthRoutes(services: Services): Hono<Env> {
+  const { introspect, issueServiceToken, issuers, keyRing, log, revoke } = services;
+  const readClient = createReadClient(services);
+  const routes = new Hono<Env>();
+
+  routes.post("/token", async (c) => {
+    const client = await readClient.service(c);
+    return client instanceof Response ? client : issue(c, client.principal, client.form);
+  });
+  routes.post("/introspect", async (c) => {
+    const client = await readClient.anybody(c);
+    return client instanceof Response ? client : tellOf(c, client.form);
+  });
+  routes.post("/revoke", async (c) => {
+    const client = await readClient.service(c);
+    return client instanceof Response ? client : revokeOwn(c, client.principal, client.form);
+  });
+  for (const path of OAUTH_PATHS) {
+    routes.all(path.slice(OAUTH_BASE.length), (c) => {
+      c.header("allow", "POST");
+      return refuseOAuth(c, 405, "invalid_request", "POST was expected");
+    });
+  }
+  routes.onError((error, c) => {
+    if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
+    log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
+    return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
+      ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
+      : refuseOAuth(c, 500, "server_error", "internal error");
+  });
+  return routes;
+
+  async function issue(c: Context<Env>, principal: ServicePrincipal, form: Form): Promise<Response> {
+    const grant = form.get("grant_type");
+    if (grant === undefined) return refuseOAuth(c, 400, "invalid_request", "grant_type is missing");
+    if (grant !== GRANT_TYPE) return refuseOAuth(c, 400, "unsupported_grant_type", `there is ${GRANT_TYPE} only`);
+    const [audience, resource, scope] = ["audience", "resource", "scope"].map((name) => form.get(name));
+    if (audience !== undefined && resource !== undefined && audience !== resource) {
+      return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
+    }
+    const scopes = scope === undefined ? undefined : scopesIn(scope);
+    if (scope !== undefined && scopes === undefined) {
+      return refuseOAuth(c, 400, "invalid_scope", "scopes with one blank between them were expected");
+    }
+    const { appId } = principal;
+    const issuer = issuers.of(appId);
+    if (issuer === undefined) return refuseOAuth(c, 500, "server_error", "this core has no --public-url");
+    const issued = await issueServiceToken({
+      ...{ principal, audience: audience ?? resource, scopes, issuer },
+      ...{ kind: "dynamic", algorithm: algorithmOf(keyRing.policyOf(appId).algorithms), typ: "at+jwt" },
+      ...{ payload: { client_id: principal.service }, validity: ACCESS_TOKEN_LIFETIME },
+    });
+    switch (issued.status) {
+      case "issued": {
+        const { iat, exp, scope: granted } = issued.claims as { iat: number; exp: number; scope?: string };
+        noStore(c);
+        return answerJson(c, {
+          access_token: issued.jwt,
+          token_type: "Bearer",
+          expires_in: exp - iat,
+          ...(granted === undefined ? {} : { scope: granted }),
+        });
+      }
+      case "denied":
+        return refuseOAuth(c, 400, issued.error, issued.problem);
+      case "refused": // all else is short, so it is the scopes that make it too large
+        return refuseOAuth(c, 400, "invalid_scope", "a token with these scopes would be too large");
+      case "unavailable":
+        return refuseOAuth(c, 503, "temporarily_unavailable", "keys are too old to be trusted");
+      case "unsupported_algorithm":
+      case "forbidden_claim":
+        throw new Error(`the token of a service could not be issued: ${issued.status}`);
+    }
+  }
+
+  function tellOf(c: Context<Env>, form: Form): Response {
+    const token = form.get("token");
+    if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
+    const claims = introspect(c.get("path").appId, token);
+    noStore(c);
+    if (claims === undefined) return answerJson(c, { active: false });
+    const told = TOLD.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]);
+    return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
+  }
+
+  async function revokeOwn(c: Context<Env>, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
+    const token = form.get("token");
+    if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
+    const claims = readOwnToken(keyRing, appId, token)?.claims;
+    noStore(c);
+    // What nobody takes anyway is as good as revoked (RFC 7009 section 2.2).
+    if (claims === undefined) return c.body(null, 200);
+    if (claims["sub"] !== service || claims["source"] !== "microservice") {
+      return refuseOAuth(c, 400, "unauthorized_client", "the token was not issued to this client");
+    }
+    const revoked = await revoke.token(appId, { token });
+    if (revoked.ok || revoked.status === 404) return c.body(null, 200);
+    if (revoked.status === 400) return refuseOAuth(c, 400, "unsupported_token_type", revoked.problem);
+    c.header("retry-after", "60");
+    return refuseOAuth(c, 503, "temporarily_unavailable", revoked.problem);
+  }
+}
+
+/** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
+const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];
+
+/** ES256 where the app signs with it: small, fast, and what every verifier of access tokens knows. */
+function algorithmOf(algorithms: readonly Algorithm[]): Algorithm {
+  return algorithms.includes("ES256") ? "ES256" : algorithms[0]!;
+}

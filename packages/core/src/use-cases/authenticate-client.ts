@@ -1,0 +1,100 @@
+import { decodeJwt, parseKeySet, type DecodedJwt, type VerificationKey } from "countersign/protocol";
+import { ASSERTION_TOLERANCE, isOwnAssertion, isTrustedWorkload } from "../domain/client-assertion.ts";
+import type { Trust } from "../domain/trust.ts";
+import type { PlatformKeys } from "../ports/platform-keys.ts";
+import type { Store } from "../ports/store.ts";
+import { digestOf, type Authenticate, type ServicePrincipal } from "./authenticate.ts";
+import type { Issuers } from "./issuers.ts";
+import type { KeyRing } from "./key-ring.ts";
+import { verifiesUnder } from "./private-keys.ts";
+
+/** What a client of the OAuth endpoints shows for itself. */
+export type ClientProof =
+  /** One of its credentials (RFC 6749 section 2.3.1). */
+  | { readonly way: "secret"; readonly clientId: string; readonly secret: string }
+  /** A token that it has signed itself, or its platform for it (RFC 7523). */
+  | { readonly way: "assertion"; readonly clientId: string | undefined; readonly assertion: string };
+
+/**
+ * @returns undefined for whoever is not who it says, whatever the cause
+ * @throws StoreUnavailable, PlatformUnavailable where that cannot be found out now
+ */
+export type AuthenticateClient = (proof: ClientProof, appId: string) => Promise<ServicePrincipal | undefined>;
+
+interface Parts {
+  readonly authenticate: Authenticate;
+  readonly store: Store;
+  readonly keyRing: KeyRing;
+  readonly issuers: Issuers;
+  readonly platformKeys: Pick<PlatformKeys, "hasSigned">;
+}
+
+/** Clients are services: nobody else has a name to mint for, and no key of another door opens this one. */
+export function createAuthenticateClient(parts: Parts): AuthenticateClient {
+  const { authenticate, store, keyRing, issuers, platformKeys } = parts;
+
+  async function bySecret(clientId: string, secret: string, appId: string): Promise<ServicePrincipal | undefined> {
+    const principal = authenticate(secret, appId);
+    return principal?.type === "service" && principal.service === clientId ? principal : undefined;
+  }
+
+  /** Signed by the service itself: good for one request (CVE-2025-27371). */
+  async function byOwnKey(jwt: DecodedJwt, service: string, appId: string): Promise<ServicePrincipal | undefined> {
+    const key = keyRing.clientsOf(appId)?.findKey(service, jwt.header.kid);
+    const issuer = issuers.of(appId);
+    if (key === undefined || issuer === undefined || !isSignedBy(jwt, key)) return undefined;
+    if (!isOwnAssertion(jwt, service, issuer, keyRing.now() / 1000)) return undefined;
+    const { jti, exp } = jwt.claims as { jti: string; exp: number };
+    // What is listed under it is of one length, whatever the service made up.
+    const digest = digestOf(`${service} ${jti}`).toString("base64url");
+    const fresh = await store.write(({ clients }) => clients.useOnce(appId, digest, exp + ASSERTION_TOLERANCE));
+    return fresh ? { type: "service", appId, service, credentialId: key.kid } : undefined;
+  }
+
+  /**
+   * Signed by a platform. The same token may come again until it expires: the platform gives its workload one for an
+   * hour, and every instance of it starts with that.
+   */
+  async function byPlatform(
+    jwt: DecodedJwt,
+    token: string,
+    trusts: readonly Trust[],
+    appId: string,
+  ): Promise<ServicePrincipal | undefined> {
+    const covering = trusts.filter((trust) => isTrustedWorkload(jwt, trust, keyRing.now() / 1000));
+    const [first] = covering;
+    // Which of two services it is cannot be known, so it is neither.
+    if (first === undefined || covering.some(({ service }) => service !== first.service)) return undefined;
+    for (const { jwks, issuer, service, id } of covering) {
+      const good = jwks === null ? await platformKeys.hasSigned(issuer, token) : isSignedByOneOf(jwt, jwks);
+      if (good) return { type: "service", appId, service, credentialId: id };
+    }
+    return undefined;
+  }
+
+  return async (proof, appId) => {
+    if (proof.way === "secret") return bySecret(proof.clientId, proof.secret, appId);
+    const { clientId, assertion } = proof;
+    const decoded = decodeJwt(assertion);
+    const iss = decoded.ok ? decoded.jwt.claims["iss"] : undefined;
+    if (!decoded.ok || typeof iss !== "string") return undefined;
+    const trusts = keyRing.clientsOf(appId)?.trustsIn(iss) ?? [];
+    // A platform's issuer is a URL, which no service is called like.
+    if (trusts.length === 0) {
+      return clientId === undefined || clientId === iss ? byOwnKey(decoded.jwt, iss, appId) : undefined;
+    }
+    const named = trusts.filter(({ service }) => clientId === undefined || service === clientId);
+    return byPlatform(decoded.jwt, assertion, named, appId);
+  };
+}
+
+/** The key decides how a signature is checked (RFC 8725 section 3.1). */
+function isSignedBy(jwt: DecodedJwt, { algorithm, jwk: publicJwk }: VerificationKey): boolean {
+  return algorithm === jwt.algorithm && verifiesUnder({ algorithm, publicJwk }, jwt.signingInput, jwt.signature);
+}
+
+function isSignedByOneOf(jwt: DecodedJwt, jwks: string): boolean {
+  const read = parseKeySet(jwks);
+  const key = read.ok ? read.keys.find(({ kid }) => kid === jwt.header.kid) : undefined;
+  return key !== undefined && isSignedBy(jwt, key);
+}

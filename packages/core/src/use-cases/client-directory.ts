@@ -1,0 +1,47 @@
+import type { ClientKey } from "../domain/client-key.ts";
+import type { Trust } from "../domain/trust.ts";
+import type { ServiceDirectory } from "./service-directory.ts";
+
+/** How the services of one app prove who they are without a secret, as one snapshot of the store has it. */
+export class ClientDirectory {
+  readonly #services: ServiceDirectory;
+  readonly #keys: readonly ClientKey[];
+  readonly #trusts: readonly Trust[];
+  readonly #byName = new Map<string, ClientKey>();
+  readonly #byIssuer = new Map<string, Trust[]>();
+
+  constructor(services: ServiceDirectory, keys: readonly ClientKey[], trusts: readonly Trust[]) {
+    this.#services = services;
+    this.#keys = keys;
+    this.#trusts = trusts;
+    for (const key of keys) if (this.#isEnabled(key)) this.#byName.set(`${key.service} ${key.kid}`, key);
+    for (const trust of trusts) {
+      if (!this.#isEnabled(trust)) continue;
+      const group = this.#byIssuer.get(trust.issuer);
+      if (group === undefined) this.#byIssuer.set(trust.issuer, [trust]);
+      else group.push(trust);
+    }
+  }
+
+  keysOf(service: string): readonly ClientKey[] {
+    return this.#keys.filter((key) => key.service === service);
+  }
+
+  trusts(): readonly Trust[] {
+    return this.#trusts;
+  }
+
+  /** Of a service that is not disabled. */
+  findKey(service: string, kid: string): ClientKey | undefined {
+    return this.#byName.get(`${service} ${kid}`);
+  }
+
+  /** What this issuer's word is taken for, about services that are not disabled. */
+  trustsIn(issuer: string): readonly Trust[] {
+    return this.#byIssuer.get(issuer) ?? [];
+  }
+
+  #isEnabled({ service }: { readonly service: string }): boolean {
+    return this.#services.find(service)?.disabledAt === null;
+  }
+}

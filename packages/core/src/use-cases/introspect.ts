@@ -1,0 +1,47 @@
+import {
+  decodeJwt,
+  isRevoked,
+  mistypedClaim,
+  readRevocations,
+  type DecodedJwt,
+  type JsonObject,
+  type Revocations,
+} from "countersign/protocol";
+import type { RevocationFeed } from "../domain/revocation.ts";
+import { isLive } from "../domain/signing-key.ts";
+import type { KeyRing } from "./key-ring.ts";
+import { verifiesUnder } from "./private-keys.ts";
+
+/** A token that an app's own key has signed, and that key has neither ended nor been revoked. */
+export function readOwnToken(keyRing: KeyRing, appId: string, token: string): DecodedJwt | undefined {
+  const decoded = decodeJwt(token);
+  if (!decoded.ok) return undefined;
+  const { header, algorithm, signingInput, signature, claims } = decoded.jwt;
+  const key = keyRing.keysOf(appId).find((one) => one.kid === header.kid);
+  if (key === undefined || key.algorithm !== algorithm || !isLive(key, keyRing.now())) return undefined;
+  return verifiesUnder(key, signingInput, signature) && mistypedClaim(claims) === undefined ? decoded.jwt : undefined;
+}
+
+/**
+ * What a token of an app says while it is good (RFC 7662); undefined: it is not, for whatever cause. No store is read:
+ * what is revoked is in memory, as verifiers read it.
+ */
+export type Introspect = (appId: string, token: string) => JsonObject | undefined;
+
+export function createIntrospect(keyRing: KeyRing): Introspect {
+  /** Feeds as they are asked: the same one is until something is revoked. */
+  const read = new WeakMap<RevocationFeed, Revocations>();
+  const revocationsOf = (appId: string) => {
+    const claims = keyRing.feedOf(appId)!.claims;
+    const known = read.get(claims) ?? readRevocations({ ...claims })!;
+    read.set(claims, known);
+    return known;
+  };
+  return (appId, token) => {
+    const jwt = readOwnToken(keyRing, appId, token);
+    if (jwt === undefined || isRevoked(revocationsOf(appId), jwt.header.kid, jwt.claims)) return undefined;
+    const { exp = 0, nbf = 0 } = jwt.claims as { exp?: number; nbf?: number };
+    const now = keyRing.now() / 1000;
+    return nbf <= now && now < exp ? jwt.claims : undefined;
+  };
+}

@@ -1,0 +1,27 @@
+import { DEFAULT_APP } from "../domain/app.ts";
+
+/** What apps call themselves in the tokens and documents of OAuth: the core's public URL, and their own path below it. */
+export class Issuers {
+  #base: string | undefined;
+
+  /** @param publicUrl without a slash at its end; undefined: where the core listens, once it does */
+  constructor(publicUrl: string | undefined) {
+    this.#base = publicUrl;
+  }
+
+  /** Where the core is reached, unless that was said before. */
+  listensAt(url: string): void {
+    this.#base ??= url;
+  }
+
+  /** Undefined: nobody has said where this core is reached, and a request's own Host header is a stranger's word. */
+  of(appId: string): string | undefined {
+    if (this.#base === undefined || appId === DEFAULT_APP) return this.#base;
+    return `${this.#base}/appid-${appId}`;
+  }
+
+  /** The path that issuers begin with; empty: none. */
+  get path(): string {
+    return this.#base === undefined ? "" : new URL(this.#base).pathname.replace(/\/$/, "");
+  }
+}

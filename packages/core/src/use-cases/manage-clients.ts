@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import { LIMITS, parseKeySet, type Algorithm, type VerificationKey } from "countersign/protocol";
+import { MAX_CLIENT_KEYS, type ClientKey } from "../domain/client-key.ts";
+import { MAX_TRUSTS, problemOfAudience, problemOfSubject, type Trust } from "../domain/trust.ts";
+import type { PlatformKeys } from "../ports/platform-keys.ts";
+import type { Store, StoreWriter } from "../ports/store.ts";
+import type { KeyRing } from "./key-ring.ts";
+import type { Managed } from "./manage-keys.ts";
+
+/** A service's public key as an operator sees it. Dates are ISO 8601. */
+export interface ClientKeyView {
+  readonly kid: string;
+  readonly algorithm: Algorithm;
+  readonly createdAt: string;
+}
+
+export interface TrustView extends Omit<Trust, "appId" | "jwks" | "createdAt"> {
+  /** Kids of the pinned keys; null: the issuer's discovery document says where its keys are. */
+  readonly pinned: readonly string[] | null;
+  readonly createdAt: string;
+}
+
+/** What is asked for: all of a trust but what the core says of it. */
+export type NewTrust = Omit<Trust, "appId" | "id" | "createdAt">;
+
+/** How services prove who they are without a secret. */
+export interface ManageClients {
+  keysOf(appId: string, service: string): Managed<ClientKeyView[]>;
+  /** In the place of those that it has; none: an empty set. @param jwks RFC 7517, as JSON */
+  setKeys(appId: string, service: string, jwks: string): Promise<Managed<ClientKeyView[]>>;
+  trusts(appId: string): TrustView[];
+  trust(appId: string, trust: NewTrust): Promise<Managed<TrustView>>;
+  untrust(appId: string, id: string): Promise<Managed<{ id: string }>>;
+}
+
+export function createManageClients(
+  store: Store,
+  keyRing: KeyRing,
+  platformKeys: Pick<PlatformKeys, "problemOf">,
+): ManageClients {
+  /** A change of a service that there is, under the lock; everybody asks this instance right after it. */
+  async function change<T>(
+    appId: string,
+    service: string,
+    work: (writer: StoreWriter) => Promise<Managed<T>>,
+  ): Promise<Managed<T>> {
+    const managed = await store.write(async (writer) =>
+      (await writer.services.find(appId, service)) === undefined ? NO_SERVICE : work(writer),
+    );
+    await keyRing.catchUp();
+    return managed;
+  }
+
+  return Object.freeze<ManageClients>({
+    keysOf(appId, service) {
+      if (keyRing.servicesOf(appId)?.find(service) === undefined) return NO_SERVICE;
+      return { ok: true, value: keyRing.clientsOf(appId)!.keysOf(service).map(viewOfKey) };
+    },
+
+    async setKeys(appId, service, jwks) {
+      const read = readKeys(jwks);
+      if (!read.ok) return read;
+      return change(appId, service, async ({ clients, now }) => {
+        const keys = read.value.map((key) => ({ ...key, appId, service, createdAt: now }));
+        await clients.replaceKeys(appId, service, keys);
+        return { ok: true, value: keys.map(viewOfKey) };
+      });
+    },
+
+    trusts: (appId) => (keyRing.clientsOf(appId)?.trusts() ?? []).map(viewOfTrust),
+
+    async trust(appId, asked) {
+      const { issuer, subject, audience, jwks } = asked;
+      const problem =
+        problemOfSubject(subject) ??
+        problemOfAudience(audience) ??
+        (jwks === null || !URL.canParse(issuer) ? platformKeys.problemOf(issuer) : undefined);
+      if (problem !== undefined) return { ok: false, status: 400, problem };
+      const pinned = jwks === null ? undefined : readKeys(jwks, LIMITS.jwksKeys);
+      if (pinned?.ok === false) return pinned;
+      return change<TrustView>(appId, asked.service, async ({ clients, now }) => {
+        const present = await clients.trustsIn(appId);
+        const names = ["service", "issuer", "subject", "audience", "jwks"] as const;
+        if (present.some((one) => names.every((name) => one[name] === asked[name]))) {
+          return { ok: false, status: 409, problem: "this is trusted already" };
+        }
+        if (present.length >= MAX_TRUSTS) {
+          return { ok: false, status: 409, problem: `an app has at most ${MAX_TRUSTS} trusts` };
+        }
+        const trust: Trust = { ...asked, appId, id: randomBytes(6).toString("hex"), createdAt: now };
+        await clients.insertTrust(trust);
+        return { ok: true, value: viewOfTrust(trust) };
+      });
+    },
+
+    async untrust(appId, id) {
+      const existed = await store.write(({ clients }) => clients.deleteTrust(appId, id));
+      await keyRing.catchUp();
+      return existed
+        ? { ok: true, value: { id } }
+        : { ok: false, status: 404, problem: "the app has no trust of that id" };
+    },
+  });
+}
+
+const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "there is no service of that name" } as const);
+
+/** All of a key set, or what is wrong with the first key that nobody could verify with. */
+function readKeys(jwks: string, most = MAX_CLIENT_KEYS): Managed<readonly VerificationKey[]> {
+  const refuse = (problem: string) => ({ ok: false, status: 400, problem: `jwks: ${problem}` }) as const;
+  const read = parseKeySet(jwks);
+  if (!read.ok) return refuse(read.problem);
+  const [skipped] = read.skipped;
+  if (skipped !== undefined) return refuse(skipped.problem);
+  return read.keys.length > most ? refuse(`at most ${most} keys were expected`) : { ok: true, value: read.keys };
+}
+
+function viewOfKey({ kid, algorithm, createdAt }: ClientKey): ClientKeyView {
+  return { kid, algorithm, createdAt: new Date(createdAt).toISOString() };
+}
+
+function viewOfTrust({ appId: _, jwks, createdAt, ...trust }: Trust): TrustView {
+  const read = jwks === null ? undefined : parseKeySet(jwks);
+  const pinned = read === undefined ? null : read.ok ? read.keys.map(({ kid }) => kid) : [];
+  return { ...trust, pinned, createdAt: new Date(createdAt).toISOString() };
+}

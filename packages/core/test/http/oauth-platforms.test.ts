@@ -1,0 +1,246 @@
+// Starting without a secret: a service proves itself with a token that its platform gave it.
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { exportJWK, SignJWT } from "jose";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ADMIN_KEY, partsOf, type Answer } from "../support/core.ts";
+import { fakeClock } from "../support/clock.ts";
+import { startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
+import { callServices } from "../support/services.ts";
+
+const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const WORKLOAD = "system:serviceaccount:shop:orders";
+
+/** What signs tokens of a cluster or of a build, and tells by which keys; as Kubernetes and GitHub do. */
+interface Platform {
+  readonly issuer: string;
+  readonly jwks: { keys: object[] };
+  readonly asked: string[];
+  token(claims?: Record<string, unknown>, made?: { key?: KeyObject; typ?: string }): Promise<string>;
+}
+
+const now = () => Math.floor(clock.now() / 1000);
+
+async function startPlatform(): Promise<Platform> {
+  const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: "p", use: "sig", alg: "RS256" }] };
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url!);
+    const documents: Record<string, object> = {
+      "/.well-known/openid-configuration": { issuer, jwks_uri: `${issuer}/openid/v1/jwks` },
+      "/openid/v1/jwks": jwks,
+    };
+    response.writeHead(request.url! in documents ? 200 : 404).end(JSON.stringify(documents[request.url!]));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.unref();
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    ...{ issuer, jwks, asked },
+    token: (claims = {}, { key = privateKey, typ } = {}) =>
+      new SignJWT({ iss: issuer, sub: WORKLOAD, aud: ["core"], iat: now(), exp: now() + 3600, ...claims })
+        .setProtectedHeader({ alg: "RS256", kid: "p", ...(typ !== undefined && { typ }) })
+        .sign(key),
+  };
+}
+
+/** The store's hand is real, as what is fetched is judged by this machine's clock, too. */
+const limit = fakeClock();
+const clock = { now: () => Date.now(), monotonic: limit.monotonic };
+let core: OAuthCore;
+let cluster: Platform;
+beforeAll(async () => {
+  core = await startOAuthCore({ maxRingAge: 1e15 }, { clock });
+  cluster = await startPlatform();
+  await trusted({ service: "orders", issuer: cluster.issuer, subject: WORKLOAD, audience: "core" });
+});
+beforeEach(() => limit.advance(60_000)); // this address has not guessed lately
+
+const postTrust = (body: object, app = "public") =>
+  core.call(`/admin/v1/apps/${app}/trusts`, { method: "POST", apiKey: ADMIN_KEY, body });
+
+/** @returns its id */
+async function trusted(body: object, app?: string): Promise<string> {
+  const answer = await postTrust(body, app);
+  expect([answer.status, answer.text]).toEqual([200, expect.anything()]);
+  return (answer.json["trust"] as { id: string }).id;
+}
+
+async function untrusted(id: string): Promise<number> {
+  return (await core.call(`/admin/v1/apps/public/trusts/${id}/delete`, { method: "POST", apiKey: ADMIN_KEY })).status;
+}
+
+const ask = (client_assertion: string, form: FormFields = {}, path = "/oauth/token") =>
+  core.postForm(path, {
+    ...{ grant_type: "client_credentials", audience: "inventory", client_assertion, client_assertion_type: TYPE },
+    ...form,
+  });
+
+function expectInvalidClient(answer: Answer): void {
+  const description = "client authentication failed";
+  expect([answer.status, answer.json]).toEqual([401, { error: "invalid_client", error_description: description }]);
+}
+
+describe("a platform's token", () => {
+  it("is enough to be the service that its workload is, as often as the workload starts", async () => {
+    const token = await cluster.token({ jti: "one" });
+    for (const client_id of [undefined, "orders", undefined]) {
+      const answer = await ask(token, { client_id });
+      expect(partsOf(answer.json["access_token"] as string).claims).toMatchObject({
+        ...{ sub: "orders", client_id: "orders", iss: core.url, aud: "inventory" },
+      });
+    }
+    // Its keys were found once, through the discovery document.
+    expect(cluster.asked).toEqual(["/.well-known/openid-configuration", "/openid/v1/jwks"]);
+  });
+
+  it("may have a single aud, typ JWT, and claims of any kind beside (GitHub Actions)", async () => {
+    const claims = { aud: "core", repository: "shop/orders", run_attempt: "1", nested: { a: [1] } };
+    expect((await ask(await cluster.token(claims, { typ: "JWT" }))).status).toBe(200);
+  });
+
+  it.each([
+    ["another workload", { sub: "system:serviceaccount:shop:billing" }],
+    ["a workload whose name begins alike", { sub: `${WORKLOAD}-evil` }],
+    ["a workload whose name ends alike", { sub: `x${WORKLOAD}` }],
+    ["the workload in capitals", { sub: WORKLOAD.toUpperCase() }],
+    ["nobody", { sub: undefined }],
+    ["a list", { sub: [WORKLOAD] }],
+    ["the workload, for another program", { aud: ["https://kubernetes.default.svc"] }],
+    ["the workload, for nobody", { aud: undefined }],
+    ["the workload, for a program whose name begins alike", { aud: "core2" }],
+    ["the workload, without an end", { exp: undefined }],
+    ["the workload, expired five minutes ago", () => ({ iat: now() - 3900, exp: now() - 300 })],
+    ["the workload, in the future", () => ({ nbf: now() + 600 })],
+  ] as [string, object | (() => object)][])("S4 is refused about %s", async (_, claims) => {
+    const made = (typeof claims === "function" ? (claims as () => object)() : claims) as Record<string, unknown>;
+    expectInvalidClient(await ask(await cluster.token(made)));
+  });
+
+  it("S4 is refused where somebody else has signed it, or it says to be another kind of token", async () => {
+    const foreign = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+    expectInvalidClient(await ask(await cluster.token({}, { key: foreign })));
+    expectInvalidClient(await ask(await cluster.token({}, { typ: "at+jwt" })));
+    expectInvalidClient(await ask(await cluster.token({}), { client_id: "billing" }));
+    expectInvalidClient(await ask(await cluster.token({}), { client_id: WORKLOAD }));
+  });
+
+  it("T7 of an issuer that nobody trusts is refused without asking that issuer anything", async () => {
+    const other = await startPlatform();
+    expectInvalidClient(await ask(await other.token()));
+    expectInvalidClient(await ask(await other.token({ iss: `${cluster.issuer}/` })));
+    expectInvalidClient(await ask(await other.token({ iss: cluster.issuer })));
+    expect(other.asked).toEqual([]);
+  });
+
+  it("S2 is good in the app that trusts its platform only, and while the service is not disabled", async () => {
+    await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "a1" } });
+    await callServices(core, "", { name: "orders" }, "a1");
+    expectInvalidClient(await ask(await cluster.token(), {}, "/appid-a1/oauth/token"));
+    await callServices(core, "/orders/disable", {});
+    expectInvalidClient(await ask(await cluster.token()));
+    await callServices(core, "/orders/enable", {});
+    expect((await ask(await cluster.token())).status).toBe(200);
+  });
+});
+
+describe("a subject with a star", () => {
+  it.each([
+    ["repo:org/app:*", "repo:org/app:ref:refs/heads/main", 200],
+    ["repo:org/app:*", "repo:org/app:", 401],
+    ["repo:org/app:*", "repo:org/app", 401],
+    ["repo:org/app:*", "repo:org/app-evil:ref:refs/heads/main", 401],
+    ["repo:org/app:*", "REPO:ORG/APP:ref", 401],
+    ["repo:org/app:ref:refs/heads/release/*", "repo:org/app:ref:refs/heads/release/1", 200],
+    ["repo:org/app:ref:refs/heads/release/*", "repo:org/app:ref:refs/heads/main", 401],
+    ["repo:org/app.x:*", "repo:org/appyx:1", 401],
+    ["repo:org/app:environment:prod", "repo:org/app:environment:prod", 200],
+    ["repo:org/app:environment:prod", "repo:org/app:environment:prod2", 401],
+  ])("%s and a token about %s: %i", async (subject, sub, status) => {
+    const id = await trusted({ service: "orders", issuer: cluster.issuer, subject, audience: "core" });
+    expect((await ask(await cluster.token({ sub }))).status).toBe(status);
+    expect(await untrusted(id)).toBe(200);
+    expectInvalidClient(await ask(await cluster.token({ sub })));
+  });
+
+  it("that fits two services says neither, unless the client says which", async () => {
+    const sub = "repo:org/both:x";
+    const body = { issuer: cluster.issuer, subject: "repo:org/both:*", audience: "core" };
+    const ids = [await trusted({ ...body, service: "orders" }), await trusted({ ...body, service: "billing" })];
+    expectInvalidClient(await ask(await cluster.token({ sub })));
+    for (const client_id of ["orders", "billing"]) {
+      const answer = await ask(await cluster.token({ sub }), { client_id });
+      expect(partsOf(answer.json["access_token"] as string).claims["sub"]).toBe(client_id);
+    }
+    for (const id of ids) await untrusted(id);
+  });
+});
+
+describe("pinned keys", () => {
+  it("are used in the place of what the issuer publishes, which is not asked", async () => {
+    const hidden = await startPlatform();
+    const issuer = "https://kubernetes.default.svc.cluster.local"; // answers nobody outside of its cluster
+    const id = await trusted({ service: "orders", issuer, subject: WORKLOAD, audience: "core", jwks: hidden.jwks });
+    expect((await ask(await hidden.token({ iss: issuer }))).status).toBe(200);
+    expectInvalidClient(await ask(await cluster.token({ iss: issuer })));
+    expect(hidden.asked).toEqual([]);
+    await untrusted(id);
+  });
+});
+
+it("a platform whose keys cannot be had is no wrong client: 503, and the client asks again", async () => {
+  const gone = await startPlatform();
+  gone.jwks.keys.splice(0);
+  const issuer = "http://127.0.0.1:9";
+  const id = await trusted({ service: "orders", issuer, subject: WORKLOAD, audience: "core" });
+  const answer = await ask(await gone.token({ iss: issuer }));
+  expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+  await untrusted(id);
+});
+
+describe("a trust", () => {
+  const good = () => ({ service: "billing", issuer: cluster.issuer, subject: "a:b", audience: "core" });
+
+  it.each([
+    [{ subject: "*" }, /behind ':' or '\/'/],
+    [{ subject: "repo:org/app*" }, /behind ':' or '\/'/],
+    [{ subject: "repo:*/app" }, /at its end/],
+    [{ subject: "repo:**" }, /at its end/],
+    [{ subject: "" }, /1 to 512/],
+    [{ subject: "a b" }, /without blanks/],
+    [{ subject: "a".repeat(513) }, /1 to 512/],
+    [{ audience: "" }, /an audience has/],
+    [{ issuer: "http://platform.test" }, /https/],
+    [{ issuer: "http://169.254.169.254" }, /https/],
+    [{ issuer: "platform" }, /URL/],
+    [{ issuer: "file:///etc/passwd" }, /https/],
+    [{ issuer: "https://user:pw@platform.test" }, /user name/],
+    [{ jwks: { keys: [{ kty: "oct", k: "AAAA", kid: "k" }] } }, /jwks/],
+    [{ jwks: { keys: "x" } }, /jwks/],
+  ])("is refused with %o", async (facts, problem) => {
+    const answer = await postTrust({ ...good(), ...facts });
+    expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(problem)]);
+  });
+
+  it("is of a service that there is, once, listed, and ended by its id", async () => {
+    expect((await postTrust({ ...good(), service: "ghost" })).status).toBe(404);
+    const id = await trusted(good());
+    expect((await postTrust(good())).status).toBe(409);
+    const list = async () => (await core.call("/admin/v1/apps/public/trusts", { apiKey: ADMIN_KEY })).json["trusts"];
+    expect(await list()).toContainEqual({ id, ...good(), pinned: null, createdAt: expect.stringMatching(/Z$/) });
+    expect([await untrusted(id), await untrusted(id), await untrusted("x")]).toEqual([200, 404, 404]);
+    expect(await list()).toHaveLength(1);
+  });
+
+  it("leaves with its service", async () => {
+    await callServices(core, "", { name: "short" });
+    await trusted({ ...good(), service: "short", subject: "s" });
+    expect((await ask(await cluster.token({ sub: "s" }), { audience: undefined })).json["error"]).toBe(
+      "invalid_request",
+    );
+    await callServices(core, "/short/delete", {});
+    expectInvalidClient(await ask(await cluster.token({ sub: "s" })));
+  });
+});

@@ -1,0 +1,76 @@
+import { expect, vi } from "vitest";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import type { CoreOptions, Surroundings } from "../../src/index.ts";
+import { startTestCore, type Answer, type TestCore } from "./core.ts";
+import { newCredential } from "./services.ts";
+
+/** Who may call whom in the tests of OAuth. */
+export const POLICY = {
+  services: {
+    orders: { calls: { inventory: ["stock:read", "stock:reserve"], billing: ["invoice:write"] } },
+    inventory: {},
+    billing: { calls: { inventory: ["stock:read"] } },
+    idle: {},
+  },
+};
+
+export interface OAuthCore extends TestCore {
+  /** Of each service one. */
+  readonly credentials: Readonly<Record<string, string>>;
+  /** A form; `undefined` leaves a parameter out, a list sends it several times. */
+  postForm(path: string, form: FormFields, headers?: Record<string, string>): Promise<Answer>;
+  /** An access token, or the test fails. */
+  accessToken(form?: FormFields): Promise<string>;
+}
+
+export type FormFields = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** A core with the services of the policy, which is in force; ES256 unless told otherwise: its keys are made at once. */
+export async function startOAuthCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<OAuthCore> {
+  const rotation = { algorithms: ["ES256", "RS256"] as const, ...options.rotation };
+  const core = await startTestCore({ ...options, rotation }, surroundings);
+  const credentials: Record<string, string> = {};
+  for (const name of Object.keys(POLICY.services)) credentials[name] = (await newCredential(core, name)).credential;
+  await applyPolicy(core, POLICY, surroundings);
+  const postForm: OAuthCore["postForm"] = (path, form, headers = {}) =>
+    core.call(path, {
+      ...{ method: "POST", apiKey: null, body: formOf(form) },
+      headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+    });
+  return {
+    ...core,
+    credentials,
+    postForm,
+    async accessToken(form = {}) {
+      const own = { grant_type: "client_credentials", client_id: "orders", client_secret: credentials["orders"] };
+      const answer = await postForm("/oauth/token", { ...own, audience: "inventory", ...form });
+      expect(answer.text).toContain('"access_token"');
+      return answer.json["access_token"] as string;
+    },
+  };
+}
+
+/** Behind the core's back, which sees it at its next look. */
+async function applyPolicy(core: TestCore, policy: object, { clock }: Surroundings): Promise<void> {
+  const before = await core.epoch();
+  const store = await openSqliteStore({ dataDir: core.dataDir, now: clock?.now ?? Date.now });
+  try {
+    await store.write(({ policies }) => policies.insert("public", JSON.stringify(policy), "the tests"));
+  } finally {
+    await store.close();
+  }
+  await vi.waitFor(async () => expect(await core.epoch()).toBeGreaterThan(before), { timeout: 10_000 });
+}
+
+export function formOf(fields: FormFields): string {
+  const form = new URLSearchParams();
+  for (const [name, value = []] of Object.entries(fields)) {
+    for (const one of typeof value === "string" ? [value] : value) form.append(name, one);
+  }
+  return form.toString();
+}
+
+export function basic(name: string, secret: string): Record<string, string> {
+  const encode = (text: string) => new URLSearchParams([["", text]]).toString().slice(1);
+  return { authorization: `Basic ${Buffer.from(`${encode(name)}:${encode(secret)}`).toString("base64")}` };
+}
