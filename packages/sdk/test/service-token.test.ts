@@ -211,6 +211,32 @@ describe("while the core is down", () => {
     await pass(0.25);
     expect(numberOf(await token.get())).toBe("1");
   });
+
+  test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
+    const { core, token } = tokenOf();
+    token.hold();
+    core.problem = REFUSED;
+    await expect(token.get()).rejects.toBe(REFUSED);
+    await pass(60);
+    const before = core.asked.length;
+    await pass(600);
+    expect(core.asked.length - before).toBeGreaterThanOrEqual(20);
+    expect(core.asked.length - before).toBeLessThanOrEqual(40);
+  });
+});
+
+test("closing tells who waits at once, and nothing is asked any more", async () => {
+  const { core, token } = tokenOf();
+  token.hold();
+  core.problem = DOWN;
+  const waiting = expect(token.get()).rejects.toBe(DOWN);
+  await pass(5);
+  const asked = core.asked.length;
+  token.close();
+  await waiting;
+  expect(vi.getTimerCount()).toBe(0);
+  await pass(LIFE);
+  expect(core.asked).toHaveLength(asked);
 });
 
 test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
