@@ -11,9 +11,9 @@ import {
 } from "./service-fetch.ts";
 
 /**
- * Makes a `fetch` for calls to another service. Its token is kept, shared by all
- * that is for the same audience and scope, and renewed in the background after two thirds of its life; while the core
- * is down, it is used to its end.
+ * Makes a `fetch` for calls to another service. Its token is kept, shared by all that is for the same audience and
+ * scope, and renewed in the background after two thirds of its life; while the core is down, it is used to its end.
+ * Without one, calls wait while the core does not answer, for two minutes of an outage at most.
  *
  * A call that is answered with 401 is made once more with a fresh token, if its body can be sent again: text, bytes,
  * forms and none can; of a stream, or a Request with a body, the 401 is the answer. A request that has an Authorization

@@ -41,16 +41,12 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
 
   const call: Call = async (input, init) => {
     const request = input instanceof Request ? input : undefined;
-    const headers = new Headers(init?.headers ?? request?.headers);
-    if (headers.has("authorization")) return fetch(input, init);
+    const headers = init?.headers ?? request?.headers;
+    if (hasAuthorization(headers)) return fetch(input, init);
     const url = input instanceof Request ? input.url : String(input);
     // Most are known at a glance; what is written differently is parsed.
     if (!url.startsWith("https://")) checkTarget(new URL(url), allowHttp);
-    const send = (bearer: string) => {
-      headers.set("authorization", `Bearer ${bearer}`);
-      return fetch(input, { ...init, headers });
-    };
-
+    const send = (bearer: string) => fetch(input, { ...init, headers: withBearer(headers, bearer) });
     const signal = init?.signal ?? request?.signal;
     const first = token.current() ?? (await untilAborted(token.get(), signal));
     const response = await send(first);
@@ -84,6 +80,27 @@ export function checkFetchOptions(options: ServiceFetchOptions): void {
   checkNames(options, FETCH_NAMES, "");
   expect(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
   resolvePurpose(options, "invalid_option");
+}
+
+type HeadersGiven = RequestInit["headers"];
+
+/** Headers as most callers write them: making another kind of object of them would cost more than all the rest. */
+function isRecord(headers: HeadersGiven): headers is Record<string, string> {
+  return headers !== undefined && Object.getPrototypeOf(headers) === Object.prototype;
+}
+
+function hasAuthorization(headers: HeadersGiven): boolean {
+  if (headers === undefined) return false;
+  if (!isRecord(headers)) return new Headers(headers).has("authorization");
+  return Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+}
+
+function withBearer(headers: HeadersGiven, bearer: string): NonNullable<HeadersGiven> {
+  const authorization = `Bearer ${bearer}`;
+  if (headers === undefined || isRecord(headers)) return { ...headers, authorization };
+  const own = new Headers(headers);
+  own.set("authorization", authorization);
+  return own;
 }
 
 /** Whoever sits in between could call in our name until the token ends. */

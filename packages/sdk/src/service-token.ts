@@ -67,8 +67,8 @@ const TIMEOUT = { first: 5_000, later: 20_000 };
 /** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
 const renewalShare = () => 0.6 + 0.13 * Math.random();
 /**
- * Milliseconds between tries that fail, growing; not as far where somebody may be waiting. And how long the longest
- * `Retry-After` is heeded.
+ * Milliseconds between tries that fail, growing; not as far where somebody may be waiting and there is hope. And how
+ * long the longest `Retry-After` is heeded.
  */
 const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
 /** Milliseconds for which a core that does not answer, or is asked too much, is waited for by who has no token. */
@@ -93,6 +93,9 @@ export class ServiceToken {
   #replacedAt = -Infinity;
   #holders = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Ends the pause of who waits. */
+  #wake: (() => void) | undefined;
+  #closed = false;
 
   /** @param request asks the core for one @param name for warnings */
   constructor(request: (timeout: number) => Promise<string>, name: string, clock: Clock) {
@@ -140,13 +143,17 @@ export class ServiceToken {
 
   /** Whether nothing would be lost if it were forgotten. */
   get isIdle(): boolean {
-    const isOver = this.#kept === undefined ? this.#failure !== undefined : this.current() === undefined;
+    const isOver =
+      this.#kept === undefined ? this.#failure !== undefined : this.#clock.monotonic() >= this.#kept.endsAt;
     return isOver && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
   }
 
+  /** Whoever waits for it is told why it could not be had. */
   close(): void {
+    this.#closed = true;
     this.#holders = 0;
     clearTimeout(this.#timer);
+    this.#wake?.();
   }
 
   /**
@@ -158,9 +165,8 @@ export class ServiceToken {
       const now = this.#clock.monotonic();
       if (this.#failure !== undefined && now < this.#dueAt) {
         const { error, since } = this.#failure;
-        if (!passes(error) || this.#dueAt > since + PATIENCE) throw error;
-        const pause = this.#dueAt - now;
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (this.#closed || !passes(error) || this.#dueAt > since + PATIENCE) throw error;
+        await this.#pause(this.#dueAt - now);
         continue;
       }
       try {
@@ -169,6 +175,16 @@ export class ServiceToken {
         // looked at above
       }
     }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms); // it keeps the process alive: somebody waits
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #renew(): void {
@@ -263,7 +279,7 @@ function passes(error: unknown): boolean {
  * overrun: those who all wait since the same moment spread over twice that time. Milliseconds.
  */
 function pauseAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): number {
-  const most = hasToken ? RETRY.most : RETRY.mostWithout;
+  const most = hasToken || !passes(error) ? RETRY.most : RETRY.mostWithout;
   const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
   const asked = (error instanceof CountersignError && error.retryAfter) || 0;
   return pause + 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);

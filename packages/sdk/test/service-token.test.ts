@@ -175,7 +175,7 @@ describe("while the core is down", () => {
     await waiting;
     const before = gone.asked.length;
     for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
-    expect(gone.asked).toHaveLength(before);
+    expect(gone.asked.length - before).toBeLessThanOrEqual(1); // where the next try was due
     gone.problem = undefined;
     await pass(10);
     expect(numberOf(await late.get())).toBe("1");
@@ -211,6 +211,32 @@ describe("while the core is down", () => {
     await pass(0.25);
     expect(numberOf(await token.get())).toBe("1");
   });
+
+  test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
+    const { core, token } = tokenOf();
+    token.hold();
+    core.problem = REFUSED;
+    await expect(token.get()).rejects.toBe(REFUSED);
+    await pass(60);
+    const before = core.asked.length;
+    await pass(600);
+    expect(core.asked.length - before).toBeGreaterThanOrEqual(20);
+    expect(core.asked.length - before).toBeLessThanOrEqual(40);
+  });
+});
+
+test("closing tells who waits at once, and nothing is asked any more", async () => {
+  const { core, token } = tokenOf();
+  token.hold();
+  core.problem = DOWN;
+  const waiting = expect(token.get()).rejects.toBe(DOWN);
+  await pass(5);
+  const asked = core.asked.length;
+  token.close();
+  await waiting;
+  expect(vi.getTimerCount()).toBe(0);
+  await pass(LIFE);
+  expect(core.asked).toHaveLength(asked);
 });
 
 test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
@@ -248,8 +274,9 @@ describe("a core that is asked too much", () => {
     const waiting = countersign.getServiceToken();
     const came: number[] = [];
     while (came.length < 3) {
-      await vi.advanceTimersByTimeAsync(10);
-      await new Promise((resolve) => setImmediate(resolve)); // sockets have a time of their own
+      // Sockets have a time of their own: none passes before the answer is there and somebody waits because of it.
+      if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
+      await new Promise((resolve) => setImmediate(resolve));
       if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
       isFree = came.length === 2;
     }
