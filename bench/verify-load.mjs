@@ -1,14 +1,13 @@
 // autocannon in a process of its own, so that it takes nothing from the server it asks.
 import autocannon from "autocannon";
 
-/** @typedef {{ url: string, token: string, seconds: number }} Load */
+/** @typedef {{ url: string, method?: "POST", headers: Record<string, string>, body?: string, seconds: number }} Load */
 
 process.on("message", (/** @type {Load} */ load) => void run(load));
 
 /** @param {Load} load */
-async function run({ url, token, seconds }) {
-  const headers = { authorization: `Bearer ${token}` };
-  const result = await autocannon({ url, headers, connections: 50, duration: seconds, sampleInt: 100 });
+async function run({ seconds, ...request }) {
+  const result = await autocannon({ ...request, connections: 50, duration: seconds, sampleInt: 100 });
   const { requests, duration, non2xx, errors } = result;
   process.send?.({ failed: non2xx + errors, total: requests.total, seconds: duration });
 }

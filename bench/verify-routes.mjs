@@ -17,16 +17,33 @@ const WARM_UP = 5; // rounds that are thrown away
 export async function protectedRoute(framework, rounds, seconds) {
   const { jwksUri, close } = await serveKeySet();
   const server = fork(SERVER, [framework, jwksUri]);
-  const load = fork(LOAD);
   const { port } = await answerOf(server);
-  const token = issue("RS256");
-  const rates = emptyRates(Object.keys(PATHS));
+  const headers = { authorization: `Bearer ${issue("RS256")}` };
+  const loads = Object.entries(PATHS).map(([name, path]) => [
+    name,
+    { url: `http://127.0.0.1:${port}${path}`, headers },
+  ]);
+  const rates = await routesByTurns(server, Object.fromEntries(loads), rounds, seconds);
+  close();
+  return rates;
+}
+
+/**
+ * @param {import("node:child_process").ChildProcess} server tells the CPU time that it has spent since it was asked last;
+ *   it is ended
+ * @param {Record<string, Omit<import("./verify-load.mjs").Load, "seconds">>} loads by name
+ * @param {number} rounds @param {number} seconds of each measurement
+ * @returns {Promise<import("./rounds.mjs").RatesByName>}
+ */
+export async function routesByTurns(server, loads, rounds, seconds) {
+  const load = fork(LOAD);
+  const rates = emptyRates(Object.keys(loads));
   for (let round = -WARM_UP; round < rounds; round++) {
-    for (const [name, path] of shuffled(Object.entries(PATHS))) {
+    for (const [name, request] of shuffled(Object.entries(loads))) {
       await ask(server, "begin");
-      const done = await ask(load, { url: `http://127.0.0.1:${port}${path}`, token, seconds });
+      const done = await ask(load, { ...request, seconds });
       const { cpuSeconds } = await ask(server, "end");
-      if (done.failed > 0) throw new Error(`${done.failed} requests of ${framework}${path} failed`);
+      if (done.failed > 0) throw new Error(`${done.failed} requests of ${name} failed`);
       if (round < 0) continue;
       rates.get(name)?.perSecond.push(done.total / done.seconds);
       rates.get(name)?.perCpuSecond.push(done.total / cpuSeconds);
@@ -34,7 +51,6 @@ export async function protectedRoute(framework, rounds, seconds) {
   }
   server.kill();
   load.kill();
-  close();
   return rates;
 }
 
@@ -46,7 +62,7 @@ function ask(child, question) {
 }
 
 /** @param {import("node:child_process").ChildProcess} child */
-async function answerOf(child) {
+export async function answerOf(child) {
   const gone = new AbortController();
   const exited = once(child, "exit", { signal: gone.signal }).then(
     () => Promise.reject(new Error("a process of the bench ended")),

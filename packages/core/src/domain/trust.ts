@@ -34,9 +34,11 @@ export function problemOfSubject(subject: string): string | undefined {
     : "a subject has one '*' at most, at its end and behind ':' or '/'";
 }
 
-/** Why nobody could be asked for tokens with this audience; undefined: somebody can. */
-export function problemOfAudience(audience: string): string | undefined {
-  return isName(audience) ? undefined : `an audience has 1 to ${MAX_LENGTH} printable ASCII characters without blanks`;
+/** Why no platform writes this as its `iss`, or as the `aud` that it was asked for; undefined: one may. */
+export function problemOfClaim(claim: "issuer" | "audience", value: string): string | undefined {
+  return isName(value)
+    ? undefined
+    : `${claim}: 1 to ${MAX_LENGTH} printable ASCII characters without blanks were expected`;
 }
 
 function isName(text: string): boolean {

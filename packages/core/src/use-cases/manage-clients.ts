@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { LIMITS, parseKeySet, type Algorithm, type VerificationKey } from "countersign/protocol";
 import { MAX_CLIENT_KEYS, type ClientKey } from "../domain/client-key.ts";
-import { MAX_TRUSTS, problemOfAudience, problemOfSubject, type Trust } from "../domain/trust.ts";
+import { MAX_TRUSTS, problemOfClaim, problemOfSubject, type Trust } from "../domain/trust.ts";
 import type { PlatformKeys } from "../ports/platform-keys.ts";
 import type { Store, StoreWriter } from "../ports/store.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -73,7 +73,8 @@ export function createManageClients(
       const { issuer, subject, audience, jwks } = asked;
       const problem =
         problemOfSubject(subject) ??
-        problemOfAudience(audience) ??
+        problemOfClaim("issuer", issuer) ??
+        problemOfClaim("audience", audience) ??
         (jwks === null || !URL.canParse(issuer) ? platformKeys.problemOf(issuer) : undefined);
       if (problem !== undefined) return { ok: false, status: 400, problem };
       const pinned = jwks === null ? undefined : readKeys(jwks, LIMITS.jwksKeys);

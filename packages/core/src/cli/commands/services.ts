@@ -4,9 +4,10 @@ import type { CredentialView, NewCredential, ServiceView } from "../../use-cases
 import { administer } from "../admin-client.ts";
 import { confirm, print, printable, printTable } from "../output.ts";
 import { appCommand, basePath, dateIn, type AppFlags } from "./keys.ts";
+import { trustCommands } from "./trusts.ts";
 
 export function servicesCommand(): Command {
-  return new Command("services")
+  const command = new Command("services")
     .description("Services: register, list, show, disable, enable, delete, and what they authenticate with.")
     .addCommand(
       appCommand("register", "Make a service known by its name.")
@@ -43,6 +44,8 @@ export function servicesCommand(): Command {
             .action(revokeCredential),
         ),
     );
+  for (const one of trustCommands()) command.addCommand(one);
+  return command;
 }
 
 function serviceCommand(name: string, description: string): Command {
