@@ -22,7 +22,7 @@ export async function readForm(c: Context<Env>): Promise<ReadForm> {
   return parseForm(Buffer.from(bytes).toString("latin1"));
 }
 
-export function parseForm(text: string): ReadForm {
+function parseForm(text: string): ReadForm {
   const seen = new Set<string>();
   const form = new Map<string, string>();
   for (const pair of text.split("&")) {
