@@ -14,7 +14,7 @@ const core = await startCore(
   { environment: {} },
 );
 
-/** @param {string} path @param {object} body */
+/** @param {string} path @param {object} body @returns {Promise<any>} */
 async function administer(path, body) {
   const request = { method: "POST", headers: { "api-key": ADMIN_KEY }, body: JSON.stringify(body) };
   return (await fetch(`${core.url}/admin/v1/apps/public/services${path}`, request)).json();

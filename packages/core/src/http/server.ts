@@ -29,16 +29,21 @@ export function createHttpInterface(services: Services): Hono<Env> {
   const wellKnown = [...wellKnownRoutes(services), ...metadataRoutes(services)];
   const hello = [PATHS.hello, "/"];
   const routes = new Set([...hello, ...[...driver, ...wellKnown].map((route) => route.path), ...OAUTH_PATHS]);
+  const paths = new WeakMap<Request, RequestPath>(); // asked for twice: by the router and by what comes first
   const pathOf = (request: Request) => {
+    const known = paths.get(request);
+    if (known !== undefined) return known;
     const pathname = appendedForm(new URL(request.url).pathname, services.issuers.path);
-    return splitPath(pathname, (path) => routes.has(path));
+    const path = splitPath(pathname, (one) => routes.has(one));
+    paths.set(request, path);
+    return path;
   };
 
   const app = new Hono<Env>({ getPath: (request) => pathOf(request).route });
   app.use(async (c, next) => {
     c.set("path", pathOf(c.req.raw));
-    await next();
-    c.header("x-content-type-options", "nosniff");
+    c.header("x-content-type-options", "nosniff"); // before there is an answer, which would be made anew for it
+    return next();
   });
   // Before all else: who asks here says so in ways of its own, and is refused by the words of OAuth.
   app.route(OAUTH_BASE, oauthRoutes(services));

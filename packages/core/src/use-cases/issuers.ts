@@ -3,10 +3,12 @@ import { DEFAULT_APP } from "../domain/app.ts";
 /** What apps call themselves in the tokens and documents of OAuth: the core's public URL, and their own path below it. */
 export class Issuers {
   #base: string | undefined;
+  readonly #path: string;
 
   /** @param publicUrl without a slash at its end; undefined: where the core listens, once it does */
   constructor(publicUrl: string | undefined) {
     this.#base = publicUrl;
+    this.#path = publicUrl === undefined ? "" : new URL(publicUrl).pathname.replace(/\/$/, "");
   }
 
   /** Where the core is reached, unless that was said before. */
@@ -20,8 +22,8 @@ export class Issuers {
     return `${this.#base}/appid-${appId}`;
   }
 
-  /** The path that issuers begin with; empty: none. */
+  /** The path that issuers begin with; empty: none, as where the core listens. */
   get path(): string {
-    return this.#base === undefined ? "" : new URL(this.#base).pathname.replace(/\/$/, "");
+    return this.#path;
   }
 }

@@ -120,8 +120,8 @@ function viewOfKey({ kid, algorithm, createdAt }: ClientKey): ClientKeyView {
   return { kid, algorithm, createdAt: new Date(createdAt).toISOString() };
 }
 
-function viewOfTrust({ appId: _, jwks, createdAt, ...trust }: Trust): TrustView {
+function viewOfTrust({ id, service, issuer, subject, audience, jwks, createdAt }: Trust): TrustView {
   const read = jwks === null ? undefined : parseKeySet(jwks);
   const pinned = read === undefined ? null : read.ok ? read.keys.map(({ kid }) => kid) : [];
-  return { ...trust, pinned, createdAt: new Date(createdAt).toISOString() };
+  return { id, service, issuer, subject, audience, pinned, createdAt: new Date(createdAt).toISOString() };
 }

@@ -151,7 +151,7 @@ describe("S4 an assertion", () => {
         }).then(({ status }) => status),
       ),
     );
-    expect(answers.sort()).toEqual([200, 401, 401, 401]);
+    expect(answers.sort((a, b) => a - b)).toEqual([200, 401, 401, 401]);
     // The same jti in another token is the same use.
     const jti = randomUUID();
     expect((await ask(await assertion({ jti }))).status).toBe(200);
@@ -239,7 +239,7 @@ describe("the keys of a service", () => {
   it("are refused where one is none that anybody should verify with, and the old ones stay", async () => {
     const good = { ...(await exportJWK(foreign.publicKey)), kid: "good" };
     const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
-    for (const [keys, problem] of [
+    for (const [members, problem] of [
       [[good, { ...(await exportJWK(foreign.privateKey)), kid: "p" }], "private or symmetric"],
       [[good, { ...good, kid: undefined }], "kid"],
       [[good, { kty: "oct", k: "AAAA", kid: "o" }], "private or symmetric"],
@@ -248,7 +248,7 @@ describe("the keys of a service", () => {
       [Array.from({ length: 11 }, (_, i) => ({ ...good, kid: String(i) })), "at most 10"],
       ["none", "no array"],
     ] as const) {
-      const answer = await setKeys("orders", { keys });
+      const answer = await setKeys("orders", { keys: members });
       expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(problem)]);
     }
     expect((await ask(await assertion())).status).toBe(200);

@@ -32,7 +32,7 @@ async function startPlatform(): Promise<Platform> {
       "/.well-known/openid-configuration": { issuer, jwks_uri: `${issuer}/openid/v1/jwks` },
       "/openid/v1/jwks": jwks,
     };
-    response.writeHead(request.url! in documents ? 200 : 404).end(JSON.stringify(documents[request.url!]));
+    response.writeHead(Object.hasOwn(documents, request.url!) ? 200 : 404).end(JSON.stringify(documents[request.url!]));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   server.unref();

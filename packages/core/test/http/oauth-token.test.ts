@@ -358,19 +358,19 @@ describe("a body that is no form", () => {
 });
 
 it("a core that others reach, and that nobody has told where, says so and issues nothing", async () => {
-  const core = await startOAuthCore({ host: "0.0.0.0" });
-  const form = { ...GRANT, client_id: "orders", client_secret: core.credentials["orders"] };
-  const answer = await core.postForm("/oauth/token", form);
+  const other = await startOAuthCore({ host: "0.0.0.0" });
+  const form = { ...GRANT, client_id: "orders", client_secret: other.credentials["orders"] };
+  const answer = await other.postForm("/oauth/token", form);
   expectRefused(answer, 500, "server_error", "this core has no --public-url");
-  expect((await core.call("/.well-known/openid-configuration", { apiKey: null })).status).toBe(404);
-  await core.close();
+  expect((await other.call("/.well-known/openid-configuration", { apiKey: null })).status).toBe(404);
+  await other.close();
 });
 
 it("a core that has not heard of its store for too long issues nothing", async () => {
   const late = fakeClock(NEW_YEAR);
-  const core = await startOAuthCore({ maxRingAge: 1 }, { clock: late });
+  const other = await startOAuthCore({ maxRingAge: 1 }, { clock: late });
   late.advance(60_000);
-  const form = { ...GRANT, client_id: "orders", client_secret: core.credentials["orders"] };
-  expectRefused(await core.postForm("/oauth/token", form), 503, "temporarily_unavailable");
-  await core.close();
+  const form = { ...GRANT, client_id: "orders", client_secret: other.credentials["orders"] };
+  expectRefused(await other.postForm("/oauth/token", form), 503, "temporarily_unavailable");
+  await other.close();
 });

@@ -5,7 +5,7 @@ import { startTestCore, type Answer, type TestCore } from "./core.ts";
 import { newCredential } from "./services.ts";
 
 /** Who may call whom in the tests of OAuth. */
-export const POLICY = {
+const POLICY = {
   services: {
     orders: { calls: { inventory: ["stock:read", "stock:reserve"], billing: ["invoice:write"] } },
     inventory: {},

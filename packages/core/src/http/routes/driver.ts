@@ -154,7 +154,7 @@ function isObject(value: unknown): value is JsonObject {
 }
 
 /** The body as a JSON object, or the answer that refuses it. */
-async function readBody(c: Context): Promise<JsonObject | Response> {
+async function readBody(c: Context<Env>): Promise<JsonObject | Response> {
   const read = await readJsonBody(c);
   return read.ok ? read.value : refuseText(c, read.status, read.problem);
 }

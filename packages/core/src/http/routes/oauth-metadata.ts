@@ -41,4 +41,4 @@ export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicR
   return METADATA_PATHS.map((path) => ({ path, handle }));
 }
 
-export const NO_ISSUER = "This core does not know where others reach it: start it with --public-url";
+const NO_ISSUER = "This core does not know where others reach it: start it with --public-url";
