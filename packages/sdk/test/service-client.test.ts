@@ -381,7 +381,7 @@ test("S6 errors and warnings hold neither the credential nor a token", async () 
   const warnings: string[] = [];
   const remember = (warning: Error) => void warnings.push(String(warning.stack));
   process.on("warning", remember);
-  const unreachable = instance(await deadAddress(), CREDENTIAL);
+  const unreachable = instance(deadAddress(), CREDENTIAL);
   const abort = AbortSignal.timeout(500);
   const errors = [await unreachable.createServiceFetch()("http://localhost", { signal: abort }).catch(String)];
   const refusing = instance(core.url, CREDENTIAL);
