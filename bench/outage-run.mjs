@@ -75,7 +75,12 @@ async function goodCases(url) {
 
 /** @param {string} url @param {object} payload */
 async function mint(url, payload) {
-  const fields = { payload, algorithm: "RS256", jwksDomain: "https://a.test", validity: 86_400 };
+  const fields = {
+    payload: { aud: "inventory", ...payload },
+    algorithm: "RS256",
+    jwksDomain: "https://a.test",
+    validity: 86_400,
+  };
   const response = await fetch(`${url}/recipe/jwt`, { method: "POST", body: JSON.stringify(fields) });
   return /** @type {{ jwt: string }} */ (await response.json()).jwt;
 }

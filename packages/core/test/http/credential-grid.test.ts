@@ -26,7 +26,7 @@ const presented = new Map<Kind, string | null>();
 const answers: Answer[] = [];
 
 beforeAll(async () => {
-  core = await startTestCore({ maxRingAge: 1e15 }, { clock, log });
+  core = await startTestCore({ maxRingAge: 1e15, publicUrl: "https://a.test" }, { clock, log });
   await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } });
   const made = async (name: string, facts?: Parameters<typeof newCredential>[2]) =>
     (await newCredential(core, name, facts)).credential;
@@ -82,7 +82,7 @@ const ROWS: readonly Row[] = [
   { method: "GET", path: "/recipe/jwt/jwks", open: DRIVER },
   {
     ...{ method: "POST", path: "/recipe/jwt", open: DRIVER },
-    body: { payload: {}, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60 },
+    body: { payload: {}, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 },
   },
   { method: "PUT", path: "/recipe/multitenancy/app/v2", open: { "an admin key": 400 }, forbidden: APPS, body: {} },
   { method: "GET", path: "/recipe/multitenancy/app/list/v2", open: { "an admin key": 200 }, forbidden: APPS },
@@ -168,7 +168,7 @@ const MINTS: readonly Mint[] = [
   {
     what: "POST /recipe/jwt",
     ask: (kind, payload) =>
-      call(kind, "POST", "/recipe/jwt", { payload, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60 }),
+      call(kind, "POST", "/recipe/jwt", { payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 }),
     tokenIn: (answer) => answer.json["jwt"] as string,
   },
 ];

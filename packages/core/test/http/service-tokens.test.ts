@@ -24,7 +24,7 @@ describe("a service's token", () => {
     expect(partsOf(answer.json["jwt"] as string)).toEqual({
       header: { alg: "RS256", typ: "JWT", kid: expect.stringMatching(/^s-/) },
       claims: {
-        ...{ iss: "https://a.test", sub: "orders", source: "microservice", iat: now, exp: now + 3600 },
+        ...{ iss: core.url, sub: "orders", source: "microservice", iat: now, exp: now + 3600 },
         jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
       },
     });

@@ -21,7 +21,7 @@ export interface Route {
 const DYNAMIC_SINCE = "2.21";
 
 export function driverRoutes(services: Services): readonly Route[] {
-  const { keyRing, issueToken, issueServiceToken, manageApps } = services;
+  const { issuers, keyRing, issueToken, issueServiceToken, manageApps } = services;
   return [
     {
       method: "GET",
@@ -102,7 +102,8 @@ export function driverRoutes(services: Services): readonly Route[] {
     if (principal?.type === "service") {
       const call = readCall(c, body);
       if (call instanceof Response) return call;
-      issued = await issueServiceToken({ ...request, ...call, principal });
+      const issuer = issuers.of(principal.appId) ?? jwksDomain; // the core's own name, where it has one
+      issued = await issueServiceToken({ ...request, ...call, issuer, principal });
     } else {
       issued = await issueToken({ ...request, appId: c.get("path").appId });
     }
