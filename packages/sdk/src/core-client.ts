@@ -4,7 +4,7 @@ import { isLoopback, normaliseHost, type NormalisedAppInfo } from "./app-info.ts
 import { systemClock, type Clock } from "./clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
 import { KeptDocuments } from "./kept-documents.ts";
-import { compareVersions, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
+import { compareVersions, CREDENTIAL_PREFIX, DRIVER_VERSIONS, PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import * as LIMITS from "./protocol/limits.ts";
 import { parseStrictJson, type JsonObject } from "./protocol/strict-json.ts";
@@ -161,7 +161,7 @@ export function createCoreClient(
 
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
-    isService: apiKey?.startsWith("cs_") === true,
+    isService: apiKey?.startsWith(CREDENTIAL_PREFIX) === true,
     async call(method, path, body, userContext, timeout) {
       const headers = { "cdi-version": await negotiateVersion(timeout) };
       return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext, timeout));

@@ -1,7 +1,7 @@
 import type { NormalisedAppInfo } from "./app-info.ts";
 import type { Clock } from "./clock.ts";
 import type { CoreClient } from "./core-client.ts";
-import { PATHS, type CreateJwtRequest } from "./protocol/api.ts";
+import { isServiceName, PATHS, type CreateJwtRequest } from "./protocol/api.ts";
 import { isScope } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { decodeJwt } from "./protocol/jwt.ts";
@@ -38,8 +38,6 @@ export function resolvePurpose(
 
 /** Seconds: what is asked for, and all that a core gives a service's credential. */
 const VALIDITY = 3_600;
-/** As it is registered at a core. */
-const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Asks the core for a token. @param timeout milliseconds @throws CountersignError `core_unreachable`, `core_refused` */
 export async function requestServiceToken(
@@ -48,7 +46,7 @@ export async function requestServiceToken(
   core: CoreClient,
   timeout: number,
 ): Promise<string> {
-  const sub = SERVICE_NAME.test(appName) ? appName : undefined;
+  const sub = isServiceName(appName) ? appName : undefined;
   const request: CreateJwtRequest = {
     // Of a service's credential the core knows whose it is, and what it may be for; an API key may say anything.
     ...(core.isService

@@ -1,3 +1,5 @@
+import { CREDENTIAL_PREFIX } from "countersign/protocol";
+
 /** What a service authenticates with, as it is stored: whoever reads it cannot use it. */
 export interface Credential {
   readonly appId: string;
@@ -25,16 +27,14 @@ export const MAX_CREDENTIALS = 10;
 /** Random bytes of a credential. */
 export const CREDENTIAL_BYTES = 32;
 
-const PREFIX = "cs_";
-
 /** @param random CREDENTIAL_BYTES of them, base64url */
 export function writeCredential(service: string, random: string): string {
-  return `${PREFIX}${service}_${random}`;
+  return `${CREDENTIAL_PREFIX}${service}_${random}`;
 }
 
 /** Whether somebody means to be a service: if not the one it says, then nobody. */
 export function isWrittenAsCredential(presented: string): boolean {
-  return presented.startsWith(PREFIX);
+  return presented.startsWith(CREDENTIAL_PREFIX);
 }
 
 export function hasExpired({ expiresAt }: Credential, now: number): boolean {

@@ -1,3 +1,5 @@
+import { isServiceName } from "countersign/protocol";
+
 /** A microservice that is known by name, and what it may call stands in the policy. */
 export interface Service {
   readonly appId: string;
@@ -12,11 +14,8 @@ export interface Service {
 /** Services of an app. Each of them is in every instance's memory. */
 export const MAX_SERVICES = 10_000;
 
-/** No underscore: a credential has the name between two of them. */
-const NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-
 /** Why a service may not be called so; undefined: it may. */
 export function problemOfServiceName(name: string): string | undefined {
-  if (NAME.test(name)) return undefined;
+  if (isServiceName(name)) return undefined;
   return "a service's name has 1 to 63 of the characters a-z 0-9 -, begins with a letter and ends with a letter or digit";
 }

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { Env } from "./environment.ts";
-import { LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
+import { decodeUtf8, LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
 import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
 
 export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 400 | 413; problem: string };
@@ -15,18 +15,12 @@ export function tooLarge(most: number): string {
   return `The request body is larger than ${most} bytes`;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** A request's body as a strict JSON object, or what is wrong with it. @param most bytes */
 export async function readJsonBody(c: Context<Env>, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
   const bytes = await readBytes(c, most);
   if (bytes === undefined) return { ok: false, status: 413, problem: tooLarge(most) };
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    return { ok: false, status: 400, problem: REFUSALS.syntax };
-  }
+  const text = decodeUtf8(bytes);
+  if (text === undefined) return { ok: false, status: 400, problem: REFUSALS.syntax };
   const parsed = parseStrictJson(text, BODY_DEPTH);
   return parsed.ok ? parsed : { ok: false, status: 400, problem: REFUSALS[parsed.problem] };
 }

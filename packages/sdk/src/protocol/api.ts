@@ -13,6 +13,17 @@ function driverVersions(): readonly string[] {
 
 export const DEFAULT_CORE_PORT = 3567;
 
+/** How a service's credential begins; its name and a random part follow. */
+export const CREDENTIAL_PREFIX = "cs_";
+
+/** No underscore: a credential has the name between two of them. */
+const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Whether a service may be registered by this name. */
+export function isServiceName(text: string): boolean {
+  return SERVICE_NAME.test(text);
+}
+
 export const PATHS = /* @__PURE__ */ Object.freeze({
   hello: "/hello",
   apiVersion: "/apiversion",

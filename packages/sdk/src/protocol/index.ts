@@ -2,12 +2,14 @@
 export { ALGORITHMS, algorithmNamed, type Algorithm } from "./algorithms.ts";
 export { decodeBase64url, decodeUtf8 } from "./base64url.ts";
 export { readBearerToken, type BearerToken } from "./bearer.ts";
-export { mistypedClaim, refusalOfClaims, type ClaimRules, type ExactValue } from "./claims.ts";
+export { isScope, mistypedClaim, refusalOfClaims, type ClaimRules, type ExactValue } from "./claims.ts";
 export { challengeFor, meaningOf, type Caller, type Decision, type Reason, type Refusal } from "./decision.ts";
 export {
   compareVersions,
+  CREDENTIAL_PREFIX,
   DEFAULT_CORE_PORT,
   DRIVER_VERSIONS,
+  isServiceName,
   PATHS,
   type CreateJwtRequest,
   type CreateJwtResponse,

@@ -1,54 +1,44 @@
-import type { Kysely, Selectable, Transaction } from "kysely";
+import type { Kysely, Selectable } from "kysely";
 import type { Algorithm, PublicJwk } from "countersign/protocol";
 import type { ClientKey } from "../../domain/client-key.ts";
 import type { Trust } from "../../domain/trust.ts";
 import type { ClientWriter } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
+import { SqlWriterPart } from "./writer-part.ts";
 
 /** What is done to the keys and trusts of services inside one transaction. */
-export class SqlClientWriter implements ClientWriter {
-  readonly #db: Transaction<Schema>;
-  readonly #now: number;
-  readonly #changed: () => void;
-
-  /** @param changed is told of what instances go by */
-  constructor(db: Transaction<Schema>, now: number, changed: () => void) {
-    this.#db = db;
-    this.#now = now;
-    this.#changed = changed;
-  }
-
+export class SqlClientWriter extends SqlWriterPart implements ClientWriter {
   async replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void> {
-    this.#changed();
-    await this.#db.deleteFrom("client_keys").where("app_id", "=", appId).where("service", "=", service).execute();
-    if (keys.length > 0) await this.#db.insertInto("client_keys").values(keys.map(toRowOfClientKey)).execute();
+    this.changed();
+    await this.db.deleteFrom("client_keys").where("app_id", "=", appId).where("service", "=", service).execute();
+    if (keys.length > 0) await this.db.insertInto("client_keys").values(keys.map(toRowOfClientKey)).execute();
   }
 
   trustsIn(appId: string): Promise<Trust[]> {
-    return trustsIn(this.#db, appId);
+    return trustsIn(this.db, appId);
   }
 
   async insertTrust(trust: Trust): Promise<void> {
-    this.#changed();
-    await this.#db.insertInto("trusts").values(toRowOfTrust(trust)).execute();
+    this.changed();
+    await this.db.insertInto("trusts").values(toRowOfTrust(trust)).execute();
   }
 
   async deleteTrust(appId: string, id: string): Promise<boolean> {
-    const { numDeletedRows } = await this.#db
+    const { numDeletedRows } = await this.db
       .deleteFrom("trusts")
       .where("app_id", "=", appId)
       .where("trust_id", "=", id)
       .executeTakeFirst();
-    if (numDeletedRows > 0n) this.#changed();
+    if (numDeletedRows > 0n) this.changed();
     return numDeletedRows > 0n;
   }
 
   async useOnce(appId: string, digest: string, until: number): Promise<boolean> {
-    await this.#db
+    await this.db
       .deleteFrom("used_assertions")
-      .where("until", "<", Math.floor(this.#now / 1000))
+      .where("until", "<", Math.floor(this.now / 1000))
       .execute();
-    const { numInsertedOrUpdatedRows } = await this.#db
+    const { numInsertedOrUpdatedRows } = await this.db
       .insertInto("used_assertions")
       .values({ app_id: appId, digest, until })
       .onConflict((conflict) => conflict.columns(["app_id", "digest"]).doNothing())

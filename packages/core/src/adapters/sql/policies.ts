@@ -1,23 +1,13 @@
-import type { Kysely, Selectable, Transaction } from "kysely";
+import type { Kysely, Selectable } from "kysely";
 import type { ReportedCall } from "../../domain/policy-report.ts";
 import type { PolicyVersion, PolicyWriter, StoredPolicy } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
+import { SqlWriterPart } from "./writer-part.ts";
 
 /** What is done to policies inside one transaction. */
-export class SqlPolicyWriter implements PolicyWriter {
-  readonly #db: Transaction<Schema>;
-  readonly #now: number;
-  readonly #changed: () => void;
-
-  /** @param changed is told of what instances go by */
-  constructor(db: Transaction<Schema>, now: number, changed: () => void) {
-    this.#db = db;
-    this.#now = now;
-    this.#changed = changed;
-  }
-
+export class SqlPolicyWriter extends SqlWriterPart implements PolicyWriter {
   async current(appId: string): Promise<StoredPolicy | undefined> {
-    const row = await this.#db
+    const row = await this.db
       .selectFrom("policy_versions")
       .selectAll()
       .where("app_id", "=", appId)
@@ -28,21 +18,21 @@ export class SqlPolicyWriter implements PolicyWriter {
   }
 
   async insert(appId: string, document: string, appliedBy: string): Promise<StoredPolicy> {
-    this.#changed();
+    this.changed();
     const version = ((await this.current(appId))?.version ?? 0) + 1;
-    const policy = { appId, version, document, appliedAt: this.#now, appliedBy };
-    await this.#db.insertInto("policy_versions").values(toRowOfPolicy(policy)).execute();
+    const policy = { appId, version, document, appliedAt: this.now, appliedBy };
+    await this.db.insertInto("policy_versions").values(toRowOfPolicy(policy)).execute();
     return policy;
   }
 
   reportedIn(appId: string): Promise<ReportedCall[]> {
-    return reportedIn(this.#db, appId);
+    return reportedIn(this.db, appId);
   }
 
   async replaceReported(appId: string, calls: readonly ReportedCall[]): Promise<void> {
-    await this.#db.deleteFrom("reported_calls").where("app_id", "=", appId).execute();
+    await this.db.deleteFrom("reported_calls").where("app_id", "=", appId).execute();
     if (calls.length === 0) return;
-    await this.#db
+    await this.db
       .insertInto("reported_calls")
       .values(calls.map((call) => toRowOfCall(appId, call)))
       .execute();

@@ -1,27 +1,17 @@
-import { sql, type Kysely, type Selectable, type Transaction } from "kysely";
+import { sql, type Kysely, type Selectable } from "kysely";
 import type { Credential, CredentialUse } from "../../domain/credential.ts";
 import type { Service } from "../../domain/service.ts";
 import type { ServiceWriter } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
+import { SqlWriterPart } from "./writer-part.ts";
 
 /** Uses of one statement, four parameters each: SQLite takes 32,766. */
 const BATCH = 1_000;
 
 /** What is done to services and their credentials inside one transaction. */
-export class SqlServiceWriter implements ServiceWriter {
-  readonly #db: Transaction<Schema>;
-  readonly #now: number;
-  readonly #changed: () => void;
-
-  /** @param changed is told of what instances go by */
-  constructor(db: Transaction<Schema>, now: number, changed: () => void) {
-    this.#db = db;
-    this.#now = now;
-    this.#changed = changed;
-  }
-
+export class SqlServiceWriter extends SqlWriterPart implements ServiceWriter {
   async find(appId: string, name: string): Promise<Service | undefined> {
-    const row = await this.#db
+    const row = await this.db
       .selectFrom("services")
       .selectAll()
       .where("app_id", "=", appId)
@@ -31,7 +21,7 @@ export class SqlServiceWriter implements ServiceWriter {
   }
 
   async count(appId: string): Promise<number> {
-    const { count } = await this.#db
+    const { count } = await this.db
       .selectFrom("services")
       .select((select) => select.fn.countAll<number>().as("count"))
       .where("app_id", "=", appId)
@@ -40,50 +30,50 @@ export class SqlServiceWriter implements ServiceWriter {
   }
 
   async insert(appId: string, name: string): Promise<Service> {
-    this.#changed();
-    const service = { appId, name, createdAt: this.#now, disabledAt: null };
-    await this.#db.insertInto("services").values(toRowOfService(service)).execute();
+    this.changed();
+    const service = { appId, name, createdAt: this.now, disabledAt: null };
+    await this.db.insertInto("services").values(toRowOfService(service)).execute();
     return service;
   }
 
   async setDisabled(appId: string, name: string, disabledAt: number | null): Promise<void> {
-    const { numUpdatedRows } = await this.#db
+    const { numUpdatedRows } = await this.db
       .updateTable("services")
       .set({ disabled_at: disabledAt })
       .where("app_id", "=", appId)
       .where("service", "=", name)
       .where("disabled_at", "is distinct from", disabledAt)
       .executeTakeFirst();
-    if (numUpdatedRows > 0n) this.#changed();
+    if (numUpdatedRows > 0n) this.changed();
   }
 
   async delete(appId: string, name: string): Promise<boolean> {
-    const { numDeletedRows } = await this.#db
+    const { numDeletedRows } = await this.db
       .deleteFrom("services")
       .where("app_id", "=", appId)
       .where("service", "=", name)
       .executeTakeFirst();
-    if (numDeletedRows > 0n) this.#changed();
+    if (numDeletedRows > 0n) this.changed();
     return numDeletedRows > 0n;
   }
 
   credentialsOf(appId: string, name: string): Promise<Credential[]> {
-    return credentialsIn(this.#db, appId, name);
+    return credentialsIn(this.db, appId, name);
   }
 
   async insertCredential(credential: Credential): Promise<void> {
-    this.#changed();
-    await this.#db.insertInto("service_credentials").values(toRowOfCredential(credential)).execute();
+    this.changed();
+    await this.db.insertInto("service_credentials").values(toRowOfCredential(credential)).execute();
   }
 
   async deleteCredential(appId: string, name: string, id: string): Promise<boolean> {
-    const { numDeletedRows } = await this.#db
+    const { numDeletedRows } = await this.db
       .deleteFrom("service_credentials")
       .where("app_id", "=", appId)
       .where("service", "=", name)
       .where("credential_id", "=", id)
       .executeTakeFirst();
-    if (numDeletedRows > 0n) this.#changed();
+    if (numDeletedRows > 0n) this.changed();
     return numDeletedRows > 0n;
   }
 
@@ -98,7 +88,7 @@ export class SqlServiceWriter implements ServiceWriter {
         from (values ${sql.join(rows)}) as used
         where app_id = used.column1 and service = used.column2 and credential_id = used.column3
           and (last_used_at is null or last_used_at < used.column4)
-      `.execute(this.#db);
+      `.execute(this.db);
     }
   }
 }
