@@ -87,9 +87,14 @@ export class KeySet {
     return known;
   }
 
-  /** The same, and waits for a fetch where one may help. */
-  async find(kid: string, maxStale: number): Promise<KeyLookup> {
+  /** The same, or a promise where a fetch may help. */
+  find(kid: string, maxStale: number): KeyLookup | Promise<KeyLookup> {
     const now = this.#clock.monotonic();
+    const known = this.document.isOverdue(now) ? undefined : this.peek(kid, maxStale, now);
+    return known ?? this.#findAnew(kid, maxStale, now);
+  }
+
+  async #findAnew(kid: string, maxStale: number, now: number): Promise<KeyLookup> {
     if (this.document.isOverdue(now)) await this.document.refresh();
     const known = this.peek(kid, maxStale, now);
     if (known !== undefined) return known;

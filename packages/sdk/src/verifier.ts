@@ -1,13 +1,12 @@
 import { systemClock, watchClock, type Clock } from "./clock.ts";
 import { emitTo, type RefusalDetails } from "./events.ts";
-import type { KeySetHealth } from "./key-set.ts";
+import type { KeyLookup, KeySetHealth } from "./key-set.ts";
 import { onlyField, readBearerToken } from "./protocol/bearer.ts";
 import { CLAIM_CHECKS, failedCheck, mistypedClaim, scopesOf, seenBy } from "./protocol/claims.ts";
 import { refuse, type Caller, type Decision, type Reason } from "./protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "./protocol/jwt.ts";
 import * as LIMITS from "./protocol/limits.ts";
 import { isRevoked } from "./protocol/revocations.ts";
-import { freezeJson } from "./protocol/strict-json.ts";
 import { publishedBy, type Published } from "./published.ts";
 import type { FeedHealth } from "./revocation-feed.ts";
 import { verifySignature } from "./signature.ts";
@@ -79,32 +78,37 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     const kept = token.length <= LIMITS.tokenLength ? cache.get(token) : undefined;
     if (kept === undefined) return undefined;
     const { caller, trust } = kept;
-    if (monotonic >= kept.endsAt) return refuseLater("token_expired", caller, trust);
+    if (monotonic >= kept.endsAt) return refuseAndTell("token_expired", caller, trust);
     if (trust.keySet.document.isOverdue(monotonic) || trust.feed?.document.isOverdue(monotonic) === true) {
       return undefined; // it waits for news, and is then looked at anew
     }
     if (!stillStands(kept, monotonic)) {
-      cache.delete(token);
+      cache.delete(kept);
       return undefined;
     }
     const failed = failedCheck(caller.claims, trust.enforced, Math.floor(wall / 1000));
-    if (failed !== undefined) return refuseLater(failed, caller, trust);
+    if (failed !== undefined) return refuseAndTell(failed, caller, trust);
     report(caller, trust);
     return kept.allowed;
   }
 
   /** The story of a token at its callee. Each step either goes on or names its reason. */
-  async function verifyAnew(token: unknown): Promise<Decision> {
+  function verifyAnew(token: unknown): Promise<Decision> {
     const decoded = decodeJwt(token);
     if (!decoded.ok) return refuseAndTell(decoded.reason);
     const { jwt } = decoded;
-    const { claims, header, algorithm, signingInput, signature } = jwt;
-    const trust = only ?? byIssuer.get(claims["iss"]);
+    const trust = only ?? byIssuer.get(jwt.claims["iss"]);
     if (trust === undefined) return refuseAndTell("issuer_mismatch", jwt);
-    if (!trust.algorithms.has(algorithm)) return refuseAndTell("algorithm_not_allowed", jwt, trust);
+    if (!trust.algorithms.has(jwt.algorithm)) return refuseAndTell("algorithm_not_allowed", jwt, trust);
     const news = trust.feed?.news(clock.monotonic()); // begun beside the keys
-    const key = await trust.keySet.find(header.kid, trust.maxStale);
-    if (news !== undefined) await news;
+    const found = trust.keySet.find(jwt.header.kid, trust.maxStale);
+    // Mostly there is nothing to wait for, and waiting for nothing costs more than the claims.
+    if (news === undefined && !(found instanceof Promise)) return judge(token as string, jwt, trust, found);
+    return Promise.all([found, news]).then(([key]) => judge(token as string, jwt, trust, key));
+  }
+
+  function judge(token: string, jwt: DecodedJwt, trust: Trusted, key: KeyLookup): Promise<Decision> {
+    const { claims, header, algorithm, signingInput, signature } = jwt;
     if (key === "unavailable") return refuseAndTell("keys_unavailable", jwt, trust);
     if (key === "unknown") return refuseAndTell("key_unknown", jwt, trust);
     // The key says how it is used; a header that says otherwise is an attack (RFC 8725 section 3.1).
@@ -122,8 +126,8 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     const decision: Decision = Object.freeze({ allowed: true, caller });
     const endsAt = monotonic + ((claims["exp"] as number) + trust.rules.clockTolerance) * 1000 - wall;
     const allowed = Promise.resolve(decision);
-    cache.set(token as string, { caller, allowed, trust, key, revocations, endsAt });
-    return decision;
+    cache.set({ token, caller, allowed, trust, key, revocations, endsAt });
+    return allowed;
   }
 
   function stillStands(kept: VerifiedToken<Trusted>, monotonic: number): boolean {
@@ -135,7 +139,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     return revocations === undefined || !isRevoked(revocations, key.kid, caller.claims);
   }
 
-  function refuseAndTell(reason: Reason, jwt?: Facts, trust?: Trusted): Decision {
+  async function refuseAndTell(reason: Reason, jwt?: Facts, trust?: Trusted): Promise<Decision> {
     tell("refused", reason, jwt, trust);
     return refuse(reason, reason === "insufficient_scope" ? trust?.rules.scope.join(" ") : undefined);
   }
@@ -151,10 +155,6 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     emit({ type, reason, ...(jwt && detailsOf(reason, jwt, trust, clock.now())) });
   }
 
-  async function refuseLater(...refusal: Parameters<typeof refuseAndTell>): Promise<Decision> {
-    return refuseAndTell(...refusal);
-  }
-
   return Object.freeze({
     verify,
     verifyAuthorization(fields: string | readonly string[] | undefined): Promise<Decision> {
@@ -163,7 +163,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
       const kept = typeof field === "string" && field.startsWith("Bearer ") ? recall(field.slice(7)) : undefined;
       if (kept !== undefined) return kept;
       const bearer = readBearerToken(fields);
-      return bearer.ok ? verifyAnew(bearer.token) : refuseLater(bearer.reason);
+      return bearer.ok ? verifyAnew(bearer.token) : refuseAndTell(bearer.reason);
     },
     health() {
       const issuers = trusted.map(({ keySet, feed, maxStale }) => {
@@ -186,7 +186,8 @@ type Facts = Pick<DecodedJwt, "claims" | "header">;
 
 function callerOf({ claims, header }: Facts): Caller {
   const name = claims["sub"] ?? claims["service"];
-  return freezeJson({ service: typeof name === "string" ? name : undefined, scopes: scopesOf(claims), claims, header });
+  const service = typeof name === "string" ? name : undefined;
+  return Object.freeze({ service, scopes: Object.freeze(scopesOf(claims)), claims, header });
 }
 
 const MAX_DETAIL = 256;

@@ -1,7 +1,7 @@
 import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64urlInPlace, decodeUtf8, writeAscii } from "./base64url.ts";
 import * as LIMITS from "./limits.ts";
-import { freezeJson, parseStrictJson, type JsonObject } from "./strict-json.ts";
+import { parseStrictJson, type JsonObject } from "./strict-json.ts";
 
 /** The protected header of a token we accept (RFC 7515 section 4.1). Whatever else it held is kept, and means nothing. */
 export interface JwtHeader extends JsonObject {
@@ -93,7 +93,7 @@ function readHeader(encoded: string, bytes: Uint8Array): HeaderResult {
   const kid = header["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return refuse("header_not_allowed");
 
-  const result: HeaderResult = { ok: true, header: freezeJson(header) as JwtHeader, algorithm };
+  const result: HeaderResult = { ok: true, header: header as JwtHeader, algorithm };
   if (HEADERS.size >= LIMITS.jwksKeys) HEADERS.clear(); // strangers can send any number of them
   HEADERS.set(own, result);
   return result;

@@ -14,7 +14,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, a well-formed pair is one 
 /**
  * Parses a JSON object and refuses what parsers disagree about (RFC 7515 section 4, RFC 8259 section 4):
  * duplicate names, names that reach a prototype, lone surrogates, nesting deeper than `maxDepth`.
- * The objects it returns have no prototype: what a stranger did not write is never read from them, whatever was done to
+ * What it returns is frozen to its leaves, and its objects have no prototype: nobody can change what another one reads, and what a stranger did not write is never read from them, whatever was done to
  * `Object.prototype` elsewhere in the process.
  *
  * Duplicates are found by counting: `JSON.parse` keeps one member per name, however the name is
@@ -41,14 +41,6 @@ export function parseStrictJson(text: string, maxDepth: number): StrictJson {
 export function problemOfJson(value: JsonObject, maxDepth: number): JsonProblem | undefined {
   const read = parseStrictJson(JSON.stringify(value), maxDepth);
   return read.ok ? undefined : read.problem;
-}
-
-/** Freezes a value made by `JSON.parse`, to its leaves, so that nobody can change what another one reads. */
-export function freezeJson<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  const members = value as JsonObject;
-  for (const name of Object.keys(members)) if (typeof members[name] === "object") freezeJson(members[name]);
-  return Object.freeze(value);
 }
 
 function refuse(problem: JsonProblem): StrictJson {
@@ -105,9 +97,10 @@ function inspect(value: unknown, tally: Tally): unknown {
     if (!Number.isFinite(value)) tally.problem = "number-range"; // such as 1e999, which would be written as null
   } else if (Array.isArray(value)) {
     for (const [i, item] of value.entries()) value[i] = inspect(item, tally);
+    Object.freeze(value);
   } else if (typeof value === "object" && value !== null) {
     const bare = Object.assign(new Bare(), value);
-    for (const name of Object.keys(bare)) {
+    for (const name in bare) {
       tally.members++;
       if (FORBIDDEN.has(name)) tally.problem = "forbidden-name";
       if (LONE_SURROGATE.test(name)) tally.problem = "lone-surrogate";
@@ -115,7 +108,7 @@ function inspect(value: unknown, tally: Tally): unknown {
       if (typeof member === "object") bare[name] = inspect(member, tally);
       else inspect(member, tally);
     }
-    return bare;
+    return Object.freeze(bare);
   }
   return value;
 }

@@ -177,7 +177,11 @@ async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWK
   const keys = document.ok ? document.value["keys"] : undefined;
   if (!Array.isArray(keys))
     throw new CountersignError("core_refused", "The core's answer is no key set", { status: 200 });
-  return { keys: keys as JsonWebKey[], validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE };
+  // The caller's own, to change as they like.
+  return {
+    keys: structuredClone(keys) as JsonWebKey[],
+    validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE,
+  };
 }
 
 /** The front interface's own form of it. */
