@@ -161,7 +161,7 @@ export function buildCountersign(
     },
   });
   const refresh = async () => {
-    const documents = [known?.keySet.document, known?.feed?.document];
+    const documents = [known?.keySet, known?.feed];
     for (const document of documents) {
       await document?.refreshing; // which began before what is new
       await document?.refresh();

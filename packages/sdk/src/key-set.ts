@@ -1,6 +1,6 @@
 import { maxAgeOf, type BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
-import type { OnVerifierEvent } from "./events.ts";
+import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
 import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
 import { parseKeySet, type SkippedJwk, type VerificationKey } from "./protocol/jwk.ts";
 import { importKey, type ImportedKey } from "./signature.ts";
@@ -46,31 +46,14 @@ const UNKNOWN_KID_COOLDOWN = 30_000;
  * The public keys of one issuer: fetched once, refreshed ahead in the background, replaced whole so
  * that a removed key is gone, and kept while the source is down.
  */
-export class KeySet {
+export class KeySet extends PolledDocument<KeyTable> {
   readonly #source: KeySetSource;
-  readonly #clock: Clock;
-  readonly document: PolledDocument<KeyTable>;
   #unknownKidAt = -Infinity;
   #clockOffset: number | undefined;
 
   constructor(source: KeySetSource, clock: Clock, emit: OnVerifierEvent) {
+    super(source.name, "keys", clock, emit);
     this.#source = source;
-    this.#clock = clock;
-    const { name } = source;
-    this.document = new PolledDocument<KeyTable>(
-      {
-        name,
-        kind: "keys",
-        load: () => this.#load(),
-        describe: ({ keys, skipped }) => ({ type: "keys_refreshed", source: name, keys: keys.size, skipped }),
-      },
-      clock,
-      emit,
-    );
-  }
-
-  get name(): string {
-    return this.#source.name;
   }
 
   /**
@@ -83,62 +66,57 @@ export class KeySet {
   peek(kid: string, maxStale: number, now: number): ImportedKey | undefined {
     const known = this.#usable(maxStale, now)?.get(kid);
     // The timer does this too, but timers stand still where a process is frozen between requests.
-    if (known !== undefined && this.document.isDue(now)) void this.document.refresh();
+    if (known !== undefined && this.isDue(now)) void this.refresh();
     return known;
   }
 
   /** The same, or a promise where a fetch may help. */
   find(kid: string, maxStale: number): KeyLookup | Promise<KeyLookup> {
-    const now = this.#clock.monotonic();
-    const known = this.document.isOverdue(now) ? undefined : this.peek(kid, maxStale, now);
+    const now = this.clock.monotonic();
+    const known = this.isOverdue(now) ? undefined : this.peek(kid, maxStale, now);
     return known ?? this.#findAnew(kid, maxStale, now);
   }
 
   async #findAnew(kid: string, maxStale: number, now: number): Promise<KeyLookup> {
-    if (this.document.isOverdue(now)) await this.document.refresh();
-    const known = this.peek(kid, maxStale, now);
-    if (known !== undefined) return known;
-    if (this.#usable(maxStale, now) === undefined) {
-      if (this.document.isDue(now)) await this.document.refresh();
-    } else if (now - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN) {
-      this.#unknownKidAt = now;
-      await this.document.refresh();
+    const isKnown = this.#usable(maxStale, now) !== undefined;
+    if (this.isOverdue(now) || (isKnown ? now - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN : this.isDue(now))) {
+      if (isKnown) this.#unknownKidAt = now;
+      await this.refresh();
     } else {
-      await this.document.refreshing;
+      await this.refreshing;
     }
-    const keys = this.#usable(maxStale, this.#clock.monotonic());
+    const keys = this.#usable(maxStale, this.clock.monotonic());
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
   }
 
   /** Begins the first fetch, or tries again where that is due, so that whoever is asked for its health gets well. */
   warm(): void {
-    const now = this.#clock.monotonic();
-    if (this.document.value === undefined && this.document.isDue(now)) void this.document.refresh();
+    const now = this.clock.monotonic();
+    if (this.value === undefined && this.isDue(now)) void this.refresh();
   }
 
   health(maxStale: number): KeySetHealth {
     return {
-      ...this.document.health(),
-      keys: this.document.value?.keys.size ?? 0,
-      usable: this.#usable(maxStale, this.#clock.monotonic()) !== undefined,
+      ...this.state(),
+      keys: this.value?.keys.size ?? 0,
+      usable: this.#usable(maxStale, this.clock.monotonic()) !== undefined,
       clockOffsetSeconds: this.#clockOffset,
     };
   }
 
-  /** Stops refreshing in the background. */
-  close(): void {
-    this.document.close();
+  #usable(maxStale: number, now: number): ReadonlyMap<string, ImportedKey> | undefined {
+    return now - this.loadedAt <= maxStale ? this.value?.keys : undefined;
   }
 
-  #usable(maxStale: number, now: number): ReadonlyMap<string, ImportedKey> | undefined {
-    return now - this.document.loadedAt <= maxStale ? this.document.value?.keys : undefined;
+  protected override describe({ keys, skipped }: KeyTable): VerifierEvent {
+    return { type: "keys_refreshed", source: this.name, keys: keys.size, skipped };
   }
 
   /** From the best place that has a key set; once found, that place is asked alone. */
-  async #load(): Promise<Loaded<KeyTable>> {
-    const known = this.document.value;
+  protected override async load(): Promise<Loaded<KeyTable>> {
+    const known = this.value;
     // After a failure it may have moved.
-    const places = known === undefined || this.document.failing ? await this.#source.places() : [known.place];
+    const places = known === undefined || this.failing ? await this.#source.places() : [known.place];
     let problem = "no place to look for the key set";
     for (const place of places) {
       const etag = known?.place === place ? known.etag : null;
@@ -163,7 +141,7 @@ export class KeySet {
 
   #noteClock(headers: Headers): void {
     const date = Date.parse(headers.get("date") ?? "");
-    this.#clockOffset = Number.isNaN(date) ? undefined : Math.round((date - this.#clock.now()) / 1000);
+    this.#clockOffset = Number.isNaN(date) ? undefined : Math.round((date - this.clock.now()) / 1000);
   }
 }
 

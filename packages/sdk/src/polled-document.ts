@@ -1,17 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
 
-/** A document and where it comes from. */
-export interface Polling<T> {
-  /** For events: the URL, or what else names it. */
-  readonly name: string;
-  readonly kind: "keys" | "revocations";
-  /** Gets it anew. @throws why it could not be had */
-  load(): Promise<Loaded<T>>;
-  /** What to tell of one that was had. */
-  describe(value: T): VerifierEvent | undefined;
-}
-
 export interface Loaded<T> {
   readonly value: T;
   /** Milliseconds until it should be had again. */
@@ -40,9 +29,11 @@ const MAX_RETRY_WITHOUT = 30_000;
  * A document of a server, had again and again in the background: one fetch at a time however many want it, the last
  * good one kept while it cannot be had.
  */
-export class PolledDocument<T> {
-  readonly #polling: Polling<T>;
-  readonly #clock: Clock;
+export abstract class PolledDocument<T> {
+  /** For events: the URL, or what else names it. */
+  readonly name: string;
+  protected readonly clock: Clock;
+  readonly #kind: "keys" | "revocations";
   readonly #emit: OnVerifierEvent;
   #value: T | undefined;
   #loadedAt = 0;
@@ -53,11 +44,18 @@ export class PolledDocument<T> {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(polling: Polling<T>, clock: Clock, emit: OnVerifierEvent) {
-    this.#polling = polling;
-    this.#clock = clock;
+  constructor(name: string, kind: "keys" | "revocations", clock: Clock, emit: OnVerifierEvent) {
+    this.name = name;
+    this.#kind = kind;
+    this.clock = clock;
     this.#emit = emit;
   }
+
+  /** Gets it anew. @throws why it could not be had */
+  protected abstract load(): Promise<Loaded<T>>;
+
+  /** What to tell of one that was had. */
+  protected abstract describe(value: T): VerifierEvent | undefined;
 
   get value(): T | undefined {
     return this.#value;
@@ -104,8 +102,8 @@ export class PolledDocument<T> {
     return this.#refreshing;
   }
 
-  health(): DocumentHealth {
-    const now = this.#clock.monotonic();
+  protected state(): DocumentHealth {
+    const now = this.clock.monotonic();
     return {
       ageSeconds: this.#value === undefined ? undefined : Math.round((now - this.#loadedAt) / 1000),
       lastError: this.#problem,
@@ -121,27 +119,26 @@ export class PolledDocument<T> {
 
   async #load(): Promise<void> {
     try {
-      const { value, nextIn } = await this.#polling.load();
+      const { value, nextIn } = await this.load();
       this.#value = value;
-      this.#loadedAt = this.#clock.monotonic();
+      this.#loadedAt = this.clock.monotonic();
       this.#dueAt = this.#loadedAt + nextIn;
       this.#failures = 0;
       this.#problem = undefined;
-      const event = this.#polling.describe(value);
+      const event = this.describe(value);
       if (event !== undefined) this.#emit(event);
     } catch (error) {
-      this.#dueAt = this.#clock.monotonic() + retryDelay(this.#failures++, this.#value !== undefined);
+      this.#dueAt = this.clock.monotonic() + retryDelay(this.#failures++, this.#value !== undefined);
       this.#problem = problemOf(error);
-      const { kind, name: source } = this.#polling;
-      const { ageSeconds } = this.health();
-      this.#emit({ type: `${kind}_refresh_failed`, source, problem: this.#problem, ageSeconds });
+      const { ageSeconds } = this.state();
+      this.#emit({ type: `${this.#kind}_refresh_failed`, source: this.name, problem: this.#problem, ageSeconds });
     }
   }
 
   #scheduleNext(): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.refresh(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
+    this.#timer = setTimeout(() => void this.refresh(), Math.max(0, this.#dueAt - this.clock.monotonic()));
     this.#timer.unref();
   }
 }

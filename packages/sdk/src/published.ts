@@ -3,11 +3,10 @@ import { boundedFetch } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
 import { KeySet, type KeySetSource } from "./key-set.ts";
-import { CountersignError } from "./protocol/errors.ts";
 import * as LIMITS from "./protocol/limits.ts";
 import { parseStrictJson } from "./protocol/strict-json.ts";
-import { RevocationFeed } from "./revocation-feed.ts";
-import { checkKeyUrl, type Trust } from "./verifier-options.ts";
+import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
+import { checkKeyUrl, expect, type Trust } from "./verifier-options.ts";
 
 /** What an issuer publishes, as one verifier or all of an instance's know it. */
 export interface Published {
@@ -31,25 +30,19 @@ export function publishedBy(
   if (issuer !== undefined && (listed || known === undefined)) {
     checkKeyUrl(issuer, allowHttp, "issuer");
     const discover = () => discoverKeySet(issuer, allowHttp);
+    // Where the issuer says, and nowhere else: what lies beside it may be somebody else's.
     const keySet = new KeySet(
-      keySetAt(issuer, async () => placesOf(await discover())),
+      keySetAt(issuer, async () => [await discover()]),
       clock,
       emit,
     );
     // Asking for the way again would make the feed later by another exchange.
-    const locate = async () => revocationsUri ?? revocationsBeside(keySet.document.value?.place ?? (await discover()));
+    const locate = async () => revocationsUri ?? beside(keySet.value?.place ?? (await discover()), "revocations");
     return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
   }
-  if (known === undefined) {
-    throw new CountersignError(
-      "invalid_option",
-      "jwksUri: expected the URL of a key set, or an issuer to find it through",
-    );
-  }
+  expect(known !== undefined, "jwksUri", "the URL of a key set, or an issuer to find it through");
   if (revocationsUri === undefined) return known;
-  const { keySet } = known;
-  if (revocationsUri === null) return { keySet, feed: undefined };
-  return { keySet, feed: feedAt(nameOf(revocationsUri), async () => revocationsUri, keySet, clock, emit) };
+  return withFeed(known.keySet, revocationsUri, clock, emit);
 }
 
 /** A key set, and the feed where `revocationsUri` says, or beside it. */
@@ -64,11 +57,11 @@ export function publishedAt(
     clock,
     emit,
   );
-  const uri = revocationsUri === undefined ? revocationsBeside(jwksUri) : revocationsUri;
-  return {
-    keySet,
-    feed: typeof uri === "string" ? feedAt(nameOf(uri), async () => uri, keySet, clock, emit) : undefined,
-  };
+  return withFeed(keySet, revocationsUri === undefined ? beside(jwksUri, "revocations") : revocationsUri, clock, emit);
+}
+
+function withFeed(keySet: KeySet, uri: string | null | undefined, clock: Clock, emit: OnVerifierEvent): Published {
+  return { keySet, feed: uri ? feedAt(nameOf(uri), async () => uri, keySet, clock, emit) : undefined };
 }
 
 /** What events and health call an address: without its query, which may hold a secret. */
@@ -91,9 +84,9 @@ function feedAt(
   clock: Clock,
   emit: OnVerifierEvent,
 ): RevocationFeed {
-  const source = {
+  const source: FeedSource = {
     name,
-    async get(headers: Readonly<Record<string, string>>) {
+    async get(headers) {
       const uri = await locate();
       if (uri === undefined) return { status: 404, headers: new Headers(), text: "" };
       return boundedFetch(fetch, uri, { headers }, FEED_BOUNDS);
@@ -102,20 +95,17 @@ function feedAt(
   return new RevocationFeed(source, keySet, clock, emit);
 }
 
-/** Where a core and a service's front have the feed: next to the key set, unless that has a name of its own. */
-function revocationsBeside(jwksUri: string): string | undefined {
+/** A document next to a key set, where a core and a service's front have theirs, unless that set has a name of its own. */
+function beside(jwksUri: string, name: string): string | undefined {
   const url = new URL(jwksUri);
   if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;
-  url.pathname = url.pathname.replace(/[^/]*$/, "revocations");
+  url.pathname = url.pathname.replace(/[^/]*$/, name);
   return url.href;
 }
 
 /** A `jwks.json` holds RSA keys only; where its source has the full set, that stands beside it. */
 export function placesOf(jwksUri: string): readonly string[] {
-  const url = new URL(jwksUri);
-  if (!url.pathname.endsWith("/jwks.json")) return [jwksUri];
-  url.pathname = url.pathname.replace(/jwks\.json$/, "jwks-all.json");
-  return [url.href, jwksUri];
+  return [...new Set([beside(jwksUri, "jwks-all.json") ?? jwksUri, jwksUri])];
 }
 
 /** OpenID Connect Discovery 1.0 section 4. The document must be the issuer's own (section 4.3). */

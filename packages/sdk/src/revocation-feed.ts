@@ -1,6 +1,6 @@
 import type { BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
-import type { OnVerifierEvent } from "./events.ts";
+import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
 import type { KeySet } from "./key-set.ts";
 import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
 import { decodeJwt, REVOCATION_FEED } from "./protocol/jwt.ts";
@@ -33,37 +33,21 @@ const MAX_POLL = 36_000;
  * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
  * known before. What cannot be had or verified changes nothing.
  */
-export class RevocationFeed {
+export class RevocationFeed extends PolledDocument<FeedTable> {
   readonly #source: FeedSource;
   readonly #keySet: KeySet;
-  readonly document: PolledDocument<FeedTable>;
 
   constructor(source: FeedSource, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
+    super(source.name, "revocations", clock, emit);
     this.#source = source;
     this.#keySet = keySet;
-    const { name } = source;
-    this.document = new PolledDocument<FeedTable>(
-      {
-        name,
-        kind: "revocations",
-        load: () => this.#load(),
-        describe({ revocations }) {
-          if (revocations === undefined) return undefined;
-          const { tokens, services, kids, generation, epoch } = revocations;
-          const counts = { tokens: tokens.size, services: services.size, kids: kids.size };
-          return { type: "revocations_refreshed", source: name, generation, epoch, ...counts };
-        },
-      },
-      clock,
-      emit,
-    );
   }
 
   /** What is known to be revoked at `now`, by the monotonic clock; the same object until something changes. */
   current(now: number): Revocations | undefined {
     // The timer does this too, but timers stand still where a process is frozen between requests.
-    if (this.document.tried && this.document.isDue(now)) void this.document.refresh();
-    return this.document.value?.revocations;
+    if (this.tried && this.isDue(now)) void this.refresh();
+    return this.value?.revocations;
   }
 
   /**
@@ -71,20 +55,22 @@ export class RevocationFeed {
    * first request on, and the first after it was frozen. Undefined where there is none to wait for.
    */
   news(now: number): Promise<void> | undefined {
-    return this.document.tried && !this.document.isOverdue(now) ? undefined : this.document.refresh();
+    return this.tried && !this.isOverdue(now) ? undefined : this.refresh();
   }
 
   health(): FeedHealth {
-    return { ...this.document.health(), exists: this.document.value?.revocations !== undefined };
+    return { ...this.state(), exists: this.value?.revocations !== undefined };
   }
 
-  /** Stops polling. */
-  close(): void {
-    this.document.close();
+  protected override describe({ revocations }: FeedTable): VerifierEvent | undefined {
+    if (revocations === undefined) return undefined;
+    const { tokens, services, kids, generation, epoch } = revocations;
+    const counts = { tokens: tokens.size, services: services.size, kids: kids.size };
+    return { type: "revocations_refreshed", source: this.name, generation, epoch, ...counts };
   }
 
-  async #load(): Promise<Loaded<FeedTable>> {
-    const known = this.document.value;
+  protected override async load(): Promise<Loaded<FeedTable>> {
+    const known = this.value;
     const etag = known?.etag ?? null;
     const response = await this.#source.get(etag === null ? {} : { "if-none-match": etag });
     const nextIn = MIN_POLL + (MAX_POLL - MIN_POLL) * Math.random();
@@ -99,23 +85,27 @@ export class RevocationFeed {
 
   async #read(text: string, known: Revocations | undefined): Promise<Revocations> {
     const decoded = decodeJwt(text, REVOCATION_FEED);
-    if (!decoded.ok) throw new Error(`not a revocation feed: ${decoded.reason}`);
+    if (!decoded.ok) throw refused(decoded.reason);
     const { header, algorithm, claims, signingInput, signature } = decoded.jwt;
     const key = await this.#keySet.find(header.kid, Infinity);
-    if (typeof key === "string") throw new Error(`the feed's key ${header.kid} is ${key}`);
+    if (typeof key === "string") throw refused(`key ${header.kid} is ${key}`);
     if (key.algorithm !== algorithm || !verifySignature(key, signingInput, signature)) {
-      throw new Error("the feed's signature does not match");
+      throw refused("signature_invalid");
     }
     const revocations = readRevocations(claims);
-    if (revocations === undefined) throw new Error("the feed's claims are malformed");
+    if (revocations === undefined) throw refused("claims_malformed");
     // Else whoever stole a key could take its revocation back.
     if (revocations.kids.has(header.kid) || known?.kids.has(header.kid) === true) {
-      throw new Error("the feed is signed by a key that it revokes");
+      throw refused("signed by a key that is revoked");
     }
     if (known !== undefined && isOlder(revocations, known)) {
       const order = ({ generation, epoch }: Revocations) => `${generation}.${epoch}`;
-      throw new Error(`the feed went back from ${order(known)} to ${order(revocations)}`);
+      throw refused(`it went back from ${order(known)} to ${order(revocations)}`);
     }
     return revocations;
   }
+}
+
+function refused(problem: string): Error {
+  return new Error(`the revocation feed is refused: ${problem}`);
 }

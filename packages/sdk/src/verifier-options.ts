@@ -121,8 +121,9 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   const { clockTolerance = 30, maxTokenLifetime, allowHttp = false, revocationsUri, maxStale = 259_200 } = options;
   const must = (holds: boolean, option: string, expected: string) => expect(holds, at + option, expected);
   must(issuer === undefined || isText(issuer), "issuer", "a string that is not empty");
-  must(typeof allowHttp === "boolean", "allowHttp", "true or false");
-  must(typeof reportOnly === "boolean", "reportOnly", "true or false");
+  for (const [option, value] of Object.entries({ allowHttp, reportOnly })) {
+    must(typeof value === "boolean", option, "true or false");
+  }
   const keysFrom = at === "" ? jwksUri : (jwksUri ?? issuer);
   if (keysFrom !== undefined) checkKeyUrl(keysFrom, allowHttp, at + (jwksUri === undefined ? "issuer" : "jwksUri"));
   if (revocationsUri !== undefined && revocationsUri !== null) {
@@ -173,10 +174,9 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
 export function checkKeyUrl(text: string, allowHttp: boolean, option: string): void {
   expect(typeof text === "string" && URL.canParse(text), option, "an absolute URL");
   const url = new URL(text);
-  expect(url.protocol === "https:" || url.protocol === "http:", option, "an https URL");
   expect(url.username === "" && url.password === "", option, "a URL without a user name");
   expect(
-    url.protocol === "https:" || isLoopback(url) || allowHttp,
+    url.protocol === "https:" || (url.protocol === "http:" && (isLoopback(url) || allowHttp)),
     option,
     "https: plain http is for this machine only, or with allowHttp: true",
   );

@@ -79,7 +79,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     if (kept === undefined) return undefined;
     const { caller, trust } = kept;
     if (monotonic >= kept.endsAt) return refuseAndTell("token_expired", caller, trust);
-    if (trust.keySet.document.isOverdue(monotonic) || trust.feed?.document.isOverdue(monotonic) === true) {
+    if (trust.keySet.isOverdue(monotonic) || trust.feed?.isOverdue(monotonic) === true) {
       return undefined; // it waits for news, and is then looked at anew
     }
     if (!stillStands(kept, monotonic)) {

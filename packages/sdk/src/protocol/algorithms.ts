@@ -5,9 +5,7 @@ export const ALGORITHMS: readonly Algorithm[] = Object.freeze(["RS256", "ES256",
 
 /** Exact names only: case variants and blanks are attacks, not spellings. `EdDSA` is the older name of Ed25519 (RFC 9864). */
 const BY_NAME: ReadonlyMap<unknown, Algorithm> = new Map<unknown, Algorithm>([
-  ["RS256", "RS256"],
-  ["ES256", "ES256"],
-  ["Ed25519", "Ed25519"],
+  ...ALGORITHMS.map((name) => [name, name] as const),
   ["EdDSA", "Ed25519"],
 ]);
 

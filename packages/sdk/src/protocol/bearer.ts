@@ -5,9 +5,6 @@ import * as LIMITS from "./limits.ts";
 const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 const BEARER_SCHEME = /^bearer(?:[^A-Za-z0-9]|$)/i;
 
-/** A longer field holds no token that is accepted; it costs no more than a look at its start. */
-const MAX_FIELD_LENGTH = "Bearer ".length + LIMITS.tokenLength;
-
 export type BearerToken =
   | { ok: true; token: string }
   | { ok: false; reason: Extract<Reason, "token_missing" | "authorization_malformed" | "token_too_large"> };
@@ -22,7 +19,8 @@ export function readBearerToken(fields: string | readonly string[] | undefined):
   const field = onlyField(fields);
   if (field === undefined || field === null) return { ok: false, reason: "token_missing" };
   if (typeof field !== "string") return { ok: false, reason: "authorization_malformed" };
-  const isTooLong = field.length > MAX_FIELD_LENGTH;
+  // A longer field holds no token that is accepted; it costs no more than a look at its start.
+  const isTooLong = field.length - "Bearer ".length > LIMITS.tokenLength;
   const token = isTooLong ? undefined : BEARER.exec(field)?.[1];
   if (token !== undefined) return { ok: true, token };
   if (!BEARER_SCHEME.test(field)) return { ok: false, reason: "token_missing" };

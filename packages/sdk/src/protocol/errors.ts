@@ -27,7 +27,7 @@ export class CountersignError extends Error {
     message: string,
     details: { status?: number; retryAfter?: number | undefined; cause?: unknown } = {},
   ) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(message, details);
     this.code = code;
     this.status = details.status;
     this.retryAfter = details.retryAfter;
