@@ -34,11 +34,10 @@ export async function boundedFetch(
 }
 
 async function readText(response: Response, maxBytes: number): Promise<string> {
-  if (response.body === null) return "";
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Breaking out of the loop by throwing cancels the stream.
-  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+  for await (const chunk of (response.body ?? []) as unknown as AsyncIterable<Uint8Array>) {
     size += chunk.length;
     if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);

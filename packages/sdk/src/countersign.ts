@@ -10,7 +10,8 @@ import {
 } from "./core-client.ts";
 import { emitTo, type OnVerifierEvent, type VerifierEvent } from "./events.ts";
 import { createFront, type Front } from "./front.ts";
-import { KeySet, type KeySetSource } from "./key-set.ts";
+import { KeySet } from "./key-set.ts";
+import type { Source } from "./polled-document.ts";
 import { publishedAt, type Published } from "./published.ts";
 import { PATHS } from "./protocol/api.ts";
 import { CountersignError } from "./protocol/errors.ts";
@@ -22,7 +23,7 @@ import {
   type JwtRecipe,
   type JwtRecipeInstance,
 } from "./recipe/jwt-implementation.ts";
-import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
+import { RevocationFeed } from "./revocation-feed.ts";
 import {
   buildServiceFetch,
   serviceTokenOf,
@@ -179,10 +180,13 @@ function publishedBy(
 ): Published {
   if (core !== undefined) {
     const { name } = core;
-    const get: KeySetSource["get"] = (path, headers) => core.getDocument(path, {}, headers);
-    const keySet = new KeySet({ name, places: async () => [PATHS.jwksAll, PATHS.jwks], get }, clock, emit);
-    const source: FeedSource = { name, get: (headers) => core.getDocument(PATHS.revocations, {}, headers) };
-    return { keySet, feed: new RevocationFeed(source, keySet, clock, emit) };
+    const at = (...paths: string[]): Source => ({
+      name,
+      places: async () => paths,
+      get: (path, headers) => core.getDocument(path, {}, headers),
+    });
+    const keySet = new KeySet(at(PATHS.jwksAll, PATHS.jwks), clock, emit);
+    return { keySet, feed: new RevocationFeed(at(PATHS.revocations), keySet, clock, emit) };
   }
   const jwksUri = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt/jwks.json`;
   warnOfPlainHttp(jwksUri);

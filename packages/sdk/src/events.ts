@@ -51,13 +51,9 @@ export type OnVerifierEvent = (event: VerifierEvent) => void;
 
 /** A listener's own failure never changes a decision. */
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
-  if (listener === undefined) return () => {};
-  const warn = (error: unknown) => {
-    process.emitWarning(failureOf(error), { code: "COUNTERSIGN_ON_EVENT" });
-  };
   return (event) => {
     try {
-      const result: unknown = listener(event);
+      const result: unknown = listener?.(event);
       if (result instanceof Promise) result.catch(warn); // an async listener is a listener too
     } catch (error) {
       warn(error);
@@ -65,11 +61,12 @@ export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   };
 }
 
-/** What is thrown may throw again when it is looked at. */
-function failureOf(error: unknown): string {
+function warn(error: unknown): void {
+  let problem = "onEvent failed";
   try {
-    return `onEvent failed: ${error instanceof Error ? error.message : typeof error}`;
+    problem += `: ${error instanceof Error ? error.message : typeof error}`;
   } catch {
-    return "onEvent failed";
+    // What is thrown may throw again when it is looked at.
   }
+  process.emitWarning(problem, { code: "COUNTERSIGN_ON_EVENT" });
 }

@@ -99,7 +99,8 @@ export async function explainToken(
     const { keySet, feed } = published;
     const [key] = await Promise.all([keySet.find(header.kid, trust!.maxStale), feed?.news(clock.monotonic())]);
     const reason = key === "unavailable" ? "keys_unavailable" : "key_unknown";
-    const expected = `a key of ${keySet.name}` + (key === "unavailable" ? `: ${keySet.health(0).lastError}` : "");
+    const expected =
+      `a key of ${keySet.source.name}` + (key === "unavailable" ? `: ${keySet.health(0).lastError}` : "");
     judge("key", reason, typeof key === "object", expected, header.kid);
     if (typeof key !== "object") add("signature", "not checked");
     else if (key.algorithm !== algorithm) judge("signature", "algorithm_not_allowed", false, key.algorithm, algorithm);

@@ -1,22 +1,9 @@
-import { maxAgeOf, type BoundedResponse } from "./bounded-fetch.ts";
+import { maxAgeOf } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
-import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
+import { ifNoneMatch, PolledDocument, type DocumentHealth, type Loaded, type Source } from "./polled-document.ts";
 import { parseKeySet, type SkippedJwk, type VerificationKey } from "./protocol/jwk.ts";
 import { importKey, type ImportedKey } from "./signature.ts";
-
-/** Where a key set's document comes from. */
-export interface KeySetSource {
-  /** For events: the URL, or what else names it. */
-  readonly name: string;
-  /**
-   * Places of the document, best first. Some cores have only the last: 401 or 404 means "not here", as does a page
-   * that is no key set.
-   * Asked anew at each refresh until one of them has answered.
-   */
-  places(): Promise<readonly string[]>;
-  get(place: string, headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
-}
 
 /** What was read from one document. */
 interface KeyTable {
@@ -36,7 +23,8 @@ export interface KeySetHealth extends DocumentHealth {
   readonly clockOffsetSeconds: number | undefined;
 }
 
-const DEFAULT_MAX_AGE = 60_000;
+/** Seconds. */
+const DEFAULT_MAX_AGE = 60;
 const MIN_REFRESH = 1_000;
 const MAX_REFRESH = 3_600_000;
 /** Strangers can send any kid; that must not become traffic to the core. */
@@ -47,13 +35,13 @@ const UNKNOWN_KID_COOLDOWN = 30_000;
  * that a removed key is gone, and kept while the source is down.
  */
 export class KeySet extends PolledDocument<KeyTable> {
-  readonly #source: KeySetSource;
   #unknownKidAt = -Infinity;
-  #clockOffset: number | undefined;
+  /** Seconds that its server's clock is ahead of ours, by the Date it sends; undefined where it sends none. */
+  clockOffset: number | undefined;
 
-  constructor(source: KeySetSource, clock: Clock, emit: OnVerifierEvent) {
-    super(source.name, "keys", clock, emit);
-    this.#source = source;
+  /** @param source of its places 401 or 404 means "not here", as does a page that is no key set; asked for until one has answered */
+  constructor(source: Source, clock: Clock, emit: OnVerifierEvent) {
+    super(source, "keys", clock, emit);
   }
 
   /**
@@ -100,7 +88,7 @@ export class KeySet extends PolledDocument<KeyTable> {
       ...this.state(),
       keys: this.value?.keys.size ?? 0,
       usable: this.#usable(maxStale, this.clock.monotonic()) !== undefined,
-      clockOffsetSeconds: this.#clockOffset,
+      clockOffsetSeconds: this.clockOffset,
     };
   }
 
@@ -109,25 +97,25 @@ export class KeySet extends PolledDocument<KeyTable> {
   }
 
   protected override describe({ keys, skipped }: KeyTable): VerifierEvent {
-    return { type: "keys_refreshed", source: this.name, keys: keys.size, skipped };
+    return { type: "keys_refreshed", source: this.source.name, keys: keys.size, skipped };
   }
 
   /** From the best place that has a key set; once found, that place is asked alone. */
   protected override async load(): Promise<Loaded<KeyTable>> {
     const known = this.value;
     // After a failure it may have moved.
-    const places = known === undefined || this.failing ? await this.#source.places() : [known.place];
-    let problem = "no place to look for the key set";
+    const places = known === undefined || this.failures > 0 ? await this.source.places() : [known.place];
+    let problem = "no key set";
     for (const place of places) {
       const etag = known?.place === place ? known.etag : null;
-      const response = await this.#source.get(place, etag === null ? {} : { "if-none-match": etag });
+      const response = await this.source.get(place, { ...ifNoneMatch(etag), accept: "application/json" });
       this.#noteClock(response.headers);
       const nextIn = refreshDelay(maxAgeOf(response.headers));
       if (response.status === 304 && etag !== null) return { value: known!, nextIn };
       const document = parseKeySet(response.text);
       const isHere = document.ok && (document.keys.length > 0 || place === places.at(-1));
       if (response.status === 200 && isHere) {
-        const skipped = [...document.skipped];
+        const { skipped } = document;
         const keys = importAll(document.keys, known?.keys, skipped);
         return { value: { keys, skipped, place, etag: response.headers.get("etag") }, nextIn };
       }
@@ -141,7 +129,7 @@ export class KeySet extends PolledDocument<KeyTable> {
 
   #noteClock(headers: Headers): void {
     const date = Date.parse(headers.get("date") ?? "");
-    this.#clockOffset = Number.isNaN(date) ? undefined : Math.round((date - this.clock.now()) / 1000);
+    this.clockOffset = Number.isNaN(date) ? undefined : Math.round((date - this.clock.now()) / 1000);
   }
 }
 
@@ -165,6 +153,6 @@ function importAll(
 
 /** Ahead of the end of the document's age, and not at the same moment as everybody else. */
 function refreshDelay(maxAgeSeconds: number | undefined): number {
-  const maxAge = maxAgeSeconds === undefined ? DEFAULT_MAX_AGE : maxAgeSeconds * 1000;
+  const maxAge = (maxAgeSeconds ?? DEFAULT_MAX_AGE) * 1000;
   return Math.min(MAX_REFRESH, Math.max(MIN_REFRESH, maxAge * (0.75 + 0.2 * Math.random())));
 }

@@ -1,5 +1,15 @@
+import type { BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
+
+/** Where a document comes from. */
+export interface Source {
+  /** For events: the URL, or what else names it. */
+  readonly name: string;
+  /** Places where it may be, best first. */
+  places(): Promise<readonly string[]>;
+  get(place: string, headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
+}
 
 export interface Loaded<T> {
   readonly value: T;
@@ -30,22 +40,23 @@ const MAX_RETRY_WITHOUT = 30_000;
  * good one kept while it cannot be had.
  */
 export abstract class PolledDocument<T> {
-  /** For events: the URL, or what else names it. */
-  readonly name: string;
+  readonly source: Source;
   protected readonly clock: Clock;
   readonly #kind: "keys" | "revocations";
   readonly #emit: OnVerifierEvent;
   #value: T | undefined;
-  #loadedAt = 0;
+  /** When the value was had, by the monotonic clock; only where there is a value. */
+  protected loadedAt = 0;
   #dueAt = 0;
-  #failures = 0;
+  /** Since it was had last. */
+  protected failures = 0;
   #problem: string | undefined;
   #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(name: string, kind: "keys" | "revocations", clock: Clock, emit: OnVerifierEvent) {
-    this.name = name;
+  constructor(source: Source, kind: "keys" | "revocations", clock: Clock, emit: OnVerifierEvent) {
+    this.source = source;
     this.#kind = kind;
     this.clock = clock;
     this.#emit = emit;
@@ -61,11 +72,6 @@ export abstract class PolledDocument<T> {
     return this.#value;
   }
 
-  /** When the value was had, by the monotonic clock; only where there is a value. */
-  get loadedAt(): number {
-    return this.#loadedAt;
-  }
-
   /** The fetch under way. */
   get refreshing(): Promise<void> | undefined {
     return this.#refreshing;
@@ -73,12 +79,7 @@ export abstract class PolledDocument<T> {
 
   /** Whether it has been tried, and that is over. */
   get tried(): boolean {
-    return this.#value !== undefined || this.#failures > 0;
-  }
-
-  /** Whether the last try failed. */
-  get failing(): boolean {
-    return this.#failures > 0;
+    return this.#value !== undefined || this.failures > 0;
   }
 
   isDue(monotonic: number): boolean {
@@ -90,7 +91,7 @@ export abstract class PolledDocument<T> {
    * about now, and whoever asks should wait for news.
    */
   isOverdue(monotonic: number): boolean {
-    return this.#value !== undefined && this.#failures === 0 && monotonic >= this.#dueAt + OVERDUE;
+    return this.#value !== undefined && this.failures === 0 && monotonic >= this.#dueAt + OVERDUE;
   }
 
   /** Has it anew, due or not, or joins who does already. Never rejects. */
@@ -105,7 +106,7 @@ export abstract class PolledDocument<T> {
   protected state(): DocumentHealth {
     const now = this.clock.monotonic();
     return {
-      ageSeconds: this.#value === undefined ? undefined : Math.round((now - this.#loadedAt) / 1000),
+      ageSeconds: this.#value === undefined ? undefined : Math.round((now - this.loadedAt) / 1000),
       lastError: this.#problem,
       nextRefreshSeconds: Math.max(0, Math.ceil((this.#dueAt - now) / 1000)),
     };
@@ -121,17 +122,22 @@ export abstract class PolledDocument<T> {
     try {
       const { value, nextIn } = await this.load();
       this.#value = value;
-      this.#loadedAt = this.clock.monotonic();
-      this.#dueAt = this.#loadedAt + nextIn;
-      this.#failures = 0;
+      this.loadedAt = this.clock.monotonic();
+      this.#dueAt = this.loadedAt + nextIn;
+      this.failures = 0;
       this.#problem = undefined;
       const event = this.describe(value);
       if (event !== undefined) this.#emit(event);
     } catch (error) {
-      this.#dueAt = this.clock.monotonic() + retryDelay(this.#failures++, this.#value !== undefined);
+      this.#dueAt = this.clock.monotonic() + retryDelay(this.failures++, this.#value !== undefined);
       this.#problem = problemOf(error);
       const { ageSeconds } = this.state();
-      this.#emit({ type: `${this.#kind}_refresh_failed`, source: this.name, problem: this.#problem, ageSeconds });
+      this.#emit({
+        type: `${this.#kind}_refresh_failed`,
+        source: this.source.name,
+        problem: this.#problem,
+        ageSeconds,
+      });
     }
   }
 
@@ -146,11 +152,16 @@ export abstract class PolledDocument<T> {
 /** Growing, and not at the same moment as everybody else. Milliseconds. */
 function retryDelay(failuresBefore: number, hasValue: boolean): number {
   const most = hasValue ? MAX_RETRY : MAX_RETRY_WITHOUT;
-  return Math.min(most, FIRST_RETRY * 2 ** Math.min(failuresBefore, 10)) * (0.75 + 0.25 * Math.random());
+  return Math.min(most, FIRST_RETRY * 2 ** failuresBefore) * (0.75 + 0.25 * Math.random());
 }
 
 function problemOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? `: ${error.cause.message}` : "";
   return error.message + cause;
+}
+
+/** What an answer is asked for with that may be known already (RFC 9110 section 13.1.2). */
+export function ifNoneMatch(etag: string | null): Readonly<Record<string, string>> {
+  return etag === null ? {} : { "if-none-match": etag };
 }

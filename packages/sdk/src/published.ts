@@ -2,10 +2,11 @@
 import { boundedFetch } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent } from "./events.ts";
-import { KeySet, type KeySetSource } from "./key-set.ts";
+import { KeySet } from "./key-set.ts";
+import type { Source } from "./polled-document.ts";
 import * as LIMITS from "./protocol/limits.ts";
 import { parseStrictJson } from "./protocol/strict-json.ts";
-import { RevocationFeed, type FeedSource } from "./revocation-feed.ts";
+import { RevocationFeed } from "./revocation-feed.ts";
 import { checkKeyUrl, expect, type Trust } from "./verifier-options.ts";
 
 /** What an issuer publishes, as one verifier or all of an instance's know it. */
@@ -15,29 +16,32 @@ export interface Published {
   readonly feed: RevocationFeed | undefined;
 }
 
-const KEY_SET_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.jwksBytes };
-const FEED_BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
+const within =
+  (maxBytes: number): Source["get"] =>
+  (place, headers) =>
+    boundedFetch(fetch, place, { headers }, { timeout: 5_000, maxBytes });
+export const getKeySet = within(LIMITS.jwksBytes);
+const getFeed = within(LIMITS.feedBytes);
 
 /** @param known where the options name no source: what the instance knows */
 export function publishedBy(
-  { jwksUri, revocationsUri, allowHttp, rules: { issuer }, listed }: Trust,
+  { jwksUri, revocationsUri, allowHttp, rules: { issuer }, at }: Trust,
   known: Published | undefined,
   clock: Clock,
   emit: OnVerifierEvent,
 ): Published {
   if (jwksUri !== undefined) return publishedAt(jwksUri, revocationsUri, clock, emit);
   // What the instance knows are the keys of its own core, and none of a listed issuer's.
-  if (issuer !== undefined && (listed || known === undefined)) {
-    checkKeyUrl(issuer, allowHttp, "issuer");
+  if (issuer !== undefined && (at !== "" || known === undefined)) {
+    checkKeyUrl(issuer, allowHttp, `${at}issuer`);
     const discover = () => discoverKeySet(issuer, allowHttp);
     // Where the issuer says, and nowhere else: what lies beside it may be somebody else's.
-    const keySet = new KeySet(
-      keySetAt(issuer, async () => [await discover()]),
-      clock,
-      emit,
-    );
+    const keySet = new KeySet({ name: issuer, places: async () => [await discover()], get: getKeySet }, clock, emit);
     // Asking for the way again would make the feed later by another exchange.
-    const locate = async () => revocationsUri ?? beside(keySet.value?.place ?? (await discover()), "revocations");
+    const locate = async () => {
+      const uri = revocationsUri ?? beside(keySet.value?.place ?? (await discover()), "revocations");
+      return uri === undefined ? [] : [uri];
+    };
     return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
   }
   expect(known !== undefined, "jwksUri", "the URL of a key set, or an issuer to find it through");
@@ -53,7 +57,7 @@ export function publishedAt(
   emit: OnVerifierEvent,
 ): Published {
   const keySet = new KeySet(
-    keySetAt(nameOf(jwksUri), async () => placesOf(jwksUri)),
+    { name: nameOf(jwksUri), places: async () => placesOf(jwksUri), get: getKeySet },
     clock,
     emit,
   );
@@ -61,38 +65,20 @@ export function publishedAt(
 }
 
 function withFeed(keySet: KeySet, uri: string | null | undefined, clock: Clock, emit: OnVerifierEvent): Published {
-  return { keySet, feed: uri ? feedAt(nameOf(uri), async () => uri, keySet, clock, emit) : undefined };
+  return { keySet, feed: uri ? feedAt(nameOf(uri), async () => [uri], keySet, clock, emit) : undefined };
 }
 
 /** What events and health call an address: without its query, which may hold a secret. */
 const nameOf = (address: string) => address.replace(/[?#].*/s, "");
 
-export function keySetAt(name: string, places: KeySetSource["places"]): KeySetSource {
-  return {
-    name,
-    places,
-    get: (place, headers) =>
-      boundedFetch(fetch, place, { headers: { ...headers, accept: "application/json" } }, KEY_SET_BOUNDS),
-  };
-}
-
-/** @param locate its URL; undefined: there is none */
 function feedAt(
   name: string,
-  locate: () => Promise<string | undefined>,
+  places: Source["places"],
   keySet: KeySet,
   clock: Clock,
   emit: OnVerifierEvent,
 ): RevocationFeed {
-  const source: FeedSource = {
-    name,
-    async get(headers) {
-      const uri = await locate();
-      if (uri === undefined) return { status: 404, headers: new Headers(), text: "" };
-      return boundedFetch(fetch, uri, { headers }, FEED_BOUNDS);
-    },
-  };
-  return new RevocationFeed(source, keySet, clock, emit);
+  return new RevocationFeed({ name, places, get: getFeed }, keySet, clock, emit);
 }
 
 /** A document next to a key set, where a core and a service's front have theirs, unless that set has a name of its own. */
@@ -111,11 +97,9 @@ export function placesOf(jwksUri: string): readonly string[] {
 /** OpenID Connect Discovery 1.0 section 4. The document must be the issuer's own (section 4.3). */
 async function discoverKeySet(issuer: string, allowHttp: boolean): Promise<string> {
   const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const init = { headers: { accept: "application/json" } };
-  const { status, text } = await boundedFetch(fetch, address, init, KEY_SET_BOUNDS);
-  if (status !== 200) throw new Error(`${address} was answered with status ${status}`);
+  const { status, text } = await getKeySet(address, { accept: "application/json" });
   const document = parseStrictJson(text, LIMITS.jsonDepth);
-  if (!document.ok) throw new Error(`${address} is not a JSON object`);
+  if (status !== 200 || !document.ok) throw new Error(`no JSON object at ${address}, status ${status}`);
   const { issuer: named, jwks_uri: jwksUri } = document.value;
   if (named !== issuer) throw new Error(`${address} speaks of another issuer`);
   checkKeyUrl(jwksUri as string, allowHttp, "jwks_uri");

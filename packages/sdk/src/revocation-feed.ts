@@ -1,18 +1,10 @@
-import type { BoundedResponse } from "./bounded-fetch.ts";
 import type { Clock } from "./clock.ts";
 import type { OnVerifierEvent, VerifierEvent } from "./events.ts";
 import type { KeySet } from "./key-set.ts";
-import { PolledDocument, type DocumentHealth, type Loaded } from "./polled-document.ts";
+import { ifNoneMatch, PolledDocument, type DocumentHealth, type Loaded, type Source } from "./polled-document.ts";
 import { decodeJwt, REVOCATION_FEED } from "./protocol/jwt.ts";
 import { isOlder, readRevocations, type Revocations } from "./protocol/revocations.ts";
 import { verifySignature } from "./signature.ts";
-
-/** Where a feed comes from. */
-export interface FeedSource {
-  /** For events: the URL, or what else names it. */
-  readonly name: string;
-  get(headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
-}
 
 export interface FeedHealth extends DocumentHealth {
   /** False: its issuer has none, as other makes of core. */
@@ -25,21 +17,21 @@ interface FeedTable {
   readonly etag: string | null;
 }
 
+const NONE: FeedTable = { revocations: undefined, etag: null };
+
 /** Milliseconds. 36 s at most, so that a revocation is here within 75 s of its command, whatever caches lie in between. */
 const MIN_POLL = 24_000;
-const MAX_POLL = 36_000;
+const MORE_POLL = 12_000;
 
 /**
  * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
  * known before. What cannot be had or verified changes nothing.
  */
 export class RevocationFeed extends PolledDocument<FeedTable> {
-  readonly #source: FeedSource;
   readonly #keySet: KeySet;
 
-  constructor(source: FeedSource, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
-    super(source.name, "revocations", clock, emit);
-    this.#source = source;
+  constructor(source: Source, keySet: KeySet, clock: Clock, emit: OnVerifierEvent) {
+    super(source, "revocations", clock, emit);
     this.#keySet = keySet;
   }
 
@@ -66,17 +58,19 @@ export class RevocationFeed extends PolledDocument<FeedTable> {
     if (revocations === undefined) return undefined;
     const { tokens, services, kids, generation, epoch } = revocations;
     const counts = { tokens: tokens.size, services: services.size, kids: kids.size };
-    return { type: "revocations_refreshed", source: this.name, generation, epoch, ...counts };
+    return { type: "revocations_refreshed", source: this.source.name, generation, epoch, ...counts };
   }
 
   protected override async load(): Promise<Loaded<FeedTable>> {
     const known = this.value;
     const etag = known?.etag ?? null;
-    const response = await this.#source.get(etag === null ? {} : { "if-none-match": etag });
-    const nextIn = MIN_POLL + (MAX_POLL - MIN_POLL) * Math.random();
+    const [place] = await this.source.places();
+    const nextIn = MIN_POLL + MORE_POLL * Math.random();
+    if (place === undefined) return { value: NONE, nextIn };
+    const response = await this.source.get(place, ifNoneMatch(etag));
     if (response.status === 304 && known !== undefined && etag !== null) return { value: known, nextIn };
     if ([401, 403, 404].includes(response.status) && known?.revocations === undefined) {
-      return { value: { revocations: undefined, etag: null }, nextIn };
+      return { value: NONE, nextIn };
     }
     if (response.status !== 200) throw new Error(`the revocations were answered with status ${response.status}`);
     const revocations = await this.#read(response.text.trim(), known?.revocations);

@@ -36,50 +36,54 @@ const sizeOf = (token: string) => 1_024 + 3 * token.length;
  */
 const tailOf = (token: string) => token.slice(-43);
 
+export interface TokenCache<T> {
+  get(token: string): VerifiedToken<T> | undefined;
+  set(verified: VerifiedToken<T>): void;
+  delete(verified: VerifiedToken<T>): void;
+}
+
 /**
  * The tokens that a verifier has verified, told apart by the whole token and nothing else, bounded in number and size;
  * the one that was not used for longest goes first. Failures are never kept: whoever sends them cannot push out what is
  * good.
  */
-export class TokenCache<T> {
+export function createTokenCache<T>(): TokenCache<T> {
   /** In the order of their use, the last used one last. */
-  readonly #entries = new Map<string, VerifiedToken<T>>();
-  #lastUsed: VerifiedToken<T> | undefined;
-  #bytes = 0;
+  const entries = new Map<string, VerifiedToken<T>>();
+  let lastUsed: VerifiedToken<T> | undefined;
+  let bytes = 0;
 
-  get(token: string): VerifiedToken<T> | undefined {
-    const tail = tailOf(token);
-    const entry = this.#entries.get(tail);
-    if (entry?.token !== token) return undefined;
-    if (entry !== this.#lastUsed) {
-      this.#entries.delete(tail);
-      this.#entries.set(tail, (this.#lastUsed = entry));
-    }
-    return entry;
-  }
-
-  set(verified: VerifiedToken<T>): void {
-    // A copy: what is cut out of a longer text keeps all of that in memory.
-    const own = COPIED.toString("latin1", 0, COPIED.write(verified.token, "latin1"));
-    verified.token = own;
-    const tail = tailOf(own);
-    this.#remove(tail);
-    this.#entries.set(tail, (this.#lastUsed = verified));
-    this.#bytes += sizeOf(own);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= MAX_ENTRIES && this.#bytes <= MAX_BYTES) return;
-      this.#remove(oldest);
-    }
-  }
-
-  delete({ token }: VerifiedToken<T>): void {
-    this.#remove(tailOf(token));
-  }
-
-  #remove(tail: string): void {
-    const entry = this.#entries.get(tail);
+  function remove(tail: string): void {
+    const entry = entries.get(tail);
     if (entry === undefined) return;
-    this.#entries.delete(tail);
-    this.#bytes -= sizeOf(entry.token);
+    entries.delete(tail);
+    bytes -= sizeOf(entry.token);
   }
+
+  return {
+    get(token) {
+      const tail = tailOf(token);
+      const entry = entries.get(tail);
+      if (entry?.token !== token) return undefined;
+      if (entry !== lastUsed) {
+        entries.delete(tail);
+        entries.set(tail, (lastUsed = entry));
+      }
+      return entry;
+    },
+    set(verified) {
+      // A copy: what is cut out of a longer text keeps all of that in memory.
+      const own = COPIED.toString("latin1", 0, COPIED.write(verified.token, "latin1"));
+      verified.token = own;
+      const tail = tailOf(own);
+      remove(tail);
+      entries.set(tail, (lastUsed = verified));
+      bytes += sizeOf(own);
+      for (const oldest of entries.keys()) {
+        if (entries.size <= MAX_ENTRIES && bytes <= MAX_BYTES) return;
+        remove(oldest);
+      }
+    },
+    delete: ({ token }) => remove(tailOf(token)),
+  };
 }

@@ -70,8 +70,8 @@ export interface Trust {
   readonly allowHttp: boolean;
   /** Milliseconds that keys which cannot be refreshed go on verifying. */
   readonly maxStale: number;
-  /** One of a list of issuers: without a jwksUri it is found by discovery. */
-  readonly listed: boolean;
+  /** Where its options stand, for messages; empty where they are those of the verifier. One of a list is found by discovery. */
+  readonly at: string;
 }
 
 const RULE_NAMES = [
@@ -102,7 +102,7 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
   const issuers = options.jwksUri as readonly TrustedIssuer[];
   expect(issuers.length > 0, "jwksUri", "at least one issuer");
   for (const name of ["issuer", "revocationsUri"] as const) {
-    expect(options[name] === undefined, name, "no value beside several issuers: each names its own");
+    expect(options[name] === undefined, name, "none beside several issuers: each has its own");
   }
   const { jwksUri: _, onEvent: __, ...shared } = options;
   const trusts = issuers.map((issuer, i) => {
@@ -124,10 +124,8 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   for (const [option, value] of Object.entries({ allowHttp, reportOnly })) {
     must(typeof value === "boolean", option, "true or false");
   }
-  const keysFrom = at === "" ? jwksUri : (jwksUri ?? issuer);
-  if (keysFrom !== undefined) checkKeyUrl(keysFrom, allowHttp, at + (jwksUri === undefined ? "issuer" : "jwksUri"));
-  if (revocationsUri !== undefined && revocationsUri !== null) {
-    checkKeyUrl(revocationsUri, allowHttp, `${at}revocationsUri`);
+  for (const [option, uri] of Object.entries({ jwksUri, revocationsUri })) {
+    if (uri !== undefined && uri !== null) checkKeyUrl(uri, allowHttp, at + option);
   }
 
   const listOf = (option: string, names: unknown, is = isText) => {
@@ -139,10 +137,10 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
   const accepted = Array.isArray(algorithms) ? algorithms.map((name) => algorithmNamed(name)) : [];
   must(accepted.length > 0 && !accepted.includes(undefined), "algorithms", `some of ${ALGORITHMS.join(", ")}`);
 
-  must(isPlainObject(requiredClaims), "requiredClaims", "an object of claims and their exact values");
+  must(isPlainObject(requiredClaims), "requiredClaims", "an object of claims");
   for (const [name, value] of Object.entries(requiredClaims)) {
     const exact = ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
-    must(exact, `requiredClaims.${name}`, "a string, a finite number or a boolean");
+    must(exact, `requiredClaims.${name}`, "a string, number or boolean");
   }
 
   const most = LIMITS.clockTolerance;
@@ -166,7 +164,7 @@ function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
     revocationsUri,
     allowHttp,
     maxStale: maxStale * 1000,
-    listed: at !== "",
+    at,
   });
 }
 

@@ -10,7 +10,7 @@ import { isRevoked } from "./protocol/revocations.ts";
 import { publishedBy, type Published } from "./published.ts";
 import type { FeedHealth } from "./revocation-feed.ts";
 import { verifySignature } from "./signature.ts";
-import { TokenCache, type VerifiedToken } from "./token-cache.ts";
+import { createTokenCache, type VerifiedToken } from "./token-cache.ts";
 import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
 
 /** Decides about tokens, locally. */
@@ -64,7 +64,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   const trusted = trusts.map((trust) => ({ ...trust, ...publishedBy(trust, known, clock, emit) }));
   const only = trusted.length === 1 ? trusted[0] : undefined;
   const byIssuer = new Map<unknown, Trusted>(trusted.map((trust) => [trust.rules.issuer, trust]));
-  const cache = new TokenCache<Trusted>();
+  const cache = createTokenCache<Trusted>();
   const noteTime = watchClock((seconds) => emit({ type: "clock_jumped", seconds }));
 
   function verify(token: unknown): Promise<Decision> {
@@ -152,7 +152,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
   }
 
   function tell(type: "refused" | "would_refuse", reason: Reason, jwt?: Facts, trust?: Trusted): void {
-    emit({ type, reason, ...(jwt && detailsOf(reason, jwt, trust, clock.now())) });
+    emit({ type, reason, ...(jwt && detailsOf(reason, jwt, trust, Math.floor(clock.now() / 1000))) });
   }
 
   return Object.freeze({
@@ -169,7 +169,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
       const issuers = trusted.map(({ keySet, feed, maxStale }) => {
         keySet.warm();
         void feed?.news(clock.monotonic());
-        return { source: keySet.name, keys: keySet.health(maxStale), revocations: feed?.health() };
+        return { source: keySet.source.name, keys: keySet.health(maxStale), revocations: feed?.health() };
       });
       return { ready: issuers.every(({ keys }) => keys.usable), issuers };
     },
@@ -199,24 +199,21 @@ const OF_TIME: ReadonlySet<Reason> = new Set(["token_expired", "token_not_yet_va
 /** What a refusal is told with: what was wanted and seen, and never the token. */
 function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | undefined, now: number): RefusalDetails {
   const check = CLAIM_CHECKS.find((one) => one.reason === reason);
+  const isAlgorithm = reason === "algorithm_not_allowed";
   const details: RefusalDetails = {};
-  const note = (name: "kid" | "jti" | "sub" | "expected" | "seen", value: unknown) => {
-    if (value !== undefined)
-      details[name] = (typeof value === "string" ? value : JSON.stringify(value))
-        .slice(0, MAX_DETAIL)
-        .replace(UNSEEN, "?");
+  const all = {
+    kid: header.kid,
+    jti: claims["jti"],
+    sub: claims["sub"],
+    expected: trust && (isAlgorithm ? [...trust.algorithms].join(" or ") : check?.expected(trust.rules, now)),
+    seen: isAlgorithm ? header.alg : check && (trust ? seenBy(check, claims, trust.rules) : claims["iss"]),
   };
-  note("kid", header.kid);
-  note("jti", claims["jti"]);
-  note("sub", claims["sub"]);
-  if (reason === "algorithm_not_allowed") {
-    note("expected", trust && [...trust.algorithms].join(" or "));
-    note("seen", header.alg);
-  } else if (check !== undefined) {
-    note("expected", trust && check.expected(trust.rules, Math.floor(now / 1000)));
-    note("seen", trust === undefined ? claims["iss"] : seenBy(check, claims, trust.rules));
+  for (const [name, value] of Object.entries(all)) {
+    if (value === undefined) continue;
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    details[name as keyof typeof all] = text.slice(0, MAX_DETAIL).replace(UNSEEN, "?");
   }
-  const offset = OF_TIME.has(reason) ? trust?.keySet.health(0).clockOffsetSeconds : undefined;
+  const offset = OF_TIME.has(reason) ? trust?.keySet.clockOffset : undefined;
   if (offset !== undefined) details.clockOffsetSeconds = offset;
   return details;
 }

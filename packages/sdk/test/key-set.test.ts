@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
 import { KeySet } from "../src/key-set.ts";
-import { keySetAt } from "../src/published.ts";
+import { getKeySet } from "../src/published.ts";
 import { fakeClock, type FakeClock } from "./support/clock.ts";
 import { listen } from "./support/http.ts";
 import { edKey, type TestKey } from "./support/keys.ts";
@@ -33,7 +33,7 @@ async function bench(...keys: TestKey[]): Promise<Bench> {
   const clock = fakeClock();
   const events: VerifierEvent[] = [];
   const waiting = new Set<() => void>();
-  const source = keySetAt(server.jwksUri, async () => [server.jwksUri]);
+  const source = { name: server.jwksUri, places: async () => [server.jwksUri], get: getKeySet };
   const keySet = new KeySet(source, clock, (event) => {
     events.push(event);
     for (const wake of waiting) wake();
@@ -145,7 +145,7 @@ describe("K4 unknown kids", () => {
       if (!hang) res.end(JSON.stringify({ keys: [first.jwk] }));
     });
     const keySet = new KeySet(
-      keySetAt(server.url, async () => [server.url]),
+      { name: server.url, places: async () => [server.url], get: getKeySet },
       fakeClock(),
       () => {},
     );
@@ -231,7 +231,11 @@ describe("places", () => {
       res.writeHead(status).end(JSON.stringify({ keys: [first.jwk] }));
     });
     const clock = fakeClock();
-    const source = keySetAt("two places", async () => [`${server.url}/all`, `${server.url}/rsa`]);
+    const source = {
+      name: "two places",
+      places: async () => [`${server.url}/all`, `${server.url}/rsa`],
+      get: getKeySet,
+    };
     const keySet = new KeySet(source, clock, () => {});
     open.add(keySet);
     const asked = () => server.requests.splice(0).map((request) => request.url);
@@ -263,7 +267,7 @@ describe("places", () => {
     const server = await listen((req, res) => {
       res.end(req.url === "/rsa" ? JSON.stringify({ keys: [first.jwk] }) : "<!doctype html>");
     });
-    const source = keySetAt("a page", async () => [`${server.url}/all`, `${server.url}/rsa`]);
+    const source = { name: "a page", places: async () => [`${server.url}/all`, `${server.url}/rsa`], get: getKeySet };
     const keySet = new KeySet(source, fakeClock(), () => {});
     open.add(keySet);
     expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });

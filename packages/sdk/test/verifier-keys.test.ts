@@ -180,7 +180,7 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
         type: "keys_refreshed",
         keys: 1,
         skipped: [
-          { kid: "s-broken", problem: "n is not a canonical number" },
+          { kid: "s-broken", problem: "n is not canonical" },
           { kid: "s-point", problem: "the numbers are no key" },
         ],
       }),

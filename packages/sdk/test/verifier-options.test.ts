@@ -35,7 +35,7 @@ describe("defaults", () => {
       algorithms: new Set(["RS256", "ES256", "Ed25519"]),
       jwksUri,
       allowHttp: false,
-      listed: false,
+      at: "",
       revocationsUri: undefined,
       maxStale: 259_200_000,
     });
@@ -139,7 +139,7 @@ describe("what cannot work is refused at creation, by name", () => {
     [{ jwksUri, revocationsUri: "" }, /^revocationsUri/],
     [{ jwksUri, revocationsUri: true }, /^revocationsUri/],
     [{ jwksUri, revocationsUri: "http://core.test/revocations" }, /^revocationsUri: expected https/],
-    [{ jwksUri: [{ issuer: "a", jwksUri }], revocationsUri: jwksUri }, /^revocationsUri: expected no value beside/],
+    [{ jwksUri: [{ issuer: "a", jwksUri }], revocationsUri: jwksUri }, /^revocationsUri: expected none beside/],
     [{ jwksUri: "http://core.test/jwks" }, /^jwksUri: expected https/],
   ])("%j", (options, message) => {
     expect(errorOf(options).message).toMatch(message);

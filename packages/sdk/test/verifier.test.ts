@@ -1,7 +1,8 @@
 import { SignJWT } from "jose";
 import { describe, expect, test, onTestFinished, vi } from "vitest";
 import type { VerifierEvent } from "../src/events.ts";
-import { KeySet, type KeySetSource } from "../src/key-set.ts";
+import { KeySet } from "../src/key-set.ts";
+import type { Source } from "../src/polled-document.ts";
 import { placesOf } from "../src/published.ts";
 import { buildVerifier, createVerifier } from "../src/verifier.ts";
 import { fakeClock } from "./support/clock.ts";
@@ -140,6 +141,19 @@ describe("discovery", () => {
     expect(await found.verdict()).toBe("allowed");
   });
 
+  test("K6 an issuer's keys are those of its jwks_uri, and never those of a document beside it", async () => {
+    const server = await listen((req, res) => {
+      if (req.url === "/jwks.json") return void res.end(JSON.stringify({ keys: [rsa.jwk] }));
+      if (req.url === "/jwks-all.json") return void res.end(JSON.stringify({ keys: [ed.jwk] }));
+      if (req.url !== "/.well-known/openid-configuration") return void res.writeHead(404).end();
+      res.end(JSON.stringify({ issuer: server.url, jwks_uri: `${server.url}/jwks.json` }));
+    });
+    const verifier = closing(buildVerifier({ issuer: server.url }, undefined, fakeClock()));
+    expect(await verifier.verify(tokenBy(rsa, { iss: server.url }))).toMatchObject({ allowed: true });
+    expect(await verifier.verify(tokenBy(ed, { iss: server.url }))).toMatchObject({ reason: "key_unknown" });
+    expect(server.count("/jwks-all.json")).toBe(0);
+  });
+
   test("R17 the way to an issuer's revocations is asked for once, with the way to its keys", async () => {
     const clock = fakeClock();
     const server = await listen((req, res) => {
@@ -173,7 +187,7 @@ describe("discovery", () => {
 
 describe("what an instance knows", () => {
   const knownOf = (key: TestKey) => {
-    const source: KeySetSource = {
+    const source: Source = {
       name: "the core",
       places: async () => ["/jwks"],
       get: async () => ({ status: 200, headers: new Headers(), text: JSON.stringify({ keys: [key.jwk] }) }),

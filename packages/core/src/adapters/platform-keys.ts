@@ -45,7 +45,10 @@ export function createPlatformKeys(): PlatformKeys {
   });
 }
 
-/** Here it is who signed a token. What it says is the core's to judge, and its times by the store's clock alone. */
+/**
+ * Here it is who signed a token. What it says is the core's to judge, and its times by the store's clock; this machine's
+ * must only not be off by more than the tolerance.
+ */
 function open(issuer: string): Verifier {
   const { clockTolerance } = LIMITS;
   return createVerifier({ issuer, audience: null, requiredClaims: {}, revocationsUri: null, clockTolerance });

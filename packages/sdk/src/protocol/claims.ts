@@ -160,7 +160,7 @@ function audienceMatches(aud: unknown, audience: readonly string[] | null): bool
   return Array.isArray(aud) && aud.some((one) => audience.includes(one as string));
 }
 
-function isArrayOfStrings(value: unknown): boolean {
+export function isArrayOfStrings(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 

@@ -26,7 +26,7 @@ export interface SkippedJwk {
 }
 
 export type KeySetDocument =
-  { ok: true; keys: readonly VerificationKey[]; skipped: readonly SkippedJwk[] } | { ok: false; problem: string };
+  { ok: true; keys: readonly VerificationKey[]; skipped: SkippedJwk[] } | { ok: false; problem: string };
 
 const MAX_KEY_SET_DEPTH = 8;
 
@@ -50,9 +50,10 @@ export function parseKeySet(text: string): KeySetDocument {
       skipped.push({ kid: read.kid, problem: read.problem });
       continue;
     }
-    const known = keys.get(read.key.kid);
-    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(read.key)) ambiguous.add(read.key.kid);
-    keys.set(read.key.kid, read.key);
+    const { key } = read;
+    const known = keys.get(key.kid);
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(key)) ambiguous.add(key.kid);
+    keys.set(key.kid, key);
   }
   // Which of two keys a kid means cannot be known, so it means neither.
   for (const kid of ambiguous) {
@@ -71,20 +72,18 @@ export function readJwk(member: unknown): ReadJwk {
   const kid = jwk["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return bad(undefined, "no usable kid");
   if (["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].some((name) => Object.hasOwn(jwk, name))) {
-    return bad(kid, "it carries private or symmetric key material");
+    return bad(kid, "it has private or symmetric parts");
   }
   if (jwk["use"] !== undefined && jwk["use"] !== "sig") return bad(kid, "use is not 'sig'");
   const operations = jwk["key_ops"];
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes("verify"))) {
-    return bad(kid, "key_ops does not allow 'verify'");
+    return bad(kid, "key_ops lacks 'verify'");
   }
   const material = readMaterial(jwk);
   if (typeof material === "string") return bad(kid, material);
-  const { algorithm } = material;
-  if (jwk["alg"] !== undefined && algorithmNamed(jwk["alg"]) !== algorithm) {
-    return bad(kid, "alg does not fit the key or is not accepted");
-  }
-  return { ok: true, key: Object.freeze({ kid, algorithm, jwk: Object.freeze(material.jwk) }) };
+  const { alg = material.algorithm } = jwk;
+  if (algorithmNamed(alg) !== material.algorithm) return bad(kid, "alg does not fit the key");
+  return { ok: true, key: Object.freeze({ kid, algorithm: material.algorithm, jwk: Object.freeze(material.jwk) }) };
 }
 
 function bad(kid: string | undefined, problem: string): ReadJwk {
@@ -110,25 +109,25 @@ const RSA_MAX_BITS = 8192; // beyond that one verification costs milliseconds
 function readRsa(n: unknown, e: unknown): { algorithm: "RS256"; jwk: PublicJwk } | string {
   const modulus = typeof n === "string" ? decodeBase64url(n) : undefined;
   const first = modulus?.[0] ?? 0;
-  if (modulus === undefined || first === 0) return "n is not a canonical number";
+  if (modulus === undefined || first === 0) return "n is not canonical";
   const bits = modulus.length * 8 - Math.clz32(first) + 24;
   if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS) return `an RSA modulus has ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
   // Any other exponent has no use and some forge: with e = 1 every message signs itself.
   if (e !== "AQAB") return "e is not 65537";
-  if (isRocaModulus(modulus)) return "n was made by a flawed generator (CVE-2017-15361)";
+  if (isRocaModulus(modulus)) return "n is weak (CVE-2017-15361)";
   return { algorithm: "RS256", jwk: { kty: "RSA", n: n as string, e } };
 }
 
 function readP256(crv: unknown, x: unknown, y: unknown): { algorithm: "ES256"; jwk: PublicJwk } | string {
   if (crv !== "P-256") return "crv is not P-256";
-  if (!isBytes(x, 32) || !isBytes(y, 32)) return "x and y are not 32 bytes each";
+  if (!isBytes(x, 32) || !isBytes(y, 32)) return "x or y is not 32 bytes";
   return { algorithm: "ES256", jwk: { kty: "EC", crv, x, y } };
 }
 
 function readEd25519(crv: unknown, x: unknown): { algorithm: "Ed25519"; jwk: PublicJwk } | string {
   if (crv !== "Ed25519") return "crv is not Ed25519";
   if (!isBytes(x, 32)) return "x is not 32 bytes";
-  if (isWeakEd25519(decodeBase64url(x)!)) return "x is a point of small order or not canonical";
+  if (isWeakEd25519(decodeBase64url(x)!)) return "x is a weak point";
   return { algorithm: "Ed25519", jwk: { kty: "OKP", crv, x } };
 }
 

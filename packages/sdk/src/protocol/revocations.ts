@@ -1,3 +1,4 @@
+import { isArrayOfStrings } from "./claims.ts";
 import type { JsonObject } from "./strict-json.ts";
 
 /** The revocation feed, read: what a token is compared with. */
@@ -16,7 +17,7 @@ export function readRevocations(claims: JsonObject): Revocations | undefined {
   const { generation, epoch, tokens, services, kids } = claims;
   if (!isCount(generation) || !isCount(epoch)) return undefined;
   if (!isPairs(tokens) || !isPairs(services)) return undefined;
-  if (!Array.isArray(kids) || !kids.every((kid) => typeof kid === "string")) return undefined;
+  if (!isArrayOfStrings(kids)) return undefined;
   return Object.freeze({
     generation,
     epoch,

@@ -96,17 +96,14 @@ function inspect(value: unknown, tally: Tally): unknown {
   } else if (typeof value === "number") {
     if (!Number.isFinite(value)) tally.problem = "number-range"; // such as 1e999, which would be written as null
   } else if (Array.isArray(value)) {
-    for (const [i, item] of value.entries()) value[i] = inspect(item, tally);
-    Object.freeze(value);
+    return Object.freeze(value.map((item) => inspect(item, tally)));
   } else if (typeof value === "object" && value !== null) {
     const bare = Object.assign(new Bare(), value);
     for (const name in bare) {
       tally.members++;
       if (FORBIDDEN.has(name)) tally.problem = "forbidden-name";
       if (LONE_SURROGATE.test(name)) tally.problem = "lone-surrogate";
-      const member = bare[name];
-      if (typeof member === "object") bare[name] = inspect(member, tally);
-      else inspect(member, tally);
+      bare[name] = inspect(bare[name], tally);
     }
     return Object.freeze(bare);
   }

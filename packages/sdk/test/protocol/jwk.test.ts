@@ -60,7 +60,7 @@ describe("readJwk", () => {
     ["Ed448", ed.jwk],
     ["none", ed.jwk],
   ])("T15 alg %j does not fit its key: %#", (alg, jwk) => {
-    expect(problemOf({ ...jwk, alg })).toBe("alg does not fit the key or is not accepted");
+    expect(problemOf({ ...jwk, alg })).toBe("alg does not fit the key");
   });
 
   test.each([["P-384"], ["P-521"], ["secp256k1"], ["p-256"], ["Ed25519"], [undefined]])(
@@ -101,8 +101,8 @@ describe("readJwk", () => {
   test.each([["d"], ["p"], ["q"], ["dp"], ["dq"], ["qi"], ["oth"], ["k"], ["priv"]])(
     "K9 a member with the private or symmetric part %s is refused",
     (name) => {
-      expect(problemOf({ ...rsa.jwk, [name]: "AA" })).toBe("it carries private or symmetric key material");
-      expect(problemOf({ ...ed.jwk, [name]: undefined })).toBe("it carries private or symmetric key material");
+      expect(problemOf({ ...rsa.jwk, [name]: "AA" })).toBe("it has private or symmetric parts");
+      expect(problemOf({ ...ed.jwk, [name]: undefined })).toBe("it has private or symmetric parts");
     },
   );
 
@@ -115,13 +115,13 @@ describe("readJwk", () => {
   test("a key for something else than verifying is refused", () => {
     for (const use of ["enc", "", null, ["sig"]]) expect(problemOf({ ...rsa.jwk, use })).toBe("use is not 'sig'");
     for (const key_ops of [["encrypt"], [], "verify", ["sign"], null]) {
-      expect(problemOf({ ...rsa.jwk, key_ops })).toBe("key_ops does not allow 'verify'");
+      expect(problemOf({ ...rsa.jwk, key_ops })).toBe("key_ops lacks 'verify'");
     }
   });
 
   test("coordinates have 32 bytes, in canonical base64url", () => {
     for (const x of ["AA", `${ec.jwk["x"] as string}AA`, `${ec.jwk["x"] as string}=`, 1, undefined, ["AA"]]) {
-      expect(problemOf({ ...ec.jwk, x })).toBe("x and y are not 32 bytes each");
+      expect(problemOf({ ...ec.jwk, x })).toBe("x or y is not 32 bytes");
       expect(problemOf({ ...ed.jwk, x })).toBe("x is not 32 bytes");
     }
   });
@@ -151,8 +151,8 @@ describe("T17 Ed25519 keys of small order", () => {
   ];
 
   test.each(weak)("T17 %s is refused with either sign", (hex) => {
-    expect(problemOf(xOf(hex))).toMatch(/small order/);
-    expect(problemOf(xOf(signBit(hex)))).toMatch(/small order/);
+    expect(problemOf(xOf(hex))).toMatch(/weak point/);
+    expect(problemOf(xOf(signBit(hex)))).toMatch(/weak point/);
   });
 
   test("T17 every key that the vectors call of small order or not canonical is refused, every other is read", () => {
