@@ -23,7 +23,11 @@ export interface OAuthCore extends TestCore {
   accessToken(form?: FormFields): Promise<string>;
 }
 
+export const FORM = { "content-type": "application/x-www-form-urlencoded" };
 export type FormFields = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** RFC 7523 section 2.2. */
+export const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /** A core with the services of the policy, which is in force; ES256 unless told otherwise: its keys are made at once. */
 export async function startOAuthCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<OAuthCore> {
@@ -35,7 +39,7 @@ export async function startOAuthCore(options: CoreOptions = {}, surroundings: Su
   const postForm: OAuthCore["postForm"] = (path, form, headers = {}) =>
     core.call(path, {
       ...{ method: "POST", apiKey: null, body: formOf(form) },
-      headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+      headers: { ...FORM, ...headers },
     });
   return {
     ...core,
