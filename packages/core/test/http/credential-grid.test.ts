@@ -110,10 +110,10 @@ const ROWS: readonly Row[] = [
 ];
 
 describe.each(ROWS)("$method $path", (row) => {
-  const { method, path, open, status = 200, forbidden = {} } = row;
+  const { method, path, open, status: toAll = 200, forbidden = {} } = row;
   it.each(KINDS)("S2 S3 %s", async (kind) => {
     const answer = await call(kind, method, path, sentTo(row));
-    const expected = open === "everybody" ? status : (open[kind] ?? forbidden[kind] ?? 401);
+    const expected = open === "everybody" ? toAll : (open[kind] ?? forbidden[kind] ?? 401);
     expect(answer.status).toBe(expected);
   });
 

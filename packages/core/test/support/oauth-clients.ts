@@ -5,7 +5,7 @@ import { fakeClock } from "./clock.ts";
 import { ADMIN_KEY, type Answer } from "./core.ts";
 import { canaryOf, makeCredentials, type Kind } from "./credential-kinds.ts";
 import { recordedLog } from "./log.ts";
-import { ASSERTION_TYPE, basic, startOAuthCore, type FormFields, type OAuthCore } from "./oauth.ts";
+import { basic, byAssertion, startOAuthCore, type FormFields, type OAuthCore } from "./oauth.ts";
 import { callServices, newCredential } from "./services.ts";
 
 export const ISSUER = "https://core.test";
@@ -91,7 +91,7 @@ export class OAuthClients {
 
   by(client_assertion: string): FormFields {
     this.#shown.push(client_assertion);
-    return { client_assertion, client_assertion_type: ASSERTION_TYPE };
+    return byAssertion(client_assertion);
   }
 
   /** Every way in which `orders` of the app `public` gets a token there. */
