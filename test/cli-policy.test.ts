@@ -103,10 +103,22 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service's name/);
     expect((await policy("report")).stdout).toBe("caller  callee  scope  would be refused  first  last\n");
 
+    // What the policy names can be stopped, and goes once it does not.
+    const remove = () => ways[way](["services", "delete", "orders", "--yes"]);
+    expect(await remove()).toMatchObject({
+      ...{ code: 1, stdout: "" },
+      stderr: expect.stringMatching(
+        /^countersign: version 2 of the policy, which is in force, names this service: disable it to stop it now, or /m,
+      ),
+    });
+    expect((await policy("apply", await fileOf("services: {}"), "--yes")).code).toBe(0);
+    expect((await remove()).stdout).toBe("deleted orders\n");
+
     const json = JSON.parse((await policy("versions", "--json")).stdout) as { versions: { version: number }[] };
-    expect(json.versions.map(({ version }) => version)).toEqual([2, 1]);
-    expect(JSON.parse((await policy("show", "--json")).stdout)).toMatchObject({ policy: { version: 2 } });
-    expect(JSON.parse((await policy("diff", next, "--json")).stdout)).toEqual({ diff: { version: 2, changes: [] } });
+    expect(json.versions.map(({ version }) => version)).toEqual([3, 2, 1]);
+    expect(JSON.parse((await policy("show", "--json")).stdout)).toMatchObject({ policy: { version: 3 } });
+    const same = await fileOf("services: {}");
+    expect(JSON.parse((await policy("diff", same, "--json")).stdout)).toEqual({ diff: { version: 3, changes: [] } });
   });
 
   test("a mistake is shown in its line, with a caret below it, and changes nothing", { timeout: 60_000 }, async () => {

@@ -33,6 +33,40 @@ test("prints every check of a real token, and what a verifier says of it", async
   expect(JSON.parse(asJson.stdout)).toMatchObject({ allowed: true, token: { claims: { sub: "orders" } } });
 });
 
+test("shows what a route asks for beside the audience: scopes and callers, each as it is wanted and as it is", async () => {
+  const core = await startCoreProcess(await temporaryDirectory());
+  const payload = { sub: "orders", source: "microservice", aud: "inventory", scope: "stock:read stock:list" };
+  const token = await mint(core.url, payload);
+  const ask = (...flags: string[]) =>
+    explain(token, "--jwks", `${core.url}/.well-known/jwks.json`, "--audience", "inventory", ...flags);
+
+  const callers = ["--allow", "billing", "--allow", "orders"];
+  for (const scopes of [
+    ["--scope", "stock:read", "--scope", "stock:list"],
+    ["--scope", "stock:list stock:read"],
+  ]) {
+    const good = await ask(...scopes, ...callers);
+    expect([good.code, good.stderr]).toEqual([0, ""]);
+    expect(good.stdout).toMatch(/^scope +✓ passed +stock:(read stock:list|list stock:read) +stock:read stock:list$/m);
+    expect(good.stdout).toMatch(/^allowed callers +✓ passed +\["billing","orders"\] +orders$/m);
+  }
+
+  const refused = await ask("--scope", "stock:read", "--scope", "stock:reserve", "--allow", "billing");
+  expect(refused.code).toBe(1);
+  expect(refused.stdout).toMatch(/^scope +✗ failed +stock:read stock:reserve +stock:read stock:list$/m);
+  expect(refused.stdout).toMatch(/^allowed callers +✗ failed +\["billing"\] +orders$/m);
+  expect(refused.stdout).toMatch(/^refused {2}caller_not_allowed: /m);
+  const asJson = JSON.parse((await ask("--scope", "stock:reserve", "--json")).stdout) as object;
+  expect(asJson).toMatchObject({
+    allowed: false,
+    checks: expect.arrayContaining([expect.objectContaining({ name: "scope", reason: "insufficient_scope" })]),
+  });
+
+  const wrong = await ask("--scope", 'stock:"read"');
+  expect([wrong.code, wrong.stderr]).toEqual([1, "countersign: scope: expected one or several names\n"]);
+  expect((await ask("--allow", "")).stderr).toBe("countersign: allow: expected one or several names\n");
+});
+
 test("says in one line what cannot work, and prints no stranger's control characters", async () => {
   const token = (claims: object) => `${base64url({ alg: "RS256", kid: "s-\u001b[31m" })}.${base64url(claims)}.AAAA`;
   const hostile = await explain(token({ sub: "\u001b[2Jorders", exp: 1 }), "--audience", "a");

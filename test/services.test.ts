@@ -115,7 +115,16 @@ test("the SDK takes a credential in the place of an API key, and its tokens name
     appInfo: { appName: "orders", apiDomain: "http://localhost:4001" },
     core: { connectionURI: core.url, apiKey },
   });
+  const warnings: string[] = [];
+  const remember = ({ message }: Error) => void warnings.push(message);
+  process.on("warning", remember);
+  onTestFinished(() => void process.off("warning", remember));
   const answer = await orders.createJWT({ source: "microservice", region: "eu" });
+  await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+  // R16: of the hundred years that are asked for without a word, an hour is left, and no key is the cause.
+  expect(warnings).toEqual([
+    expect.stringMatching(/^createJWT asked .*; a service's credential gets tokens for an hour at most, /),
+  ]);
   if (answer.status !== "OK") throw new Error(answer.status);
   const verifier = createVerifier({ jwksUri: `${core.url}/.well-known/jwks.json` });
   onTestFinished(() => verifier.close());

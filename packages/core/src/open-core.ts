@@ -112,7 +112,7 @@ export async function openCore(
       store,
       keyRing,
       authenticate,
-      failureLimit: createFailureLimit(clock.monotonic),
+      failureLimit: createFailureLimit(clock.monotonic, log),
       issueToken,
       issueServiceToken: createIssueServiceToken(keyRing, issueToken, policyReports),
       manageApps: createManageApps(store, keyRing, rotateKeys),

@@ -4,8 +4,7 @@ import type { CoreClient } from "./core-client.ts";
 import { isServiceName, PATHS, type CreateJwtRequest } from "./protocol/api.ts";
 import { isScope } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
-import { decodeJwt } from "./protocol/jwt.ts";
-import { tokenIn } from "./recipe/jwt-implementation.ts";
+import { lifetimeOf, SERVICE_TOKEN_LIFETIME, tokenIn } from "./recipe/jwt-implementation.ts";
 
 /** What a service's own token is for. */
 export interface TokenPurpose {
@@ -36,9 +35,6 @@ export function resolvePurpose(
   return { audience, scope: scopes?.join(" ") };
 }
 
-/** Seconds: what is asked for, and all that a core gives a service's credential. */
-const VALIDITY = 3_600;
-
 /** Asks the core for a token. @param timeout milliseconds @throws CountersignError `core_unreachable`, `core_refused` */
 export async function requestServiceToken(
   { audience, scope }: ResolvedPurpose,
@@ -54,7 +50,7 @@ export async function requestServiceToken(
       : { payload: { source: "microservice", sub, aud: audience, scope } }),
     algorithm: "RS256",
     jwksDomain: apiDomain,
-    validity: VALIDITY,
+    validity: SERVICE_TOKEN_LIFETIME, // of an API key's token, too
     useStaticSigningKey: false, // it ends long before a key that is replaced on a schedule does
   };
   return tokenIn(await core.call("POST", PATHS.jwt, request, {}, timeout));
@@ -285,9 +281,7 @@ function pauseAfter(error: unknown, failuresBefore: number, took: number, hasTok
 
 /** Seconds. @throws CountersignError `core_refused` where no verifier would take it */
 function lifeOf(token: string): number {
-  const decoded = decodeJwt(token);
-  const { exp, iat } = decoded.ok ? decoded.jwt.claims : {};
-  const life = typeof exp === "number" && typeof iat === "number" ? exp - iat : 0;
-  if (life > 0) return Math.min(life, VALIDITY); // no timer is set from what somebody else says
+  const life = lifetimeOf(token) ?? 0;
+  if (life > 0) return Math.min(life, SERVICE_TOKEN_LIFETIME); // no timer is set from what somebody else says
   throw new CountersignError("core_refused", "The core's answer holds no token that can be used", { status: 200 });
 }

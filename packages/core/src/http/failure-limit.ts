@@ -1,9 +1,12 @@
+import type { Log } from "../use-cases/log.ts";
 import type { Monotonic } from "../use-cases/store-clock.ts";
 
 export interface FailureLimit {
   /**
    * Counts a failure to authenticate. Only failures come here: whoever authenticates is never kept waiting, also behind
    * an address that others guess from, such as a proxy's.
+   *
+   * An address that has to wait is told of in the log, once in its window.
    *
    * @param address undefined: no other machine's
    * @returns seconds until this address may fail again; 0: this was one of those that it may
@@ -23,7 +26,7 @@ interface Failures {
   readonly until: number;
 }
 
-export function createFailureLimit(monotonic: Monotonic): FailureLimit {
+export function createFailureLimit(monotonic: Monotonic, log: Pick<Log, "warn">): FailureLimit {
   /** In the order in which their windows began. */
   const failures = new Map<string, Failures>();
   return Object.freeze<FailureLimit>({
@@ -39,7 +42,11 @@ export function createFailureLimit(monotonic: Monotonic): FailureLimit {
         if (failures.size > MAX_ADDRESSES) failures.delete(failures.keys().next().value!);
       }
       own.count++;
-      return own.count <= MOST ? 0 : Math.ceil((own.until - now) / 1000);
+      if (own.count <= MOST) return 0;
+      const wait = Math.ceil((own.until - now) / 1000);
+      if (own.count === MOST + 1)
+        log.warn({ address, seconds: wait }, "wrong keys again and again: this address waits");
+      return wait;
     },
   });
 }

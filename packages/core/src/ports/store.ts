@@ -90,6 +90,7 @@ export interface Revocations {
 export interface ServiceWriter {
   find(appId: string, name: string): Promise<Service | undefined>;
   count(appId: string): Promise<number>;
+  names(appId: string): Promise<ReadonlySet<string>>;
   /** Registered now. */
   insert(appId: string, name: string): Promise<Service>;
   setDisabled(appId: string, name: string, disabledAt: number | null): Promise<void>;

@@ -83,7 +83,11 @@ interface Parts {
 export function createManagePolicy({ store, keyRing, reports, readText, registeredIn }: Parts): ManagePolicy {
   async function read(appId: string, text: string): Promise<ManagedPolicy<Policy>> {
     await keyRing.refresh(); // another instance may have registered a service a moment ago
-    const found = readText(text, registeredIn(appId));
+    return judge(text, registeredIn(appId));
+  }
+
+  function judge(text: string, registered: ReadonlySet<string>): ManagedPolicy<Policy> {
+    const found = readText(text, registered);
     if (found.ok) return { ok: true, value: found.policy };
     const { line, column, message } = found.mistakes[0]!;
     const more = found.mistakes.length === 1 ? "" : `, and ${found.mistakes.length - 1} more`;
@@ -117,11 +121,17 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
       const policy = await read(appId, text);
       if (!policy.ok) return policy;
       const document = JSON.stringify(documentOf(policy.value));
-      const done = await store.write<Managed<{ stored: StoredPolicy; changes: readonly PolicyChange[] }>>(
+      const done = await store.write<ManagedPolicy<{ stored: StoredPolicy; changes: readonly PolicyChange[] }>>(
         async (writer) => {
-          const { policies } = writer;
+          const { policies, services } = writer;
           if ((await writer.app(appId)) === undefined)
             return { ok: false, status: 404, problem: "there is no such app" };
+          // One that it names may have been deleted since it was read; from here on nobody can be.
+          const registered = await services.names(appId);
+          if ([...policy.value.services.keys()].some((name) => !registered.has(name))) {
+            const again = judge(text, registered);
+            if (!again.ok) return again;
+          }
           const before = await policies.current(appId);
           if (expectedVersion !== undefined && expectedVersion !== (before?.version ?? 0)) return conflict(before);
           const changes = diffPolicies(before && policyIn(before), policy.value);

@@ -7,7 +7,8 @@ import {
   type Credential,
 } from "../domain/credential.ts";
 import { MAX_SERVICES, problemOfServiceName } from "../domain/service.ts";
-import type { ServiceWriter, Store } from "../ports/store.ts";
+import type { PolicyVersion, Store, StoreWriter } from "../ports/store.ts";
+import { policyIn } from "./applied-policy.ts";
 import { digestOf } from "./authenticate.ts";
 import type { CredentialUses } from "./credential-uses.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -46,6 +47,7 @@ export interface ManageServices {
   disable(appId: string, name: string): Promise<Managed<ServiceView>>;
   /** The credentials that it had are good again. */
   enable(appId: string, name: string): Promise<Managed<ServiceView>>;
+  /** Not one that the policy in force names. */
   delete(appId: string, name: string): Promise<Managed<{ name: string }>>;
   credentialsOf(appId: string, name: string): Promise<Managed<CredentialView[]>>;
   /** @param expiresAt milliseconds since the epoch; null: it does not expire. Expired ones make room for it. */
@@ -58,17 +60,17 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
   async function change<T>(
     appId: string,
     name: string,
-    work: (services: ServiceWriter, now: number) => Promise<Managed<T>>,
+    work: (writer: StoreWriter) => Promise<Managed<T>>,
   ): Promise<Managed<T>> {
-    const managed = await store.write(async ({ services, now }) =>
-      (await services.find(appId, name)) === undefined ? NO_SERVICE : work(services, now),
+    const managed = await store.write(async (writer) =>
+      (await writer.services.find(appId, name)) === undefined ? NO_SERVICE : work(writer),
     );
     await keyRing.catchUp();
     return managed;
   }
 
   function setDisabled(appId: string, name: string, disabled: boolean): Promise<Managed<ServiceView>> {
-    return change(appId, name, async (services, now) => {
+    return change(appId, name, async ({ services, now }) => {
       const before = (await services.find(appId, name))!;
       const disabledAt = disabled ? (before.disabledAt ?? now) : null;
       await services.setDisabled(appId, name, disabledAt);
@@ -110,7 +112,9 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
     enable: (appId, name) => setDisabled(appId, name, false),
 
     delete: (appId, name) =>
-      change(appId, name, async (services) => {
+      change(appId, name, async ({ services, policies }) => {
+        const policy = await policies.current(appId);
+        if (policy !== undefined && policyIn(policy).services.has(name)) return namedIn(policy);
         await services.delete(appId, name);
         return { ok: true, value: { name } };
       }),
@@ -123,7 +127,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
     },
 
     addCredential: (appId, name, expiresAt) =>
-      change<NewCredential>(appId, name, async (services, now) => {
+      change<NewCredential>(appId, name, async ({ services, now }) => {
         if (expiresAt !== null && expiresAt <= now) {
           return { ok: false, status: 400, problem: "expiresAt: a date that has not passed was expected" };
         }
@@ -145,7 +149,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
       }),
 
     revokeCredential: (appId, name, id) =>
-      change<{ id: string }>(appId, name, async (services) =>
+      change<{ id: string }>(appId, name, async ({ services }) =>
         (await services.deleteCredential(appId, name, id))
           ? { ok: true, value: { id } }
           : { ok: false, status: 404, problem: "the service has no credential of that id" },
@@ -154,6 +158,14 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
 }
 
 const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "there is no service of that name" } as const);
+
+/** A policy in force names nobody who is not there: whoever was registered by that name later would be let in by it. */
+function namedIn({ version }: PolicyVersion): { ok: false; status: 409; problem: string } {
+  const problem =
+    `version ${version} of the policy, which is in force, names this service: disable it to stop it now, ` +
+    "or apply a policy without it and then delete it";
+  return { ok: false, status: 409, problem };
+}
 
 function viewOf({ name, createdAt, disabledAt, credentials }: RegisteredService, now: number): ServiceView {
   return {

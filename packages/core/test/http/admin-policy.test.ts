@@ -130,6 +130,20 @@ describe("a mistake", () => {
   });
 });
 
+it("a service that the policy in force names is not deleted, and the answer says what to do", async () => {
+  const call = await inApp("named");
+  const remove = () =>
+    core.call("/admin/v1/apps/named/services/orders/delete", { method: "POST", apiKey: ADMIN_KEY, body: {} });
+  await call("", { text: POLICY }, "PUT");
+  const refused = await remove();
+  const message =
+    "version 1 of the policy, which is in force, names this service: disable it to stop it now, " +
+    "or apply a policy without it and then delete it";
+  expect([refused.status, refused.json]).toEqual([409, { error: { code: "conflict", message } }]);
+  await call("", { text: "services: { inventory: {} }" }, "PUT");
+  expect((await remove()).json).toEqual({ service: { name: "orders" } });
+});
+
 it("applying over a version that was not compared with is a conflict", async () => {
   const call = await inApp("conflict");
   const text = (scope: string) => POLICY.replace("stock:read", scope);

@@ -1,55 +1,29 @@
 // Every kind of credential at every endpoint, and with every claim that it might try to set. What is not said to be open
-// is closed. A new endpoint is a new row, and one that makes tokens a new column of the second table.
+// is closed. A new endpoint is a new row, and one that makes tokens a new column of the second table. What is brought to
+// OAuth in ways that only OAuth has is in credential-grid-oauth.test.ts.
 import { beforeAll, describe, expect, it } from "vitest";
 import { fakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer, type TestCore } from "../support/core.ts";
+import { partsOf, startTestCore, type Answer, type CallOptions, type TestCore } from "../support/core.ts";
+import { canaryOf, KINDS, makeCredentials, NOBODY, type Kind } from "../support/credential-kinds.ts";
 import { recordedLog } from "../support/log.ts";
-import { callServices, newCredential } from "../support/services.ts";
+import { FORM, formOf, type FormFields } from "../support/oauth.ts";
 
-const MINUTE = 60_000;
 const clock = fakeClock();
 const log = recordedLog();
 let core: TestCore;
 
-const KINDS = [
-  ...["none", "a wrong key", "an API key", "an admin key", "a service", "a service of another app"],
-  ...["a wrong credential", "a revoked credential", "an expired credential", "a credential of a disabled service"],
-  "a credential of a deleted service",
-] as const;
-type Kind = (typeof KINDS)[number];
-/** As different as they are, nobody must be able to tell them apart. */
-const NOBODY: readonly Kind[] = KINDS.filter(
-  (kind) => kind.startsWith("a wrong") || / another | credential/.test(kind),
-);
-
-const presented = new Map<Kind, string | null>();
+let presented: ReadonlyMap<Kind, string | null>;
 const answers: Answer[] = [];
 
 beforeAll(async () => {
   core = await startTestCore({ maxRingAge: 1e15, publicUrl: "https://a.test" }, { clock, log });
-  await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } });
-  const made = async (name: string, facts?: Parameters<typeof newCredential>[2]) =>
-    (await newCredential(core, name, facts)).credential;
-  presented.set("none", null).set("a wrong key", "wrong-key-wrong-key-wrong");
-  presented.set("an API key", API_KEY).set("an admin key", ADMIN_KEY);
-  presented.set("a service", await made("orders"));
-  presented.set("a service of another app", await made("orders", { app: "shop" }));
-  presented.set("a wrong credential", `cs_orders_${"A".repeat(43)}`);
-  const revoked = await newCredential(core, "orders");
-  await callServices(core, `/orders/credentials/${revoked.id}/revoke`, {});
-  presented.set("a revoked credential", revoked.credential);
-  presented.set("an expired credential", await made("orders", { expiresAt: clock.now() + MINUTE }));
-  presented.set("a credential of a disabled service", await made("disabled"));
-  await callServices(core, "/disabled/disable", {});
-  presented.set("a credential of a deleted service", await made("deleted"));
-  await callServices(core, "/deleted/delete", {});
-  clock.advance(MINUTE);
+  presented = await makeCredentials(core, clock);
 });
 
 /** As if this address had not guessed before: how often it may is another test's. */
-async function call(kind: Kind, method: string, path: string, body?: unknown): Promise<Answer> {
-  clock.advance(MINUTE);
-  const answer = await core.call(path, { method, apiKey: presented.get(kind)!, body });
+async function call(kind: Kind, method: string, path: string, sent: Pick<CallOptions, "body" | "headers"> = {}) {
+  clock.advance(60_000);
+  const answer = await core.call(path, { method, apiKey: presented.get(kind)!, ...sent });
   answers.push(answer);
   return answer;
 }
@@ -59,10 +33,17 @@ interface Row {
   readonly path: string;
   /** To whom it is open, and what it answers then. Everybody: as the public documents are. */
   readonly open: Partial<Record<Kind, number>> | "everybody";
+  /** What everybody is answered; default: 200. */
+  readonly status?: number;
   /** Who is known and not let in, and how that is said; who is neither gets a 401. */
   readonly forbidden?: Partial<Record<Kind, number>>;
   readonly body?: unknown;
+  readonly form?: FormFields;
+  /** What a service is told that is nobody there. */
+  readonly nobody?: string;
 }
+
+const sentTo = ({ body, form }: Row) => (form === undefined ? { body } : { body: formOf(form), headers: FORM });
 
 const DRIVER = { "an API key": 200, "a service": 200 };
 const APPS = { "an API key": 403, "a service": 403 };
@@ -70,6 +51,8 @@ const administration = (method: Row["method"], path: string, status: number): Ro
   ...{ method, path: `/admin/v1${path}`, open: { "an admin key": status } },
   ...(method === "GET" ? {} : { body: {} }),
 });
+const NO_CLIENT = '{"error":"invalid_client","error_description":"client authentication is missing"}';
+const WRONG_CLIENT = '{"error":"invalid_client","error_description":"client authentication failed"}';
 
 const ROWS: readonly Row[] = [
   { method: "GET", path: "/hello", open: "everybody" },
@@ -77,6 +60,14 @@ const ROWS: readonly Row[] = [
   { method: "GET", path: "/.well-known/jwks.json", open: "everybody" },
   { method: "GET", path: "/.well-known/jwks-all.json", open: "everybody" },
   { method: "GET", path: "/.well-known/revocations", open: "everybody" },
+  { method: "GET", path: "/.well-known/oauth-authorization-server", open: "everybody" },
+  { method: "GET", path: "/.well-known/openid-configuration", open: "everybody" },
+
+  // A key in a header is a way to authenticate at one of them only.
+  { method: "POST", path: "/oauth/token", open: {}, form: { grant_type: "client_credentials" }, nobody: NO_CLIENT },
+  { method: "POST", path: "/oauth/introspect", open: DRIVER, form: { token: "x" }, nobody: WRONG_CLIENT },
+  { method: "POST", path: "/oauth/revoke", open: {}, form: { token: "x" }, nobody: NO_CLIENT },
+  { method: "GET", path: "/oauth/token", open: "everybody", status: 405 },
 
   { method: "GET", path: "/apiversion", open: DRIVER },
   { method: "GET", path: "/recipe/jwt/jwks", open: DRIVER },
@@ -118,17 +109,18 @@ const ROWS: readonly Row[] = [
   administration("GET", "/nothing", 404),
 ];
 
-describe.each(ROWS)("$method $path", ({ method, path, open, forbidden = {}, body }) => {
+describe.each(ROWS)("$method $path", (row) => {
+  const { method, path, open, status: toAll = 200, forbidden = {} } = row;
   it.each(KINDS)("S2 S3 %s", async (kind) => {
-    const answer = await call(kind, method, path, body);
-    const expected = open === "everybody" ? 200 : (open[kind] ?? forbidden[kind] ?? 401);
+    const answer = await call(kind, method, path, sentTo(row));
+    const expected = open === "everybody" ? toAll : (open[kind] ?? forbidden[kind] ?? 401);
     expect(answer.status).toBe(expected);
   });
 
   it("S1 S2 tells nobody from nobody", async () => {
     const seen = new Set<string>();
     for (const kind of NOBODY) {
-      const { status, text, headers } = await call(kind, method, path, body);
+      const { status, text, headers } = await call(kind, method, path, sentTo(row));
       const { date: _, ...others } = Object.fromEntries(headers);
       seen.add(JSON.stringify([status, text, others]));
     }
@@ -142,10 +134,21 @@ describe("in the path of another app", () => {
     ["a service of another app", "public"],
     ["a service", "ghost"],
   ] as const)("S2 %s is nobody in %s", async (kind, app) => {
-    for (const { method, path, open, body } of ROWS) {
+    for (const row of ROWS) {
+      const { method, path, open, nobody = "Invalid API key" } = row;
       if (open === "everybody" || path.startsWith("/admin/")) continue;
-      const answer = await call(kind, method, `/appid-${app}${path}`, body);
-      expect([path, answer.status, answer.text]).toEqual([path, 401, "Invalid API key"]);
+      const answer = await call(kind, method, `/appid-${app}${path}`, sentTo(row));
+      expect([path, answer.status, answer.text]).toEqual([path, 401, nobody]);
+    }
+  });
+
+  it("what is everybody's is, in every app", async () => {
+    for (const { method, path, open, status = 200 } of ROWS) {
+      if (open !== "everybody") continue;
+      for (const kind of ["none", "a service", "a service of another app"] as const) {
+        const answer = await call(kind, method, `/appid-shop${path}`);
+        expect([path, answer.status]).toEqual([path, status]);
+      }
     }
   });
 
@@ -168,7 +171,9 @@ const MINTS: readonly Mint[] = [
   {
     what: "POST /recipe/jwt",
     ask: (kind, payload) =>
-      call(kind, "POST", "/recipe/jwt", { payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 }),
+      call(kind, "POST", "/recipe/jwt", {
+        body: { payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 },
+      }),
     tokenIn: (answer) => answer.json["jwt"] as string,
   },
 ];
@@ -253,7 +258,7 @@ it("S6 no credential is in any line of the log or in any answer but the one that
   expect(answers.length).toBeGreaterThan(KINDS.length * ROWS.length);
   for (const [kind, key] of presented) {
     if (key === null) continue;
-    const canary = key.replace(/^cs_[^_]+_/, ""); // of a credential, its random part
+    const canary = canaryOf(key);
     expect([kind, logged.includes(canary), answered.includes(canary)]).toEqual([kind, false, false]);
   }
 });

@@ -1,12 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createFailureLimit, type FailureLimit } from "../../src/http/failure-limit.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
+import { startTestCore } from "../support/core.ts";
+import { recordedLog, type RecordedLog } from "../support/log.ts";
+import { basic, FORM } from "../support/oauth.ts";
 
 let clock: FakeClock;
+let log: RecordedLog;
 let limit: FailureLimit;
 beforeEach(() => {
   clock = fakeClock();
-  limit = createFailureLimit(clock.monotonic);
+  log = recordedLog();
+  limit = createFailureLimit(clock.monotonic, log);
 });
 const fail = (address: string, times: number) =>
   Array.from({ length: times }, () => limit.waitAfterFailure(address)).at(-1);
@@ -34,7 +39,7 @@ describe("failures to authenticate", () => {
       ["::1", "::2", true],
       ["fe80::1%eth0", "fe80::2%eth0", true],
     ] as const) {
-      limit = createFailureLimit(clock.monotonic);
+      limit = createFailureLimit(clock.monotonic, log);
       fail(one, 100);
       expect([one, other, fail(other, 1)! > 0]).toEqual([one, other, same]);
     }
@@ -52,6 +57,45 @@ describe("failures to authenticate", () => {
     fail("192.0.2.1", 10);
     for (let i = 0; i < 9_999; i++) fail(`11.0.${i >> 8}.${i & 255}`, 1);
     expect(fail("192.0.2.1", 1)).toBeGreaterThan(0);
+  });
+
+  it("S1 are told of in the log when they are too many, once in the window of an address", () => {
+    const line = (address: string, seconds: number) =>
+      `warn wrong keys again and again: this address waits { address: '${address}', seconds: ${seconds} }`;
+    fail("192.0.2.1", 10);
+    expect(log.lines).toEqual([]);
+    clock.advance(20_000);
+    fail("192.0.2.1", 1_000);
+    fail("192.0.2.2", 1_000);
+    fail("2001:db8::1", 10);
+    for (let i = 2; i < 99; i++) fail(`2001:db8::${i}`, 1); // another address of the same network
+    const first = [line("192.0.2.1", 40), line("192.0.2.2", 60), line("2001:db8::2", 60)];
+    expect(log.lines).toEqual(first);
+    clock.advance(40_000);
+    fail("192.0.2.1", 11);
+    fail("192.0.2.2", 11);
+    expect(log.lines).toEqual([...first, line("192.0.2.1", 60)]);
+  });
+
+  it("S1 S6 over a socket are told of with the address and without what was tried, at any door", async () => {
+    const core = await startTestCore({}, { clock, log });
+    const tried = (i: number) => `cs_orders_${String(i).repeat(43)}`;
+    const told = () => log.lines.filter((line) => line.startsWith("warn "));
+    for (let i = 0; i < 6; i++) {
+      const headers = { ...FORM, ...basic("orders", tried(i)) };
+      expect((await core.call("/oauth/token", { method: "POST", apiKey: null, body: "x=y", headers })).status).toBe(
+        401,
+      );
+    }
+    for (let i = 6; i < 10; i++) expect((await core.call("/apiversion", { apiKey: tried(i) })).status).toBe(401);
+    expect(told()).toEqual([]);
+    for (const path of ["/apiversion", "/admin/v1/status", "/recipe/jwt/jwks"]) {
+      expect((await core.call(path, { apiKey: tried(9) })).status).toBe(429);
+    }
+    expect(told()).toEqual([
+      "warn wrong keys again and again: this address waits { address: '127.0.0.1', seconds: 60 }",
+    ]);
+    for (let i = 0; i < 10; i++) expect(log.lines.join("\n")).not.toContain(String(i).repeat(43));
   });
 
   it("inside this process have no address and no end", () => {

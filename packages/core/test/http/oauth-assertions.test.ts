@@ -4,10 +4,9 @@ import { exportJWK, SignJWT, UnsecuredJWT, type JWTPayload } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fakeClock } from "../support/clock.ts";
 import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer } from "../support/core.ts";
-import { startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
+import { byAssertion, expectInvalidClient, startOAuthCore, type OAuthCore } from "../support/oauth.ts";
 import { callServices } from "../support/services.ts";
 
-const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const clock = fakeClock();
 const keys = {
   ES256: generateKeyPairSync("ec", { namedCurve: "P-256" }),
@@ -49,17 +48,7 @@ async function assertion(claims: Record<string, unknown> = {}, made: Made = {}):
     .sign(key);
 }
 
-const ask = (client_assertion: string, form: FormFields = {}, path = "/oauth/token") =>
-  core.postForm(path, {
-    ...{ grant_type: "client_credentials", audience: "inventory", client_assertion, client_assertion_type: TYPE },
-    ...form,
-  });
-
-function expectInvalidClient(answer: Answer): void {
-  const description = "client authentication failed";
-  expect([answer.status, answer.json]).toEqual([401, { error: "invalid_client", error_description: description }]);
-  expect(answer.headers.get("cache-control")).toBe("no-store");
-}
+const ask: OAuthCore["postAssertion"] = (...sent) => core.postAssertion(...sent);
 
 describe("an assertion of a service's own key", () => {
   it.each(["ES256", "RS256", "EdDSA"])("gives it a token: %s", async (alg) => {
@@ -146,7 +135,7 @@ describe("S4 an assertion", () => {
           method: "POST",
           body: new URLSearchParams({
             ...{ grant_type: "client_credentials", audience: "inventory" },
-            ...{ client_assertion: two, client_assertion_type: TYPE },
+            ...byAssertion(two),
           }),
         }).then(({ status }) => status),
       ),

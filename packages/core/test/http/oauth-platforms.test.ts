@@ -4,12 +4,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ADMIN_KEY, partsOf, type Answer } from "../support/core.ts";
+import { ADMIN_KEY, partsOf } from "../support/core.ts";
 import { fakeClock } from "../support/clock.ts";
-import { startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
+import { expectInvalidClient, startOAuthCore, type OAuthCore } from "../support/oauth.ts";
 import { callServices } from "../support/services.ts";
 
-const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const WORKLOAD = "system:serviceaccount:shop:orders";
 
 /** What signs tokens of a cluster or of a build, and tells by which keys; as Kubernetes and GitHub do. */
@@ -72,16 +71,7 @@ async function untrusted(id: string): Promise<number> {
   return (await core.call(`/admin/v1/apps/public/trusts/${id}/delete`, { method: "POST", apiKey: ADMIN_KEY })).status;
 }
 
-const ask = (client_assertion: string, form: FormFields = {}, path = "/oauth/token") =>
-  core.postForm(path, {
-    ...{ grant_type: "client_credentials", audience: "inventory", client_assertion, client_assertion_type: TYPE },
-    ...form,
-  });
-
-function expectInvalidClient(answer: Answer): void {
-  const description = "client authentication failed";
-  expect([answer.status, answer.json]).toEqual([401, { error: "invalid_client", error_description: description }]);
-}
+const ask: OAuthCore["postAssertion"] = (...sent) => core.postAssertion(...sent);
 
 describe("a platform's token", () => {
   it("is enough to be the service that its workload is, as often as the workload starts", async () => {

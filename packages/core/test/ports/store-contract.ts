@@ -607,6 +607,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         await register("billing");
         await store.write(async ({ services }) => {
           expect([await services.count("public"), await services.count("other")]).toEqual([2, 1]);
+          expect(await services.names("public")).toEqual(new Set(["billing", "orders"]));
+          expect(await services.names("ghost")).toEqual(new Set());
           for (const name of ["Orders", "orders ", "%", "' or 1=1 --"]) {
             expect(await services.find("public", name)).toBeUndefined();
           }

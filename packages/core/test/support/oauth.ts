@@ -19,11 +19,26 @@ export interface OAuthCore extends TestCore {
   readonly credentials: Readonly<Record<string, string>>;
   /** A form; `undefined` leaves a parameter out, a list sends it several times. */
   postForm(path: string, form: FormFields, headers?: Record<string, string>): Promise<Answer>;
+  /** Asks for a token for `inventory` with this in the place of a secret. */
+  postAssertion(assertion: string, form?: FormFields, path?: string): Promise<Answer>;
   /** An access token, or the test fails. */
   accessToken(form?: FormFields): Promise<string>;
 }
 
+export const FORM = { "content-type": "application/x-www-form-urlencoded" };
 export type FormFields = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** RFC 7523 section 2.2. */
+export function byAssertion(client_assertion: string): Record<string, string> {
+  return { client_assertion, client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" };
+}
+
+/** Whatever is wrong with who somebody says to be. */
+export function expectInvalidClient({ status, json, headers }: Answer): void {
+  const description = "client authentication failed";
+  expect([status, json]).toEqual([401, { error: "invalid_client", error_description: description }]);
+  expect(headers.get("cache-control")).toBe("no-store");
+}
 
 /** A core with the services of the policy, which is in force; ES256 unless told otherwise: its keys are made at once. */
 export async function startOAuthCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<OAuthCore> {
@@ -35,12 +50,19 @@ export async function startOAuthCore(options: CoreOptions = {}, surroundings: Su
   const postForm: OAuthCore["postForm"] = (path, form, headers = {}) =>
     core.call(path, {
       ...{ method: "POST", apiKey: null, body: formOf(form) },
-      headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+      headers: { ...FORM, ...headers },
     });
   return {
     ...core,
     credentials,
     postForm,
+    postAssertion: (client_assertion, form = {}, path = "/oauth/token") =>
+      postForm(path, {
+        grant_type: "client_credentials",
+        audience: "inventory",
+        ...byAssertion(client_assertion),
+        ...form,
+      }),
     async accessToken(form = {}) {
       const own = { grant_type: "client_credentials", client_id: "orders", client_secret: credentials["orders"] };
       const answer = await postForm("/oauth/token", { ...own, audience: "inventory", ...form });

@@ -2,7 +2,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { decideCall } from "../../src/domain/policy.ts";
 import { openInstance, startInstance, type Instance } from "../support/instance.ts";
+import { itOnPostgres } from "../support/postgres.ts";
 import { registerServices } from "../support/services.ts";
+import { onPostgres, onSqlite } from "../support/store-places.ts";
 
 const FIRST = "services:\n  orders: { calls: { inventory: [stock:read] } }\n  inventory: {}\n";
 const SECOND = FIRST.replace("[stock:read]", "[stock:read, stock:reserve]");
@@ -135,6 +137,85 @@ describe("a policy that is applied", () => {
     ]);
     await instance.manageApps.remove("shop");
     expect(await apply("services: {}", { app: "shop" })).toMatchObject({ ok: false, status: 404 });
+  });
+});
+
+describe("a service that the policy names", () => {
+  const remove = (name: string, on = instance) => on.manageServices.delete("public", name);
+  const REFUSED = {
+    ...{ ok: false, status: 409 },
+    problem:
+      "version 2 of the policy, which is in force, names this service: disable it to stop it now, " +
+      "or apply a policy without it and then delete it",
+  };
+
+  it("is not deleted, as caller or callee, also by an instance that has not looked since", async () => {
+    await apply("services: { billing: {} }");
+    const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
+    await apply(FIRST);
+    const { epoch } = await instance.store.readState();
+    for (const name of ["orders", "inventory"]) {
+      for (const on of [instance, other]) expect(await remove(name, on)).toEqual(REFUSED);
+    }
+    expect((await instance.store.readState()).epoch).toBe(epoch);
+    expect(await instance.manageServices.disable("public", "orders")).toMatchObject({ ok: true });
+    // What only an earlier version names can go, and so can what none names any more.
+    expect(await remove("billing", other)).toMatchObject({ ok: true });
+    await apply("services: { inventory: {} }");
+    expect(await remove("orders", other)).toMatchObject({ ok: true });
+    expect(await remove("inventory", other)).toMatchObject({ ok: false, status: 409 });
+  });
+
+  it("is deleted where the policy is of another app", async () => {
+    await instance.manageApps.create("shop");
+    await registerServices(instance.store, ["orders", "inventory"], "shop");
+    await apply(FIRST, { app: "shop" });
+    expect(await remove("orders")).toMatchObject({ ok: true });
+  });
+
+  it("and that another instance deletes while the policy is being read, is a mistake in it", async () => {
+    const late = await openInstance({
+      ...{ dataDir: instance.dataDir, clock: instance.clock },
+      storeOf: (real) => ({
+        ...real,
+        async write(work) {
+          expect(await remove("inventory")).toMatchObject({ ok: true });
+          return real.write(work);
+        },
+      }),
+    });
+    expect(await apply(FIRST, { on: late })).toEqual({
+      ok: false,
+      status: 400,
+      problem: "line 3, column 3: no service 'inventory' is registered in this app",
+      mistakes: [{ line: 3, column: 3, message: "no service 'inventory' is registered in this app" }],
+    });
+    expect(await instance.store.readPolicyVersions("public")).toEqual([]);
+  });
+
+  describe.each([
+    ["SQLite", it, onSqlite],
+    ["PostgreSQL", itOnPostgres, onPostgres],
+  ] as const)("%s", (_, itHere, place) => {
+    itHere("is there, however often it is deleted and named at the same moment by two instances", async () => {
+      const openStore = await place();
+      const [one, other] = [await startInstance({ openStore }), await openInstance({ openStore })];
+      await registerServices(one.store, ["orders", "inventory"]);
+      const outcomes = new Set<string>();
+      for (let round = 0; round < 40; round++) {
+        const applied = apply(FIRST, { on: other });
+        for (let step = 0; step < round % 8; step++) await one.store.readState(); // so that either is first at times
+        await Promise.all([applied, remove("orders", one)]);
+        const { services, policies } = await one.store.readSnapshot();
+        const named = policies[0]?.document.includes("orders") ?? false;
+        const present = services.some(({ name }) => name === "orders");
+        expect([round, named && !present]).toEqual([round, false]);
+        outcomes.add(named ? "named" : "deleted");
+        if (!present) await registerServices(one.store, ["orders"]);
+        expect(await apply("services: {}", { on: one })).toMatchObject({ ok: true });
+      }
+      expect(outcomes).toEqual(new Set(["named", "deleted"]));
+    });
   });
 });
 

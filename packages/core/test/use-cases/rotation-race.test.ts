@@ -1,29 +1,15 @@
 // R7, with as many rounds as ROUNDS says; `npm run bench -- rotation-race` runs it with 10,000. By default fewer on
 // PostgreSQL, where each takes four times as long.
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { openPostgresStore } from "../../src/adapters/postgres.ts";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
-import type { Store } from "../../src/ports/store.ts";
 import { fakeClock } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
-import { itOnPostgres, note, sharedPostgres } from "../support/postgres.ts";
-import { tempDir } from "../support/temp-dir.ts";
+import { itOnPostgres, note } from "../support/postgres.ts";
+import { onPostgres, onSqlite } from "../support/store-places.ts";
 
 const INSTANCES = 16;
 
 /** The shortest that a policy with these windows can have; few keys are alive at once, so that rounds are quick. */
 const ROTATION = { lead: 185_000, period: 600_000, hold: 600_000 };
-
-async function onSqlite(): Promise<() => Promise<Store>> {
-  const dataDir = join(await tempDir(), "data");
-  return () => openSqliteStore({ dataDir });
-}
-
-async function onPostgres(): Promise<() => Promise<Store>> {
-  const url = await (await sharedPostgres()).newDatabase();
-  return () => openPostgresStore({ url, poolSize: 2 });
-}
 
 /**
  * As if a period had gone by: every date is brought nearer by it, by the one change of dates that a store takes.

@@ -3,6 +3,7 @@ import { refusedByCore, type CoreClient, type UserContext } from "../core-client
 import type { NormalisedAppInfo } from "../app-info.ts";
 import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
+import { decodeJwt } from "../protocol/jwt.ts";
 import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
 import * as LIMITS from "../protocol/limits.ts";
 
@@ -137,7 +138,7 @@ async function requestJwt(
   const answer = await core.call("POST", PATHS.jwt, request, input.userContext);
   if (answer["status"] === "UNSUPPORTED_ALGORITHM_ERROR") return { status: "UNSUPPORTED_ALGORITHM_ERROR" };
   const jwt = tokenIn(answer);
-  if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(request, answer["expiresAt"]);
+  if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(request, jwt, answer["expiresAt"], core.isService);
   return { status: "OK", jwt };
 }
 
@@ -147,19 +148,39 @@ export function tokenIn({ status, jwt }: JsonObject): string {
   throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
 }
 
+/** Seconds: all that a core gives a service's credential. */
+export const SERVICE_TOKEN_LIFETIME = 3_600;
+
 let warnedOfClampedExpiry = false;
 
 /** Once per process: what was asked for will be asked for again. */
-function warnOfClampedExpiry({ validity, useStaticSigningKey }: CreateJwtRequest, expiresAt: number): void {
+function warnOfClampedExpiry(
+  { validity, useStaticSigningKey }: CreateJwtRequest,
+  jwt: string,
+  expiresAt: number,
+  isService: boolean,
+): void {
   if (warnedOfClampedExpiry) return;
   warnedOfClampedExpiry = true;
   const date = (seconds: number) => new Date(seconds * 1000).toISOString();
-  process.emitWarning(
-    `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; the key that signs it verifies until ` +
-      `${date(expiresAt)}, and so does the token: ask for less, or renew it before then` +
-      (useStaticSigningKey === false ? ", or use the static key" : ""),
-    { code: "COUNTERSIGN_EXP_CLAMPED" },
-  );
+  const asked = `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; `;
+  const byKey =
+    `the key that signs it verifies until ${date(expiresAt)}, and so does the token: ask for less, or renew it ` +
+    `before then${useStaticSigningKey === false ? ", or use the static key" : ""}`;
+  const byCredential =
+    `a service's credential gets tokens for an hour at most, and this one ends ${date(expiresAt)}: ask for less, or ` +
+    "renew it before then, as createServiceFetch does";
+  // Less than an hour is its key's doing, also for a service.
+  const isWhole = (lifetimeOf(jwt) ?? SERVICE_TOKEN_LIFETIME) >= SERVICE_TOKEN_LIFETIME;
+  const warning = asked + (isService && isWhole ? byCredential : byKey);
+  process.emitWarning(warning, { code: "COUNTERSIGN_EXP_CLAMPED" });
+}
+
+/** Seconds that a token lives by its own word; undefined: it does not say. */
+export function lifetimeOf(jwt: string): number | undefined {
+  const decoded = decodeJwt(jwt);
+  const { iat, exp } = decoded.ok ? decoded.jwt.claims : {};
+  return typeof iat === "number" && typeof exp === "number" ? exp - iat : undefined;
 }
 
 /** @throws CountersignError with the given code */

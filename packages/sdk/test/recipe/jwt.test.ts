@@ -4,6 +4,7 @@ import { createCountersign } from "../../src/countersign.ts";
 import jwt, { type CreateJWTResult, type RecipeFunctions } from "../../src/recipe/jwt.ts";
 import { deadAddress } from "../support/http.ts";
 import { appInfo, closingInstance, instanceAt } from "../support/instances.ts";
+import { edKey, tokenBy } from "../support/keys.ts";
 import { startStandInCore } from "../support/stand-in-core.ts";
 
 function tokenOf(result: CreateJWTResult): string {
@@ -90,12 +91,26 @@ describe("createJWT", () => {
     },
   );
 
+  const BY_KEY = "the key that signs it verifies until 2030-01-02T00:00:00.000Z, and so does the token: ";
+  const BY_CREDENTIAL =
+    "a service's credential gets tokens for an hour at most, and this one ends 2030-01-02T00:00:00.000Z: ";
+  const CREDENTIAL = `cs_orders_${"A".repeat(43)}`;
   test.each([
-    [false, /, or use the static key$/],
-    [true, /renew it before then$/], // an operator has given the static key an end
-  ])(
-    "R16 warns once of an exp that its key shortened, with the asked and the given one (useStaticSigningKey %s)",
-    async (useStaticSigningKey, ending) => {
+    ["an API key", undefined, false, 3_600, `${BY_KEY}ask for less, or renew it before then, or use the static key`],
+    // An operator has given the static key an end.
+    ["an API key", undefined, true, 3_600, `${BY_KEY}ask for less, or renew it before then`],
+    ...[true, false].map(
+      (useStatic) =>
+        [
+          ...(["a service's credential", CREDENTIAL, useStatic, 3_600] as const),
+          `${BY_CREDENTIAL}ask for less, or renew it before then, as createServiceFetch does`,
+        ] as const,
+    ),
+    // Less than its credential gets is all that its key allows.
+    ["a service's credential", CREDENTIAL, true, 3_599, `${BY_KEY}ask for less, or renew it before then`],
+  ] as const)(
+    "R16 warns once of an exp that was shortened, with the cause, the asked and the given one: %s %j static %s, %i s",
+    async (_, apiKey, useStaticSigningKey, lifetime, told) => {
       vi.resetModules(); // once per process
       const { createCountersign: createAfresh } = await import("../../src/countersign.ts");
       const warnings: (Error & { code?: string })[] = [];
@@ -104,23 +119,23 @@ describe("createJWT", () => {
       const core = await startStandInCore();
       const expiresAt = Date.UTC(2030, 0, 2) / 1000;
       core.intercept = (req, res) =>
-        req.url === "/recipe/jwt" && (res.end(JSON.stringify({ status: "OK", jwt: "a.b.c", expiresAt })), true);
-      const instance = closingInstance(createAfresh({ appInfo, core: { connectionURI: core.url } }));
+        req.url === "/recipe/jwt" && (res.end(JSON.stringify({ status: "OK", jwt: token, expiresAt })), true);
+      const token = tokenBy(edKey("s-1"), { iat: expiresAt - lifetime, exp: expiresAt });
+      const instance = closingInstance(createAfresh({ appInfo, core: { connectionURI: core.url, apiKey } }));
       const validity = 31_536_000;
       const before = Date.now();
       for (let i = 0; i < 3; i++) {
-        expect(await instance.createJWT({}, validity, useStaticSigningKey)).toEqual({ status: "OK", jwt: "a.b.c" });
+        expect(await instance.createJWT({}, validity, useStaticSigningKey)).toEqual({ status: "OK", jwt: token });
       }
       const after = Date.now();
       await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
       process.off("warning", remember);
       expect(warnings.map((warning) => warning.code)).toEqual(["COUNTERSIGN_EXP_CLAMPED"]);
       const { message } = warnings[0]!;
-      expect(message).toContain("verifies until 2030-01-02T00:00:00.000Z");
-      const [, asked] = /^createJWT asked for a token until (\S+);/.exec(message)!;
+      const [, asked, cause] = /^createJWT asked for a token until (\S+); (.*)$/.exec(message)!;
       expect(Date.parse(asked!)).toBeGreaterThanOrEqual(before + validity * 1000);
       expect(Date.parse(asked!)).toBeLessThanOrEqual(after + validity * 1000);
-      expect(message).toMatch(ending);
+      expect(cause).toBe(told);
     },
   );
 

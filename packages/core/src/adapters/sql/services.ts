@@ -29,6 +29,11 @@ export class SqlServiceWriter extends SqlWriterPart implements ServiceWriter {
     return count;
   }
 
+  async names(appId: string): Promise<ReadonlySet<string>> {
+    const rows = await this.db.selectFrom("services").select("service").where("app_id", "=", appId).execute();
+    return new Set(rows.map((row) => row.service));
+  }
+
   async insert(appId: string, name: string): Promise<Service> {
     this.changed();
     const service = { appId, name, createdAt: this.now, disabledAt: null };

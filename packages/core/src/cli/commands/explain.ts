@@ -9,6 +9,8 @@ interface ExplainFlags {
   jwks?: string;
   issuer?: string;
   audience?: string[];
+  scope?: string[];
+  allow?: string[];
   require?: string[];
   allowHttp?: boolean;
   json?: boolean;
@@ -22,6 +24,8 @@ export function explainCommand(): Command {
     .option("--jwks <url>", "key set to verify it with; without it, neither signature nor revocation is checked")
     .option("--issuer <issuer>", "the iss it must have")
     .option("--audience <name>", "a name of the callee, which its aud must hold; repeatable", collect)
+    .option("--scope <scope>", "a scope it must have; repeatable", collect)
+    .option("--allow <service>", "a service that may call, as its sub says; repeatable", collect)
     .option("--require <claim=value>", "a claim it must have; repeatable; default source=microservice", collect)
     .option("--allow-http", "fetch the key set over plain http from another machine")
     .option("--json", "print the checks as JSON")
@@ -54,11 +58,13 @@ async function explain(given: string, flags: ExplainFlags): Promise<void> {
     print(`\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`);
 }
 
-function optionsOf({ jwks, issuer, audience, require, allowHttp }: ExplainFlags): VerifierOptions {
+function optionsOf({ jwks, issuer, audience, scope, allow, require, allowHttp }: ExplainFlags): VerifierOptions {
   const options: VerifierOptions = { allowHttp: allowHttp === true };
   if (jwks !== undefined) options.jwksUri = jwks;
   if (issuer !== undefined) options.issuer = issuer;
   if (audience !== undefined) options.audience = audience;
+  if (scope !== undefined) options.scope = scope.join(" "); // several in one value are as good
+  if (allow !== undefined) options.allow = allow;
   if (require !== undefined) {
     options.requiredClaims = Object.fromEntries(
       require.map((pair) => {

@@ -25,7 +25,7 @@ export function servicesCommand(): Command {
       serviceCommand("enable", "Accept the credentials of a disabled service again.").action(change("enable")),
     )
     .addCommand(
-      serviceCommand("delete", "Forget a service with all its credentials.")
+      serviceCommand("delete", "Forget a service with all its credentials, once the policy does not name it.")
         .option("--yes", "do not ask")
         .action(change("delete", (name) => `${name} and its credentials are forgotten, for good.`)),
     )

@@ -24,7 +24,7 @@ const BODIES = {
  * | `POST /` | `{ name }`: registers one |
  * | `GET /:service` | one service with its credentials |
  * | `POST /:service/disable`, `POST /:service/enable` | |
- * | `POST /:service/delete` | with its credentials |
+ * | `POST /:service/delete` | with its credentials; 409 while the policy in force names it |
  * | `POST /:service/credentials` | `{ expiresAt? }`: makes one; the only answer that it is in |
  * | `POST /:service/credentials/:id/revoke` | |
  */
