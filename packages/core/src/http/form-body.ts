@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import { LIMITS } from "countersign/protocol";
 import { readBytes, tooLarge } from "./body.ts";
 import type { Env } from "./environment.ts";
+import { headerOf } from "./request-header.ts";
 
 /** The parameters of a form, each once, those that are empty left out (RFC 6749 section 3.2). */
 export type Form = ReadonlyMap<string, string>;
@@ -12,11 +13,11 @@ export type ReadForm =
 
 /** Reads a body of `application/x-www-form-urlencoded`, strictly: what two programs could read in two ways is refused. */
 export async function readForm(c: Context<Env>): Promise<ReadForm> {
-  const [type = ""] = (c.req.header("content-type") ?? "").split(";");
+  const [type = ""] = (headerOf(c, "content-type") ?? "").split(";");
   if (type.trim().toLowerCase() !== "application/x-www-form-urlencoded") {
     return refuse("the body must be application/x-www-form-urlencoded");
   }
-  const length = Number(c.req.header("content-length") ?? 0);
+  const length = Number(headerOf(c, "content-length") ?? 0);
   const bytes = length > LIMITS.requestBodyBytes ? undefined : await readBytes(c, LIMITS.requestBodyBytes);
   if (bytes === undefined) return refuse(tooLarge(LIMITS.requestBodyBytes));
   return parseForm(Buffer.from(bytes).toString("latin1"));

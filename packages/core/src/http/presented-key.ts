@@ -1,7 +1,8 @@
 import type { Context } from "hono";
 import type { Env } from "./environment.ts";
+import { headerOf } from "./request-header.ts";
 
 /** The key that a request brought: `Api-Key: K`, `Authorization: Bearer K`, or just `K` there. */
 export function presentedKey(c: Context<Env>): string | undefined {
-  return c.req.header("api-key") ?? c.req.header("authorization")?.replace(/^bearer /i, "");
+  return headerOf(c, "api-key") ?? headerOf(c, "authorization")?.replace(/^bearer /i, "");
 }

@@ -4,8 +4,9 @@ import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
 import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
-import { hasHungUp, refuseAdmin, refuseText } from "./errors.ts";
+import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "./errors.ts";
 import { presentedKey } from "./presented-key.ts";
+import { headerOf } from "./request-header.ts";
 import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
@@ -42,7 +43,8 @@ export function createHttpInterface(services: Services): Hono<Env> {
   const app = new Hono<Env>({ getPath: (request) => pathOf(request).route });
   app.use(async (c, next) => {
     c.set("path", pathOf(c.req.raw));
-    c.header("x-content-type-options", "nosniff"); // before there is an answer, which would be made anew for it
+    // Before there is an answer, which would be made anew for it.
+    for (const [name, value] of Object.entries(NO_SNIFF)) c.header(name, value);
     return next();
   });
   // Before all else: who asks here says so in ways of its own, and is refused by the words of OAuth.
@@ -65,7 +67,7 @@ export function createHttpInterface(services: Services): Hono<Env> {
     );
   });
   app.use(async (c, next) => {
-    const length = Number(c.req.header("content-length") ?? 0);
+    const length = Number(headerOf(c, "content-length") ?? 0);
     const ofAdmin = isAdmin(c.get("path"));
     const most = ofAdmin ? POLICY_BODY_BYTES : LIMITS.requestBodyBytes; // a route may take less
     if (length <= most) return next();
@@ -139,12 +141,12 @@ function refuseTooMany(c: Context<Env>, wait: number): Response {
  * gives itself away by its Origin, and one whose name was made to resolve to this machine by its Host.
  */
 function isFromWebPage(c: Context<Env>): boolean {
-  const host = c.req.header("host")?.replace(/:\d+$/, "");
-  return c.req.header("origin") !== undefined || (host !== undefined && !isLoopbackHost(host));
+  const host = headerOf(c, "host")?.replace(/:\d+$/, "");
+  return headerOf(c, "origin") !== undefined || (host !== undefined && !isLoopbackHost(host));
 }
 
 async function readVersion(c: Context<Env>, next: Next): Promise<Response | void> {
-  const version = c.req.header("cdi-version");
+  const version = headerOf(c, "cdi-version");
   if (version !== undefined && !/^\d{1,4}\.\d{1,4}$/.test(version)) {
     return refuseText(c, 400, "cdi-version header is invalid");
   }
@@ -156,7 +158,7 @@ async function readVersion(c: Context<Env>, next: Next): Promise<Response | void
 }
 
 function refuseTenant(c: Context<Env>): Response {
-  const version = c.req.header("cdi-version") ?? NEWEST_VERSION;
+  const version = headerOf(c, "cdi-version") ?? NEWEST_VERSION;
   return compareVersions(version, TENANTS_SINCE) < 0
     ? refuseText(c, 404, "Not found")
     : refuseText(c, 403, "Only public tenantId can call this app specific API");

@@ -31,6 +31,7 @@ export function refuseOAuth(
 
 /** Tokens are nobody else's to keep (RFC 6749 section 5.1). */
 export function noStore(c: Context<Env>): void {
-  c.header("cache-control", "no-store");
-  c.header("pragma", "no-cache");
+  for (const [name, value] of Object.entries(NO_STORE)) c.header(name, value);
 }
+
+export const NO_STORE = { "cache-control": "no-store", pragma: "no-cache" };

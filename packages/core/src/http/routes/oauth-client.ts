@@ -3,6 +3,7 @@ import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
 import type { Env, Services } from "../environment.ts";
 import { readForm, type Form } from "../form-body.ts";
+import { headerOf } from "../request-header.ts";
 import { DEFAULT_TENANT } from "../request-path.ts";
 import { refuseOAuth } from "./oauth-answer.ts";
 
@@ -41,7 +42,7 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
 
   async function clientOf(c: Context<Env>, form: Form): Promise<ServicePrincipal | Response> {
     const { appId, tenantId } = c.get("path");
-    const shown = readClientProof(c.req.header("authorization"), form);
+    const shown = readClientProof(headerOf(c, "authorization"), form);
     if (shown.ok) {
       // Nobody is known in an app or tenant that there is not, and nobody learns that from the answer.
       const principal = tenantId === DEFAULT_TENANT ? await authenticateClient(shown.proof, appId) : undefined;

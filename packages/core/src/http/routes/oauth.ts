@@ -6,9 +6,9 @@ import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { readOwnToken } from "../../use-cases/introspect.ts";
 import type { Env, Services } from "../environment.ts";
-import { answerJson, hasHungUp } from "../errors.ts";
+import { answerJson, answerJsonAtOnce, hasHungUp, NO_SNIFF } from "../errors.ts";
 import type { Form } from "../form-body.ts";
-import { noStore, refuseOAuth } from "./oauth-answer.ts";
+import { NO_STORE, noStore, refuseOAuth } from "./oauth-answer.ts";
 import { createReadClient } from "./oauth-client.ts";
 
 export const OAUTH_BASE = "/oauth";
@@ -87,13 +87,8 @@ export function oauthRoutes(services: Services): Hono<Env> {
     switch (issued.status) {
       case "issued": {
         const { iat, exp, scope: granted } = issued.claims as { iat: number; exp: number; scope?: string };
-        noStore(c);
-        return answerJson(c, {
-          access_token: issued.jwt,
-          token_type: "Bearer",
-          expires_in: exp - iat,
-          ...(granted === undefined ? {} : { scope: granted }),
-        });
+        const answer = { access_token: issued.jwt, token_type: "Bearer", expires_in: exp - iat, scope: granted };
+        return answerJsonAtOnce(c, answer, { ...NO_SNIFF, ...NO_STORE });
       }
       case "denied":
         return refuseOAuth(c, 400, issued.error, issued.problem);
