@@ -7,6 +7,7 @@ import { digestOf, type Authenticate, type ServicePrincipal } from "./authentica
 import type { Issuers } from "./issuers.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { verifiesUnder } from "./private-keys.ts";
+import { idOfKey } from "./standing.ts";
 
 /** What a client of the OAuth endpoints shows for itself. */
 export type ClientProof =
@@ -48,7 +49,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     // What is listed under it is of one length, whatever the service made up.
     const digest = digestOf(`${service} ${jti}`).toString("base64url");
     const fresh = await store.write(({ clients }) => clients.useOnce(appId, digest, exp + ASSERTION_TOLERANCE));
-    return fresh ? { type: "service", appId, service, credentialId: key.kid } : undefined;
+    return fresh ? { type: "service", appId, service, proof: "key", credentialId: idOfKey(key) } : undefined;
   }
 
   /**
@@ -67,7 +68,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     if (first === undefined || covering.some(({ service }) => service !== first.service)) return undefined;
     for (const { jwks, issuer, service, id } of covering) {
       const good = jwks === null ? await platformKeys.hasSigned(issuer, token) : isSignedByOneOf(jwt, jwks);
-      if (good) return { type: "service", appId, service, credentialId: id };
+      if (good) return { type: "service", appId, service, proof: "trust", credentialId: id };
     }
     return undefined;
   }

@@ -120,6 +120,8 @@ export function driverRoutes(services: Services): readonly Route[] {
         return refuseText(c, issued.code, issued.problem);
       case "forbidden_claim":
         return refuseText(c, 403, `payload: claim '${issued.claim}' of a service's token is the core's to set`);
+      case "unauthenticated":
+        return refuseText(c, 401, "Invalid API key");
       case "unavailable":
         return refuseText(c, 503, "Service Unavailable");
     }

@@ -5,6 +5,7 @@ import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { readOwnToken } from "../../use-cases/introspect.ts";
+import { NOT_AUTHENTICATED } from "../client-proof.ts";
 import type { Env, Services } from "../environment.ts";
 import { answerJson, hasHungUp } from "../errors.ts";
 import type { Form } from "../form-body.ts";
@@ -99,6 +100,8 @@ export function oauthRoutes(services: Services): Hono<Env> {
         return refuseOAuth(c, 400, issued.error, issued.problem);
       case "refused": // all else is short, so it is the scopes that make it too large
         return refuseOAuth(c, 400, "invalid_scope", "a token with these scopes would be too large");
+      case "unauthenticated":
+        return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
       case "unavailable":
         return refuseOAuth(c, 503, "temporarily_unavailable", "keys are too old to be trusted");
       case "unsupported_algorithm":
