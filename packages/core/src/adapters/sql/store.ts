@@ -15,7 +15,15 @@ import type {
   StoreWriter,
 } from "../../ports/store.ts";
 import { StartupError } from "../../startup-error.ts";
-import { SqlClientWriter, toClientKey, toRowOfClientKey, toRowOfTrust, toTrust } from "./clients.ts";
+import {
+  forgetUsed,
+  SqlClientWriter,
+  toClientKey,
+  toRowOfClientKey,
+  toRowOfTrust,
+  toTrust,
+  useOnce,
+} from "./clients.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import {
   currentPoliciesIn,
@@ -42,6 +50,8 @@ export interface SqlEngine {
   readonly reader: Kysely<Schema>;
   /** For transactions; each begins with the lock that keeps other writers out. */
   readonly writer: Kysely<Schema>;
+  /** For single statements that write and need no lock of ours. */
+  readonly shortWriter: Kysely<Schema>;
   /** The engine's clock in a query, milliseconds since the epoch. */
   now(): RawBuilder<number>;
   /**
@@ -134,6 +144,8 @@ export function createSqlStore(engine: SqlEngine): Store {
     readPolicy: (appId, version) => policyIn(engine.reader, appId, version),
     readReported: (appId) => reportedIn(engine.reader, appId),
     readCredentials: (appId, service) => credentialsIn(engine.reader, appId, service),
+    useOnce: (uses) => useOnce(engine.shortWriter, uses, engine.now()),
+    forgetUsed: () => forgetUsed(engine.shortWriter, engine.now()),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
