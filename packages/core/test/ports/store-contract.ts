@@ -857,7 +857,10 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const many = {
         apps: names.map((appId, i) => ({ appId, createdAt: i, algorithms: i === 7 ? (["Ed25519"] as const) : null })),
         keys: names.map((appId, sequence) => storedKey({ appId, sequence, kid: `k-${appId}` })),
-        revokedTokens: names.map((jti, expiresAt) => ({ appId: "app-0000", jti, expiresAt })),
+        revokedTokens: names.map((jti, expiresAt) => ({
+          ...{ appId: "app-0000", jti, expiresAt },
+          ...(expiresAt % 2 === 0 ? {} : { service: "orders" }),
+        })),
         revokedServices: names.map((service, notBefore) => ({ appId: "app-0001", service, notBefore })),
         services: names.map((name, i) => ({ appId: "app-0002", name, createdAt: i, disabledAt: i % 2 ? i : null })),
         credentials: names.map((service, i) => credential({ appId: "app-0002", service, id: `c-${i}`, createdAt: i })),

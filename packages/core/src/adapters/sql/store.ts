@@ -421,8 +421,8 @@ function toAppRow({ appId, createdAt, algorithms }: Omit<StoredApp, "rotationDue
   return { app_id: appId, created_at: createdAt, algorithms: textOf(algorithms), rotation_due: 0 };
 }
 
-function toTokenRow({ appId, jti, expiresAt }: RevokedToken): Schema["revoked_tokens"] {
-  return { app_id: appId, jti, expires_at: expiresAt };
+function toTokenRow({ appId, jti, expiresAt, service }: RevokedToken): Schema["revoked_tokens"] {
+  return { app_id: appId, jti, expires_at: expiresAt, service: service ?? null };
 }
 
 function toServiceRow({ appId, service, notBefore }: RevokedService): Schema["revoked_services"] {
@@ -434,7 +434,8 @@ function textOf(algorithms: readonly Algorithm[] | null): string | null {
 }
 
 function toRevokedToken(row: Selectable<Schema["revoked_tokens"]>): RevokedToken {
-  return { appId: row.app_id, jti: row.jti, expiresAt: row.expires_at };
+  const revoked = { appId: row.app_id, jti: row.jti, expiresAt: row.expires_at };
+  return row.service === null ? revoked : { ...revoked, service: row.service };
 }
 
 function toRevokedService(row: Selectable<Schema["revoked_services"]>): RevokedService {
