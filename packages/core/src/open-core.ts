@@ -38,6 +38,7 @@ import { createRevoke } from "./use-cases/revoke.ts";
 import { createRotateKeys } from "./use-cases/rotate-keys.ts";
 import { StoreClock } from "./use-cases/store-clock.ts";
 import { keepUpToDate } from "./use-cases/upkeep.ts";
+import { createUsedAssertions } from "./use-cases/used-assertions.ts";
 
 /** Time as the core sees it; tests bring their own. */
 export interface CoreClock {
@@ -92,6 +93,7 @@ export async function openCore(
     const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
     const uses = createCredentialUses(store, clock.monotonic);
     const policyReports = createPolicyReports(store, keyRing, clock.monotonic);
+    const assertions = createUsedAssertions(store, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
       checkStoredKeys(keyRing);
@@ -100,7 +102,17 @@ export async function openCore(
       await rotateKeys.provisionApp(DEFAULT_APP);
       const noticeRestore = createNoticeRestore(store, keyRing, log);
       const openAhead = createOpenAhead(keyRing, vault, log);
-      const parts = { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports: policyReports, log };
+      const parts = {
+        store,
+        keyRing,
+        rotateKeys,
+        noticeRestore,
+        openAhead,
+        uses,
+        reports: policyReports,
+        assertions,
+        log,
+      };
       upkeep = keepUpToDate(parts, rotation.instanceRefresh);
     }
     const issueToken = createIssueToken(keyRing, config.maxRingAge);
@@ -131,7 +143,7 @@ export async function openCore(
       issuers,
       introspect: createIntrospect(keyRing),
       manageClients: createManageClients(store, keyRing, platformKeys),
-      authenticateClient: createAuthenticateClient({ authenticate, store, keyRing, issuers, platformKeys }),
+      authenticateClient: createAuthenticateClient({ authenticate, assertions, keyRing, issuers, platformKeys }),
       log,
       version: VERSION,
     };

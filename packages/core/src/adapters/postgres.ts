@@ -84,6 +84,7 @@ async function openStore({
   const engine: SqlEngine = {
     reader,
     writer,
+    shortWriter: reader, // its connections do not wait for the writers' lock
     now: () => sql<number>`floor(extract(epoch from clock_timestamp()) * 1000)::bigint`,
     async lockWriters(transaction, waited) {
       const patience = String(Math.max(1, Math.floor(TIMEOUTS.write - waited))); // 0 would be for ever

@@ -70,6 +70,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
     const engine: SqlEngine = {
       reader,
       writer,
+      shortWriter: writer, // there is one lock for all that is written, and it has it for a statement only
       now: () => sql<number>`${now()}`, // every process has the same: this machine's
       lockWriters: async () => {}, // the writer's transactions begin with the lock
       announce: async () => {}, // other processes look once a second
@@ -122,6 +123,8 @@ function onlyInPlace(store: Store, path: string, identity: string): Store {
     readState: () => inPlace(store.readState),
     readSnapshot: () => inPlace(store.readSnapshot),
     readCredentials: (appId, service) => inPlace(() => store.readCredentials(appId, service)),
+    useOnce: (uses) => inPlace(() => store.useOnce(uses)),
+    forgetUsed: () => inPlace(store.forgetUsed),
     write: (work) => inPlace(() => store.write(work)),
   });
 }

@@ -8,6 +8,8 @@ export interface RevokedToken {
   readonly jti: string;
   /** Its `exp`, seconds since the epoch: after that it needs no refusing. */
   readonly expiresAt: number;
+  /** Who has revoked it, where that was the service that it was issued to; absent: an administrator. */
+  readonly service?: string;
 }
 
 /** A service whose tokens are refused if they were issued then or before. */

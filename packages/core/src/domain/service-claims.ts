@@ -2,7 +2,8 @@ import type { JsonObject } from "countersign/protocol";
 
 /** What the core says of a service in its token. */
 export interface ServiceClaims {
-  readonly issuer: string;
+  /** Undefined: the core knows no name of its own, and the service gives it none. */
+  readonly issuer: string | undefined;
   readonly service: string;
   /** Whom it may call with it. */
   readonly audience: string | undefined;
@@ -29,7 +30,7 @@ export function claimsOfService(
     ...(audience === undefined ? {} : { aud: audience }),
     ...(scopes.length === 0 ? {} : { scope: scopes.join(" ") }),
   };
-  const same: JsonObject = { ...said, iss: issuer, service, client_id: service };
+  const same: JsonObject = { ...said, ...(issuer === undefined ? {} : { iss: issuer }), service, client_id: service };
   for (const claim of RESERVED) {
     if (Object.hasOwn(payload, claim) && payload[claim] !== same[claim]) return { ok: false, claim };
   }

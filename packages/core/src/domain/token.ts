@@ -4,8 +4,8 @@ import type { SigningKey } from "./signing-key.ts";
 /** What a caller asks the core to sign. */
 export interface Grant {
   readonly payload: JsonObject;
-  /** Becomes `iss` unless the payload has its own. */
-  readonly issuer: string;
+  /** Becomes `iss` unless the payload has its own; undefined: then it has none. */
+  readonly issuer: string | undefined;
   /** Seconds. */
   readonly validity: number;
   /** Seconds; a longer validity is cut down to it. */
@@ -30,7 +30,8 @@ export function buildClaims(grant: Grant, key: SigningKey, now: number, jti: str
   const iat = Math.floor(now / 1000);
   const asked = iat + grant.validity;
   const exp = Math.min(asked, latestExpiry(key), iat + (grant.maxLifetime ?? Infinity));
-  const claims = { iss: grant.issuer, jti, ...grant.payload, iat, exp };
+  const { issuer } = grant;
+  const claims = { ...(issuer === undefined ? {} : { iss: issuer }), jti, ...grant.payload, iat, exp };
   const mistyped = mistypedClaim(claims);
   if (mistyped === "iss" && !Object.hasOwn(grant.payload, "iss")) return refuse("jwksDomain cannot be an issuer");
   if (mistyped !== undefined) return refuse(`payload: claim '${mistyped}' is not what RFC 7519 section 4.1 allows`);

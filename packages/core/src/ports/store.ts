@@ -126,14 +126,14 @@ export interface ClientWriter {
   insertTrust(trust: Trust): Promise<void>;
   /** @returns whether it existed */
   deleteTrust(appId: string, id: string): Promise<boolean>;
-  /**
-   * Remembers what is good for one use, and forgets what nobody can use any more. Nothing that instances keep in memory,
-   * so the epoch stays.
-   *
-   * @param until seconds since the epoch until which it has to be remembered
-   * @returns whether this is the first use
-   */
-  useOnce(appId: string, digest: string, until: number): Promise<boolean>;
+}
+
+/** Of something that is good for one. */
+export interface OneUse {
+  readonly appId: string;
+  readonly digest: string;
+  /** Seconds since the epoch until which it has to be remembered. */
+  readonly until: number;
 }
 
 /** What can be done inside one transaction. */
@@ -197,6 +197,15 @@ export interface Store {
   readPolicyVersions(appId: string): Promise<PolicyVersion[]>;
   readPolicy(appId: string, version: number): Promise<StoredPolicy | undefined>;
   readReported(appId: string): Promise<ReportedCall[]>;
+  /**
+   * Remembers uses in one statement of its own: services cause it, and must not keep administration waiting, so it takes
+   * no turn among the writers. Nothing that instances keep in memory, so the epoch stays.
+   *
+   * @returns of each whether it is the first
+   */
+  useOnce(uses: readonly OneUse[]): Promise<boolean[]>;
+  /** Forgets uses that need no remembering any more. @returns how many */
+  forgetUsed(): Promise<number>;
   /** Runs `work` in one transaction that no other writer overlaps; the epoch grows if it changed anything. */
   write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T>;
   /**

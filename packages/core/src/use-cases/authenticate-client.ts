@@ -2,11 +2,12 @@ import { decodeJwt, parseKeySet, type DecodedJwt, type VerificationKey } from "c
 import { ASSERTION_TOLERANCE, isOwnAssertion, isTrustedWorkload } from "../domain/client-assertion.ts";
 import type { Trust } from "../domain/trust.ts";
 import type { PlatformKeys } from "../ports/platform-keys.ts";
-import type { Store } from "../ports/store.ts";
 import { digestOf, type Authenticate, type ServicePrincipal } from "./authenticate.ts";
 import type { Issuers } from "./issuers.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { verifiesUnder } from "./private-keys.ts";
+import { idOfKey } from "./standing.ts";
+import type { UsedAssertions } from "./used-assertions.ts";
 
 /** What a client of the OAuth endpoints shows for itself. */
 export type ClientProof =
@@ -23,7 +24,7 @@ export type AuthenticateClient = (proof: ClientProof, appId: string) => Promise<
 
 interface Parts {
   readonly authenticate: Authenticate;
-  readonly store: Store;
+  readonly assertions: Pick<UsedAssertions, "use">;
   readonly keyRing: KeyRing;
   readonly issuers: Issuers;
   readonly platformKeys: Pick<PlatformKeys, "hasSigned">;
@@ -31,7 +32,7 @@ interface Parts {
 
 /** Clients are services: nobody else has a name to mint for, and no key of another door opens this one. */
 export function createAuthenticateClient(parts: Parts): AuthenticateClient {
-  const { authenticate, store, keyRing, issuers, platformKeys } = parts;
+  const { authenticate, assertions, keyRing, issuers, platformKeys } = parts;
 
   async function bySecret(clientId: string, secret: string, appId: string): Promise<ServicePrincipal | undefined> {
     const principal = authenticate(secret, appId);
@@ -47,8 +48,8 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     const { jti, exp } = jwt.claims as { jti: string; exp: number };
     // What is listed under it is of one length, whatever the service made up.
     const digest = digestOf(`${service} ${jti}`).toString("base64url");
-    const fresh = await store.write(({ clients }) => clients.useOnce(appId, digest, exp + ASSERTION_TOLERANCE));
-    return fresh ? { type: "service", appId, service, credentialId: key.kid } : undefined;
+    const fresh = await assertions.use({ appId, digest, until: exp + ASSERTION_TOLERANCE });
+    return fresh ? { type: "service", appId, service, proof: "key", credentialId: idOfKey(key) } : undefined;
   }
 
   /**
@@ -67,7 +68,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     if (first === undefined || covering.some(({ service }) => service !== first.service)) return undefined;
     for (const { jwks, issuer, service, id } of covering) {
       const good = jwks === null ? await platformKeys.hasSigned(issuer, token) : isSignedByOneOf(jwt, jwks);
-      if (good) return { type: "service", appId, service, credentialId: id };
+      if (good) return { type: "service", appId, service, proof: "trust", credentialId: id };
     }
     return undefined;
   }

@@ -8,7 +8,8 @@ export interface ServicePrincipal {
   readonly type: "service";
   readonly appId: string;
   readonly service: string;
-  /** Which of its credentials it was. */
+  readonly proof: "credential" | "key" | "trust";
+  /** Which of its credentials, keys or trusts it was. */
   readonly credentialId: string;
 }
 
@@ -53,7 +54,8 @@ export function createAuthenticate(
     const now = keyRing.now();
     if (credential === undefined || hasExpired(credential, now)) return undefined;
     uses.note(credential, now);
-    return { type: "service", appId, service: credential.service, credentialId: credential.id };
+    const { service, id: credentialId } = credential;
+    return { type: "service", appId, service, proof: "credential", credentialId };
   }
 
   return (presented, appId) => {

@@ -40,7 +40,12 @@ const content = z.object({
       masterKeyId: z.string(),
     }),
   ),
-  revokedTokens: z.array(z.object({ appId: z.string(), jti: z.string(), expiresAt: z.number().int() })),
+  revokedTokens: z.array(
+    z.object({
+      ...{ appId: z.string(), jti: z.string(), expiresAt: z.number().int() },
+      service: z.string().exactOptional(),
+    }),
+  ),
   revokedServices: z.array(z.object({ appId: z.string(), service: z.string(), notBefore: z.number().int() })),
   services: z
     .array(

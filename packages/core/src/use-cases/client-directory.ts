@@ -5,26 +5,23 @@ import type { ServiceDirectory } from "./service-directory.ts";
 /** How the services of one app prove who they are without a secret, as one snapshot of the store has it. */
 export class ClientDirectory {
   readonly #services: ServiceDirectory;
-  readonly #keys: readonly ClientKey[];
   readonly #trusts: readonly Trust[];
+  readonly #byService = new Map<string, ClientKey[]>();
   readonly #byName = new Map<string, ClientKey>();
   readonly #byIssuer = new Map<string, Trust[]>();
 
   constructor(services: ServiceDirectory, keys: readonly ClientKey[], trusts: readonly Trust[]) {
     this.#services = services;
-    this.#keys = keys;
     this.#trusts = trusts;
-    for (const key of keys) if (this.#isEnabled(key)) this.#byName.set(`${key.service} ${key.kid}`, key);
-    for (const trust of trusts) {
-      if (!this.#isEnabled(trust)) continue;
-      const group = this.#byIssuer.get(trust.issuer);
-      if (group === undefined) this.#byIssuer.set(trust.issuer, [trust]);
-      else group.push(trust);
+    for (const key of keys) {
+      add(this.#byService, key.service, key);
+      if (this.#isEnabled(key)) this.#byName.set(`${key.service} ${key.kid}`, key);
     }
+    for (const trust of trusts) if (this.#isEnabled(trust)) add(this.#byIssuer, trust.issuer, trust);
   }
 
   keysOf(service: string): readonly ClientKey[] {
-    return this.#keys.filter((key) => key.service === service);
+    return this.#byService.get(service) ?? [];
   }
 
   trusts(): readonly Trust[] {
@@ -44,4 +41,10 @@ export class ClientDirectory {
   #isEnabled({ service }: { readonly service: string }): boolean {
     return this.#services.find(service)?.disabledAt === null;
   }
+}
+
+function add<T>(groups: Map<string, T[]>, name: string, one: T): void {
+  const group = groups.get(name);
+  if (group === undefined) groups.set(name, [one]);
+  else group.push(one);
 }

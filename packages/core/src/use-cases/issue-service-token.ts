@@ -4,6 +4,7 @@ import type { ServicePrincipal } from "./authenticate.ts";
 import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { PolicyReports } from "./policy-reports.ts";
+import { isStanding } from "./standing.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
@@ -15,6 +16,8 @@ export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLi
 
 export type IssuedServiceToken =
   | IssuedToken
+  /** It was disabled, or what it was known by ended, after it had been authenticated. */
+  | { readonly status: "unauthenticated" }
   /** The policy has no such call. */
   | ({ readonly status: "denied" } & Omit<Extract<CallDecision, { allowed: false }>, "allowed" | "status"> & {
         readonly code: 400 | 403;
@@ -32,6 +35,8 @@ export function createIssueServiceToken(
 ): IssueServiceToken {
   return async ({ principal, audience, scopes, payload, ...request }) => {
     const { appId, service } = principal;
+    // Nothing is waited for from here until `iat` is fixed, so what is revoked later covers it.
+    if (!isStanding(keyRing, principal)) return { status: "unauthenticated" };
     const decision = decideCall(keyRing.policyDocumentOf(appId), service, audience, scopes);
     if (!decision.allowed) {
       const { error, problem, status: code } = decision;

@@ -5,9 +5,15 @@ import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 import { verifiesUnder } from "./private-keys.ts";
 import { lengthOfFeed } from "./publish-feed.ts";
+import { inTurns } from "./turns.ts";
 
 /** More revoked tokens than this make the feed too large for every verifier to read every half minute. */
 const MAX_REVOKED_TOKENS = 10_000;
+/** Of those, by services themselves, each and together: one that goes wrong leaves room for the others and for administrators. */
+const MAX_OWN = 1_000;
+const MAX_BY_SERVICES = 8_000;
+/** Revocations by services in one transaction: administrators wait for one such turn at most. */
+const MOST_AT_ONCE = 100;
 /** The rest of what verifiers read is kept for its signature, and for kids: revoking a key is never refused. */
 const MAX_FEED_BYTES = LIMITS.feedBytes - 65_536;
 /** What any verifier reads alike, and the feed can hold ten thousand of. */
@@ -25,36 +31,44 @@ export type TokenToRevoke =
       readonly expiresAt: number | undefined;
     };
 
+interface ListedToken {
+  readonly jti: string;
+  readonly expiresAt: number;
+}
+
 export interface Revoke {
   /** @returns until when it is listed, which may be longer than was asked for */
-  token(appId: string, which: TokenToRevoke): Promise<Managed<{ jti: string; expiresAt: number }>>;
+  token(appId: string, which: TokenToRevoke): Promise<Managed<ListedToken>>;
+  /**
+   * By the service that it was issued to, which may list fewer.
+   *
+   * @returns also, where there is no room, from when on there is some; seconds since the epoch
+   */
+  ownToken(appId: string, service: string, token: string): Promise<Managed<ListedToken> & { roomAt?: number }>;
   /** Everything issued to the service until now; what it asks for once this is answered is good. */
   service(appId: string, service: string): Promise<Managed<{ service: string; notBefore: number }>>;
 }
 
 /** @param pause lets that many milliseconds pass */
 export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number) => Promise<unknown>): Revoke {
+  const listInTurn = inTurns(MOST_AT_ONCE, list);
+
   return Object.freeze<Revoke>({
     async token(appId, which) {
       await keyRing.refresh(); // another instance may have made the token's key a moment ago
       const found = "token" in which ? findToken(appId, which.token) : toEntry(which.jti, which.expiresAt);
       if (!found.ok) return found;
-      const { jti, expiresAt } = found.value;
-      const listedUntil = await store.write(async (writer) => {
-        await writer.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
-        const { tokens, services } = await writer.revocationsOf(appId);
-        const before = tokens.find((one) => one.jti === jti);
-        const revoked = { appId, jti, expiresAt };
-        if (before === undefined) {
-          if (tokens.length >= MAX_REVOKED_TOKENS) return undefined;
-          if (!(await fits(writer, appId, [...tokens, revoked], services))) return undefined;
-        }
-        await writer.upsertRevokedToken(revoked);
-        return Math.max(expiresAt, before?.expiresAt ?? 0);
-      });
-      await keyRing.catchUp();
-      if (listedUntil !== undefined) return { ok: true, value: { jti, expiresAt: listedUntil } };
-      return full("revoke the service or the key instead");
+      const [listed] = await list([{ appId, ...found.value }]);
+      return "until" in listed! ? listedToken(found.value.jti, listed.until) : full(INSTEAD_OF_TOKEN);
+    },
+
+    async ownToken(appId, service, token) {
+      await keyRing.refresh();
+      const found = findToken(appId, token);
+      if (!found.ok) return found;
+      const listed = await listInTurn({ appId, ...found.value, service });
+      if ("until" in listed) return listedToken(found.value.jti, listed.until);
+      return { ...full(INSTEAD_OF_TOKEN), roomAt: listed.roomAt };
     },
 
     async service(appId, service) {
@@ -80,8 +94,23 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
     },
   });
 
+  /** All of it in one transaction. */
+  async function list(asked: readonly RevokedToken[]): Promise<Listed[]> {
+    const listed = await store.write(async (writer) => {
+      await writer.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
+      const results = new Map<RevokedToken, Listed>();
+      for (const appId of new Set(asked.map((one) => one.appId))) {
+        const own = asked.filter((one) => one.appId === appId);
+        for (const [one, result] of await listIn(writer, appId, own)) results.set(one, result);
+      }
+      return asked.map((one) => results.get(one)!);
+    });
+    await keyRing.catchUp();
+    return listed;
+  }
+
   /** Only what this app has signed can be revoked by showing it. */
-  function findToken(appId: string, token: string): Managed<{ jti: string; expiresAt: number }> {
+  function findToken(appId: string, token: string): Managed<ListedToken> {
     const decoded = decodeJwt(token);
     if (!decoded.ok) return { ok: false, status: 400, problem: "not a token" };
     const { header, signingInput, signature, claims } = decoded.jwt;
@@ -96,7 +125,7 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
     return toEntry(jti, exp);
   }
 
-  function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): Managed<{ jti: string; expiresAt: number }> {
+  function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): Managed<ListedToken> {
     if (!LISTABLE_JTI.test(jti)) {
       const problem =
         "only a jti of 1 to 64 printable ASCII characters can be listed: revoke the service or the key instead";
@@ -109,6 +138,60 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
   }
 }
 
+/** Until when a token is listed, or from when on there is room for it; seconds since the epoch. */
+type Listed = { readonly until: number } | { readonly roomAt: number };
+
+/** Under the lock. What is new of it is listed as far as it is allowed, and all of that or nothing as far as it fits. */
+async function listIn(
+  writer: StoreWriter,
+  appId: string,
+  asked: readonly RevokedToken[],
+): Promise<ReadonlyMap<RevokedToken, Listed>> {
+  const { tokens, services } = await writer.revocationsOf(appId);
+  const all = new Map(tokens.map((one) => [one.jti, one]));
+  const listed = [...tokens];
+  const results = new Map<RevokedToken, Listed>();
+  for (const one of asked) {
+    const before = all.get(one.jti);
+    const crowd = before === undefined ? crowdFor(listed, one) : undefined;
+    if (crowd !== undefined) {
+      results.set(one, { roomAt: roomAfter(crowd) });
+      continue;
+    }
+    const until = Math.max(one.expiresAt, before?.expiresAt ?? 0);
+    all.set(one.jti, { ...(before ?? one), expiresAt: until });
+    if (before === undefined) listed.push(one);
+    results.set(one, { until });
+  }
+  const isTooLarge = listed.length > tokens.length && !(await fits(writer, appId, [...all.values()], services));
+  for (const one of asked) {
+    if (isTooLarge && !tokens.some(({ jti }) => jti === one.jti)) results.set(one, { roomAt: roomAfter(tokens) });
+    else if ("until" in results.get(one)!) await writer.upsertRevokedToken(one);
+  }
+  return results;
+}
+
+/** Those who leave no room for one more; undefined: there is some. */
+function crowdFor(listed: readonly RevokedToken[], { service }: RevokedToken): readonly RevokedToken[] | undefined {
+  if (service !== undefined) {
+    const own = listed.filter((one) => one.service === service);
+    if (own.length >= MAX_OWN) return own;
+    const ofServices = listed.filter((one) => one.service !== undefined);
+    if (ofServices.length >= MAX_BY_SERVICES) return ofServices;
+  }
+  return listed.length >= MAX_REVOKED_TOKENS ? listed : undefined;
+}
+
+/** When the first of them is forgotten. */
+function roomAfter(crowd: readonly RevokedToken[]): number {
+  const first = crowd.reduce((earliest, { expiresAt }) => Math.min(earliest, expiresAt), LIMITS.numericDate);
+  return first + LIMITS.clockTolerance + 1;
+}
+
+function listedToken(jti: string, expiresAt: number): { ok: true; value: ListedToken } {
+  return { ok: true, value: { jti, expiresAt } };
+}
+
 /** Whether verifiers can read a feed with these. Asked under the lock. */
 async function fits(
   writer: StoreWriter,
@@ -119,6 +202,8 @@ async function fits(
   const feed = buildFeed(await writer.order(), tokens, services, await writer.keysOf(appId), writer.now);
   return lengthOfFeed(feed) <= MAX_FEED_BYTES;
 }
+
+const INSTEAD_OF_TOKEN = "revoke the service or the key instead";
 
 function full(instead: string): { ok: false; status: 409; problem: string } {
   return { ok: false, status: 409, problem: `as much is revoked already as verifiers can read: ${instead}` };

@@ -5,6 +5,7 @@ import type { KeyRing } from "./key-ring.ts";
 import type { Log } from "./log.ts";
 import type { PolicyReports } from "./policy-reports.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
+import type { UsedAssertions } from "./used-assertions.ts";
 
 interface Parts {
   readonly store: Store;
@@ -14,6 +15,7 @@ interface Parts {
   readonly openAhead: () => Promise<void>;
   readonly uses: Pick<CredentialUses, "flush" | "flushNow">;
   readonly reports: Pick<PolicyReports, "flush" | "flushNow">;
+  readonly assertions: Pick<UsedAssertions, "tidy">;
   readonly log: Log;
 }
 
@@ -24,7 +26,7 @@ interface Parts {
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
 export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports, log }: Parts,
+  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports, assertions, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -41,6 +43,7 @@ export function keepUpToDate(
       await rotateKeys.rotateAll(stopping.signal);
       await uses.flush();
       await reports.flush();
+      await assertions.tidy();
       troubles.over();
     } catch (error) {
       troubles.tell(error);

@@ -11,6 +11,8 @@ import { FORM, formOf, type FormFields } from "../support/oauth.ts";
 const clock = fakeClock();
 const log = recordedLog();
 let core: TestCore;
+/** On the same store: nobody has told it by which name others reach it. */
+let nameless: TestCore;
 
 let presented: ReadonlyMap<Kind, string | null>;
 const answers: Answer[] = [];
@@ -18,12 +20,15 @@ const answers: Answer[] = [];
 beforeAll(async () => {
   core = await startTestCore({ maxRingAge: 1e15, publicUrl: "https://a.test" }, { clock, log });
   presented = await makeCredentials(core, clock);
+  nameless = await startTestCore({ dataDir: core.dataDir, maxRingAge: 1e15, host: "0.0.0.0" }, { clock, log });
 });
 
+type Sent = Pick<CallOptions, "body" | "headers">;
+
 /** As if this address had not guessed before: how often it may is another test's. */
-async function call(kind: Kind, method: string, path: string, sent: Pick<CallOptions, "body" | "headers"> = {}) {
+async function call(kind: Kind, method: string, path: string, sent: Sent = {}, at = core): Promise<Answer> {
   clock.advance(60_000);
-  const answer = await core.call(path, { method, apiKey: presented.get(kind)!, ...sent });
+  const answer = await at.call(path, { method, apiKey: presented.get(kind)!, ...sent });
   answers.push(answer);
   return answer;
 }
@@ -162,19 +167,23 @@ describe("in the path of another app", () => {
 
 interface Mint {
   readonly what: string;
+  /** What the core calls itself there; undefined: nothing. */
+  readonly issuer: string | undefined;
   /** Asks for a token with this in its payload. @returns the token, or why there is none */
   ask(kind: Kind, payload: object): Promise<Answer>;
   tokenIn(answer: Answer): string;
 }
 
+const minted = (payload: object) => ({ payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 });
+const tokenIn = (answer: Answer) => answer.json["jwt"] as string;
 const MINTS: readonly Mint[] = [
   {
-    what: "POST /recipe/jwt",
-    ask: (kind, payload) =>
-      call(kind, "POST", "/recipe/jwt", {
-        body: { payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 },
-      }),
-    tokenIn: (answer) => answer.json["jwt"] as string,
+    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn },
+    ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }),
+  },
+  {
+    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn },
+    ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }, nameless),
   },
 ];
 
@@ -201,7 +210,12 @@ const CLAIMS: readonly [claim: string, another: unknown, same?: unknown][] = [
   ["permissions", ["admin"]],
 ];
 
-describe.each(MINTS)("the claims of $what", ({ ask, tokenIn }) => {
+describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
+  it("C10 iss is the core's own name or none for a service, and what it says for an API key", async () => {
+    expect(partsOf(tokenIn(await ask("a service", {}))).claims["iss"]).toBe(issuer);
+    expect(partsOf(tokenIn(await ask("an API key", {}))).claims["iss"]).toBe("https://c.test");
+  });
+
   it.each(CLAIMS)(
     "C10 S3 %s is the core's to set for a service, and an API key's own: %j",
     async (claim, another, same) => {
@@ -212,7 +226,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, tokenIn }) => {
       ]);
       const own = await ask("an API key", { [claim]: another });
       expect(partsOf(tokenIn(own)).claims[claim]).toEqual(another);
-      if (same === undefined) return;
+      if (same === undefined || (claim === "iss" && same !== issuer)) return;
       const repeated = await ask("a service", { [claim]: same });
       expect(partsOf(tokenIn(repeated)).claims).toMatchObject({ sub: "orders", source: "microservice", [claim]: same });
     },
@@ -226,6 +240,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, tokenIn }) => {
     ["source", ["microservice"]],
     ["iss", ["https://a.test"]],
     ["iss", "https://a.test/"],
+    ["iss", "https://c.test"],
     ["jti", null],
     ["aud", null],
   ])("C10 %s as %j is another value than the core's", async (claim, value) => {

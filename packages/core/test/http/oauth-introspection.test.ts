@@ -1,5 +1,6 @@
 // Introspection (RFC 7662) and revocation (RFC 7009).
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
 import { ADMIN_KEY, API_KEY, partsOf } from "../support/core.ts";
 import { basic, startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
@@ -116,6 +117,24 @@ describe("revocation", () => {
     const ofUser = await core.mint({ payload: { sub: "orders", source: "user" } });
     expect((await revoke(ofUser)).json["error"]).toBe("unauthorized_client");
     expect([await isActive(token), await isActive(ofUser)]).toEqual([true, true]);
+  });
+
+  it("R17 of more than a service may list is refused with the time at which it may list more", async () => {
+    const { credential } = await newCredential(core, "busy");
+    const second = Math.floor(clock.now() / 1000);
+    const store = await openSqliteStore({ dataDir: core.dataDir, now: clock.now });
+    await store.write(async (writer) => {
+      const listed = { appId: "public", expiresAt: second + 60, service: "busy" };
+      for (let i = 0; i < 1_000; i++) await writer.upsertRevokedToken({ ...listed, jti: `busy-${i}` });
+    });
+    await store.close();
+    const token = await core.mint({ payload: { sub: "busy", source: "microservice" } });
+    const answer = await revoke(token, {}, basic("busy", credential));
+    expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+    const seconds = Number(answer.headers.get("retry-after"));
+    expect(seconds).toBe(60 + 300 + 1);
+    clock.advance(seconds * 1_000);
+    expect((await revoke(token, {}, basic("busy", credential))).status).toBe(200);
   });
 
   it("of what is no token of this app is done already", async () => {

@@ -755,8 +755,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         const start = await epochNow();
         const { now } = await store.readState();
         const until = Math.floor(now / 1000) + 60;
-        const use = (one: Store, digest: string, appId = "public") =>
-          one.write(({ clients }) => clients.useOnce(appId, digest, until));
+        const use = async (one: Store, digest: string, appId = "public") =>
+          (await one.useOnce([{ appId, digest, until }]))[0];
         const stores = [store, await open(), await open()];
         const uses = await Promise.all(Array.from({ length: 12 }, (_, i) => use(stores[i % 3]!, "a")));
         expect(uses.filter((first) => first)).toHaveLength(1);
@@ -767,8 +767,31 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         ]);
         expect(await epochNow()).toBe(start);
         const over = { appId: "public", digest: "over", until: Math.floor(now / 1000) - 10 };
-        const again = () => store.write(({ clients }) => clients.useOnce(over.appId, over.digest, over.until));
-        expect([await again(), await again()]).toEqual([true, true]); // nobody keeps what is of no use any more
+        const again = async () => (await store.useOnce([over]))[0];
+        expect([await again(), await again()]).toEqual([true, true]); // nobody takes it for its own sake any more
+      });
+
+      it("S4 let one of many uses through that are told together, in whatever order other stores have them", async () => {
+        const until = Math.floor((await store.readState()).now / 1000) + 60;
+        const uses = Array.from({ length: 90 }, (_, i) => ({ appId: "public", digest: `d${i % 60}`, until }));
+        const other = await open();
+        const told = await Promise.all([
+          ...[store.useOnce(uses), other.useOnce([...uses].reverse())],
+          ...[store.useOnce(uses.slice(30)), other.useOnce(uses.slice(0, 30).reverse())],
+        ]);
+        expect(told.map((one) => one.length)).toEqual([90, 90, 60, 30]);
+        expect(told.flat().filter((first) => first)).toHaveLength(60);
+        expect((await store.useOnce(uses)).every((first) => !first)).toBe(true);
+      });
+
+      it("forget what is of no use any more when they are told to, and nothing else", async () => {
+        const { now } = await store.readState();
+        const of = (digest: string, seconds: number) => ({
+          ...{ appId: "public", digest, until: Math.floor(now / 1000) + seconds },
+        });
+        await store.useOnce([of("over", -10), of("good", 60)]);
+        expect([await store.forgetUsed(), await store.forgetUsed()]).toEqual([1, 0]);
+        expect(await store.useOnce([of("good", 60), of("over", -10)])).toEqual([false, true]);
       });
     });
 
@@ -836,7 +859,10 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const many = {
         apps: names.map((appId, i) => ({ appId, createdAt: i, algorithms: i === 7 ? (["Ed25519"] as const) : null })),
         keys: names.map((appId, sequence) => storedKey({ appId, sequence, kid: `k-${appId}` })),
-        revokedTokens: names.map((jti, expiresAt) => ({ appId: "app-0000", jti, expiresAt })),
+        revokedTokens: names.map((jti, expiresAt) => ({
+          ...{ appId: "app-0000", jti, expiresAt },
+          ...(expiresAt % 2 === 0 ? {} : { service: "orders" }),
+        })),
         revokedServices: names.map((service, notBefore) => ({ appId: "app-0001", service, notBefore })),
         services: names.map((name, i) => ({ appId: "app-0002", name, createdAt: i, disabledAt: i % 2 ? i : null })),
         credentials: names.map((service, i) => credential({ appId: "app-0002", service, id: `c-${i}`, createdAt: i })),

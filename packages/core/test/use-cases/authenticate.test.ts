@@ -61,7 +61,7 @@ describe("a service's credential", () => {
   it("is its service, in its app and in no other, whether that exists or not (S2)", async () => {
     const { credential, id } = await newService("orders");
     expect(both(credential, "public")).toEqual({
-      ...{ type: "service", appId: "public", service: "orders", credentialId: id },
+      ...{ type: "service", appId: "public", service: "orders", proof: "credential", credentialId: id },
     });
     expect([both(credential, "other"), both(credential, "ghost")]).toEqual([undefined, undefined]);
   });

@@ -64,7 +64,18 @@ it("what a store that is away does not take is written down when it is back", as
 it("an instance that stops writes down what it has seen", async () => {
   const { store, keyRing, rotateKeys, uses, reports, log } = instance;
   const nothing = async () => {};
-  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
+  const assertions = { tidy: nothing };
+  const parts = {
+    store,
+    keyRing,
+    rotateKeys,
+    noticeRestore: nothing,
+    openAhead: nothing,
+    uses,
+    reports,
+    assertions,
+    log,
+  };
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   use();

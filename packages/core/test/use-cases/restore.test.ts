@@ -89,7 +89,7 @@ describe.each([
     await one.rotateKeys.rotateAll();
     await one.store.write(async (writer) => {
       await writer.setAlgorithms("shop", ["Ed25519", "ES256"]);
-      await writer.upsertRevokedToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000 });
+      await writer.upsertRevokedToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000, service: "orders" });
       await writer.upsertRevokedService({ appId: "public", service: "orders", notBefore: 7 });
       await writer.services.insert("shop", "orders");
       await writer.services.setDisabled("shop", "orders", 9);

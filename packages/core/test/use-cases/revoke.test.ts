@@ -85,6 +85,66 @@ describe("revoking a token", () => {
   }, 60_000);
 });
 
+describe("revoking a service's own tokens", () => {
+  const expiresAt = NEW_YEAR / 1000 + 600;
+  const list = (service: string | undefined, count: number, until = expiresAt) =>
+    instance.store.write(async (writer) => {
+      for (let i = 0; i < count; i++) {
+        const by = service === undefined ? {} : { service };
+        await writer.upsertRevokedToken({ appId: "public", jti: `${service}-${i}`, expiresAt: until, ...by });
+      }
+    });
+  const own = async (service: string, token?: string) =>
+    instance.revoke.ownToken("public", service, token ?? (await mint({ sub: service })));
+  const roomAt = (seconds: number) => seconds + LIMITS.clockTolerance + 1;
+
+  it("R17 ends at 1,000 of one service, and leaves room for the others and for administrators", async () => {
+    await list("orders", 998);
+    const first = { appId: "public", jti: "first", expiresAt: expiresAt - 100, service: "orders" };
+    await instance.store.write((writer) => writer.upsertRevokedToken(first));
+    const token = await mint({ sub: "orders" });
+    expect(await own("orders", token)).toMatchObject({ ok: true });
+    const refused = await own("orders");
+    expect(refused).toEqual({ ok: false, status: 409, problem: expect.any(String), roomAt: roomAt(first.expiresAt) });
+    expect(await own("orders", token)).toMatchObject({ ok: true }); // it is listed
+    expect(await own("billing")).toMatchObject({ ok: true });
+    expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: true });
+    // From when it was said on, there is room again.
+    instance.clock.advance((roomAt(first.expiresAt) - NEW_YEAR / 1000) * 1_000);
+    await instance.keyRing.refresh();
+    expect(await own("orders")).toMatchObject({ ok: true });
+    expect(await own("orders")).toMatchObject({ ok: false });
+  }, 60_000);
+
+  it("R17 ends at 8,000 of all services together: the rest is for administrators", async () => {
+    for (let i = 0; i < 8; i++) await list(`m-${i}`, 1_000, expiresAt + i);
+    expect(await own("billing")).toMatchObject({ ok: false, status: 409, roomAt: roomAt(expiresAt) });
+    await list(undefined, 1_999);
+    expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: true });
+    expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: false, status: 409 });
+  }, 60_000);
+
+  it("R17 takes few transactions, however many are asked for at once", async () => {
+    let writes = 0;
+    const counting = await openInstance({
+      ...{ dataDir: instance.dataDir, clock: instance.clock },
+      storeOf: (real) => ({
+        ...real,
+        write: (work) => {
+          writes++;
+          return real.write(work);
+        },
+      }),
+    });
+    const tokens = await Promise.all(Array.from({ length: 300 }, () => mint({ sub: "orders" })));
+    const revoked = await Promise.all(tokens.map((token) => counting.revoke.ownToken("public", "orders", token)));
+    expect(revoked.every(({ ok }) => ok)).toBe(true);
+    expect(writes).toBeLessThanOrEqual(4);
+    await instance.keyRing.refresh();
+    expect(feed().tokens).toHaveLength(300);
+  });
+});
+
 it("R17 a revocation that is written is answered so, also where the store goes away at that moment", async () => {
   let away = false;
   const unlucky = await openInstance({

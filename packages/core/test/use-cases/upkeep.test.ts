@@ -13,6 +13,7 @@ import { tempDir } from "../support/temp-dir.ts";
 const reports = { flush: async () => {}, flushNow: async () => {} };
 const nothing = async () => {};
 const uses = { flush: nothing, flushNow: nothing };
+const assertions = { tidy: nothing };
 
 it("says each trouble once by its name, a new one also while another lasts, and when it is over", async () => {
   const { store, keyRing, rotateKeys, log } = await openInstance();
@@ -26,7 +27,17 @@ it("says each trouble once by its name, a new one also while another lasts, and 
       if (trouble !== undefined) throw trouble;
     },
   };
-  const parts = { store, keyRing, rotateKeys: failing, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
+  const parts = {
+    store,
+    keyRing,
+    rotateKeys: failing,
+    noticeRestore: nothing,
+    openAhead: nothing,
+    uses,
+    reports,
+    assertions,
+    log,
+  };
   log.lines.length = 0;
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
@@ -54,7 +65,17 @@ it("says each trouble once by its name, a new one also while another lasts, and 
 
 it("makes the default app where a restored store has none", async () => {
   const { store, keyRing, rotateKeys, log } = await openInstance();
-  const parts = { store, keyRing, rotateKeys, noticeRestore: nothing, openAhead: nothing, uses, reports, log };
+  const parts = {
+    store,
+    keyRing,
+    rotateKeys,
+    noticeRestore: nothing,
+    openAhead: nothing,
+    uses,
+    reports,
+    assertions,
+    log,
+  };
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   await vi.waitFor(() => expect(keyRing.signer("public", "static", "ES256")).toBeDefined());

@@ -1,8 +1,8 @@
-import type { Kysely, Selectable } from "kysely";
+import { sql, type Kysely, type RawBuilder, type Selectable } from "kysely";
 import type { Algorithm, PublicJwk } from "countersign/protocol";
 import type { ClientKey } from "../../domain/client-key.ts";
 import type { Trust } from "../../domain/trust.ts";
-import type { ClientWriter } from "../../ports/store.ts";
+import type { ClientWriter, OneUse } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";
 
@@ -32,19 +32,46 @@ export class SqlClientWriter extends SqlWriterPart implements ClientWriter {
     if (numDeletedRows > 0n) this.changed();
     return numDeletedRows > 0n;
   }
+}
 
-  async useOnce(appId: string, digest: string, until: number): Promise<boolean> {
-    await this.db
-      .deleteFrom("used_assertions")
-      .where("until", "<", Math.floor(this.now / 1000))
-      .execute();
-    const { numInsertedOrUpdatedRows } = await this.db
-      .insertInto("used_assertions")
-      .values({ app_id: appId, digest, until })
-      .onConflict((conflict) => conflict.columns(["app_id", "digest"]).doNothing())
-      .executeTakeFirst();
-    return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+/**
+ * One statement, whoever else writes. Its rows are in one order in every instance, so that no two of them wait for each
+ * other.
+ *
+ * @param now the engine's clock, milliseconds
+ * @returns of each whether it is the first; where one came twice, the first of them
+ */
+export async function useOnce(
+  db: Kysely<Schema>,
+  uses: readonly OneUse[],
+  now: RawBuilder<number>,
+): Promise<boolean[]> {
+  const rows = new Map<string, Schema["used_assertions"]>();
+  for (const { appId, digest, until } of uses) {
+    const name = `${appId} ${digest}`;
+    if (!rows.has(name)) rows.set(name, { app_id: appId, digest, until });
   }
+  const names = [...rows.keys()].sort();
+  const written = await db
+    .insertInto("used_assertions")
+    .values(names.map((name) => rows.get(name)!))
+    .onConflict((conflict) =>
+      conflict
+        .columns(["app_id", "digest"])
+        .doUpdateSet({ until: (row) => row.ref("excluded.until") })
+        .where("used_assertions.until", "<", sql<number>`${now} / 1000`),
+    )
+    .returning(["app_id", "digest"])
+    .execute();
+  const first = new Set(written.map((row) => `${row.app_id} ${row.digest}`));
+  return uses.map(({ appId, digest }) => first.delete(`${appId} ${digest}`));
+}
+
+/** @param now as for `useOnce` */
+export async function forgetUsed(db: Kysely<Schema>, now: RawBuilder<number>): Promise<number> {
+  const over = sql<number>`${now} / 1000`;
+  const { numDeletedRows } = await db.deleteFrom("used_assertions").where("until", "<", over).executeTakeFirst();
+  return Number(numDeletedRows);
 }
 
 async function trustsIn(db: Kysely<Schema>, appId: string): Promise<Trust[]> {

@@ -180,4 +180,9 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
       await db.schema.createIndex("used_assertions_until").on("used_assertions").column("until").execute();
     },
   },
+  "0008_own_revocations_expand": {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable("revoked_tokens").addColumn("service", "text").execute();
+    },
+  },
 });

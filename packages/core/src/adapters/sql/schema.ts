@@ -21,6 +21,8 @@ export interface Schema {
     jti: string;
     /** Seconds since the epoch. */
     expires_at: number;
+    /** The service that has revoked its own; null: an administrator has. */
+    service: string | null;
   };
   revoked_services: {
     app_id: string;

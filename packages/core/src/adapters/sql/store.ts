@@ -15,7 +15,15 @@ import type {
   StoreWriter,
 } from "../../ports/store.ts";
 import { StartupError } from "../../startup-error.ts";
-import { SqlClientWriter, toClientKey, toRowOfClientKey, toRowOfTrust, toTrust } from "./clients.ts";
+import {
+  forgetUsed,
+  SqlClientWriter,
+  toClientKey,
+  toRowOfClientKey,
+  toRowOfTrust,
+  toTrust,
+  useOnce,
+} from "./clients.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import {
   currentPoliciesIn,
@@ -42,6 +50,8 @@ export interface SqlEngine {
   readonly reader: Kysely<Schema>;
   /** For transactions; each begins with the lock that keeps other writers out. */
   readonly writer: Kysely<Schema>;
+  /** For single statements that write and need no lock of ours. */
+  readonly shortWriter: Kysely<Schema>;
   /** The engine's clock in a query, milliseconds since the epoch. */
   now(): RawBuilder<number>;
   /**
@@ -134,6 +144,8 @@ export function createSqlStore(engine: SqlEngine): Store {
     readPolicy: (appId, version) => policyIn(engine.reader, appId, version),
     readReported: (appId) => reportedIn(engine.reader, appId),
     readCredentials: (appId, service) => credentialsIn(engine.reader, appId, service),
+    useOnce: (uses) => useOnce(engine.shortWriter, uses, engine.now()),
+    forgetUsed: () => forgetUsed(engine.shortWriter, engine.now()),
     write,
     watch: (listener) => engine.watch(listener),
     lookEvery: engine.lookEvery,
@@ -409,8 +421,8 @@ function toAppRow({ appId, createdAt, algorithms }: Omit<StoredApp, "rotationDue
   return { app_id: appId, created_at: createdAt, algorithms: textOf(algorithms), rotation_due: 0 };
 }
 
-function toTokenRow({ appId, jti, expiresAt }: RevokedToken): Schema["revoked_tokens"] {
-  return { app_id: appId, jti, expires_at: expiresAt };
+function toTokenRow({ appId, jti, expiresAt, service }: RevokedToken): Schema["revoked_tokens"] {
+  return { app_id: appId, jti, expires_at: expiresAt, service: service ?? null };
 }
 
 function toServiceRow({ appId, service, notBefore }: RevokedService): Schema["revoked_services"] {
@@ -422,7 +434,8 @@ function textOf(algorithms: readonly Algorithm[] | null): string | null {
 }
 
 function toRevokedToken(row: Selectable<Schema["revoked_tokens"]>): RevokedToken {
-  return { appId: row.app_id, jti: row.jti, expiresAt: row.expires_at };
+  const revoked = { appId: row.app_id, jti: row.jti, expiresAt: row.expires_at };
+  return row.service === null ? revoked : { ...revoked, service: row.service };
 }
 
 function toRevokedService(row: Selectable<Schema["revoked_services"]>): RevokedService {

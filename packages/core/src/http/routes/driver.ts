@@ -102,7 +102,8 @@ export function driverRoutes(services: Services): readonly Route[] {
     if (principal?.type === "service") {
       const call = readCall(c, body);
       if (call instanceof Response) return call;
-      const issuer = issuers.of(principal.appId) ?? jwksDomain; // the core's own name, where it has one
+      // C10 the core's own name or none: `jwksDomain` is the service's word.
+      const issuer = issuers.of(principal.appId);
       issued = await issueServiceToken({ ...request, ...call, issuer, principal });
     } else {
       issued = await issueToken({ ...request, appId: c.get("path").appId });
@@ -120,6 +121,8 @@ export function driverRoutes(services: Services): readonly Route[] {
         return refuseText(c, issued.code, issued.problem);
       case "forbidden_claim":
         return refuseText(c, 403, `payload: claim '${issued.claim}' of a service's token is the core's to set`);
+      case "unauthenticated":
+        return refuseText(c, 401, "Invalid API key");
       case "unavailable":
         return refuseText(c, 503, "Service Unavailable");
     }

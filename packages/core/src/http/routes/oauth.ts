@@ -1,10 +1,12 @@
 import { Hono, type Context } from "hono";
 import type { Algorithm } from "countersign/protocol";
 import { scopesIn } from "../../domain/scope.ts";
+import { SERVICE_TOKEN_LIFETIME } from "../../domain/service-claims.ts";
 import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { readOwnToken } from "../../use-cases/introspect.ts";
+import { NOT_AUTHENTICATED } from "../client-proof.ts";
 import type { Env, Services } from "../environment.ts";
 import { answerJson, answerJsonAtOnce, hasHungUp, NO_SNIFF } from "../errors.ts";
 import type { Form } from "../form-body.ts";
@@ -94,6 +96,8 @@ export function oauthRoutes(services: Services): Hono<Env> {
         return refuseOAuth(c, 400, issued.error, issued.problem);
       case "refused": // all else is short, so it is the scopes that make it too large
         return refuseOAuth(c, 400, "invalid_scope", "a token with these scopes would be too large");
+      case "unauthenticated":
+        return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
       case "unavailable":
         return refuseOAuth(c, 503, "temporarily_unavailable", "keys are too old to be trusted");
       case "unsupported_algorithm":
@@ -122,13 +126,17 @@ export function oauthRoutes(services: Services): Hono<Env> {
     if (claims["sub"] !== service || claims["source"] !== "microservice") {
       return refuseOAuth(c, 400, "unauthorized_client", "the token was not issued to this client");
     }
-    const revoked = await revoke.token(appId, { token });
+    const revoked = await revoke.ownToken(appId, service, token);
     if (revoked.ok || revoked.status === 404) return c.body(null, 200);
     if (revoked.status === 400) return refuseOAuth(c, 400, "unsupported_token_type", revoked.problem);
-    c.header("retry-after", "60");
+    const { roomAt = Infinity } = revoked;
+    c.header("retry-after", String(Math.min(MAX_RETRY_AFTER, Math.ceil(roomAt - keyRing.now() / 1000))));
     return refuseOAuth(c, 503, "temporarily_unavailable", revoked.problem);
   }
 }
+
+/** Seconds: a service's own tokens are forgotten sooner. */
+const MAX_RETRY_AFTER = 2 * SERVICE_TOKEN_LIFETIME;
 
 /** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
 const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];

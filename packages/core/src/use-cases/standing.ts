@@ -1,0 +1,32 @@
+import { hasExpired } from "../domain/credential.ts";
+import type { ClientKey } from "../domain/client-key.ts";
+import { digestOf, type ServicePrincipal } from "./authenticate.ts";
+import type { KeyRing } from "./key-ring.ts";
+
+/**
+ * Whether who was known once would still be now: enabled, and by the same credential, key or trust. Between a header and
+ * the last byte of a body, or the answer of a platform, lies as long as the caller wants.
+ */
+export function isStanding(keyRing: KeyRing, { appId, service, proof, credentialId }: ServicePrincipal): boolean {
+  const found = keyRing.servicesOf(appId)?.find(service);
+  if (found === undefined || found.disabledAt !== null) return false;
+  switch (proof) {
+    case "credential":
+      return found.credentials.some((one) => one.id === credentialId && !hasExpired(one, keyRing.now()));
+    case "key":
+      return keyRing
+        .clientsOf(appId)!
+        .keysOf(service)
+        .some((key) => idOfKey(key) === credentialId);
+    case "trust":
+      return keyRing
+        .clientsOf(appId)!
+        .trusts()
+        .some((trust) => trust.id === credentialId);
+  }
+}
+
+/** A kid may be given to another key. */
+export function idOfKey({ jwk }: ClientKey): string {
+  return digestOf(JSON.stringify(jwk)).toString("base64url");
+}

@@ -1,0 +1,26 @@
+import type { OneUse, Store } from "../ports/store.ts";
+import type { Monotonic } from "./store-clock.ts";
+import { inTurns } from "./turns.ts";
+
+/** What is good for one use, remembered by all instances until nobody would take it any more. */
+export interface UsedAssertions {
+  /** @returns whether this is the first use */
+  use(one: OneUse): Promise<boolean>;
+  /** Forgets what nobody would take any more, at most once a minute. */
+  tidy(): Promise<void>;
+}
+
+const MOST_AT_ONCE = 100;
+const TIDY_EVERY = 60_000;
+
+export function createUsedAssertions(store: Store, monotonic: Monotonic): UsedAssertions {
+  let tidiedAt = monotonic();
+  return Object.freeze<UsedAssertions>({
+    use: inTurns(MOST_AT_ONCE, (uses: readonly OneUse[]) => store.useOnce(uses)),
+    async tidy() {
+      if (monotonic() - tidiedAt < TIDY_EVERY) return;
+      tidiedAt = monotonic();
+      await store.forgetUsed();
+    },
+  });
+}

@@ -1,0 +1,72 @@
+// What is good for one use, asked for by many at once.
+import { describe, expect, it } from "vitest";
+import { StoreUnavailable, type OneUse } from "../../src/ports/store.ts";
+import { inTurns } from "../../src/use-cases/turns.ts";
+import { createUsedAssertions } from "../../src/use-cases/used-assertions.ts";
+import { fakeClock } from "../support/clock.ts";
+import { startInstance } from "../support/instance.ts";
+
+const use = (digest: string): OneUse => ({ appId: "public", digest, until: 4_000_000_000 });
+
+describe("uses of assertions", () => {
+  it("S4 are written down in few turns, however many ask at once, and one of two alike is the first", async () => {
+    const { store, clock } = await startInstance();
+    let turns = 0;
+    const useOnce = (uses: readonly OneUse[]) => {
+      turns++;
+      return store.useOnce(uses);
+    };
+    const assertions = createUsedAssertions({ ...store, useOnce }, clock.monotonic);
+    const asked = Array.from({ length: 1_000 }, (_, i) => assertions.use(use(`d${i % 500}`)));
+    expect((await Promise.all(asked)).filter((first) => first)).toHaveLength(500);
+    expect(turns).toBeLessThanOrEqual(11);
+    expect(await assertions.use(use("d1"))).toBe(false);
+  });
+
+  it("are forgotten once a minute", async () => {
+    const clock = fakeClock();
+    const { store } = await startInstance({ clock });
+    let tidied = 0;
+    const forgetUsed = () => {
+      tidied++;
+      return store.forgetUsed();
+    };
+    const assertions = createUsedAssertions({ ...store, forgetUsed }, clock.monotonic);
+    for (const ms of [0, 59_999, 1, 59_999, 1, 0]) {
+      clock.advance(ms);
+      await assertions.tidy();
+    }
+    expect(tidied).toBe(2);
+  });
+});
+
+describe("what is done in turns", () => {
+  it("fails for everybody who waits where the store is away, and is tried again for whoever asks then", async () => {
+    let away = true;
+    let turns = 0;
+    const double = inTurns(2, async (numbers: readonly number[]) => {
+      turns++;
+      await Promise.resolve();
+      if (away) throw new StoreUnavailable("away");
+      return numbers.map((one) => one * 2);
+    });
+    const failed = await Promise.allSettled([1, 2, 3, 4, 5].map(double));
+    expect(failed.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
+    expect(turns).toBe(1);
+    away = false;
+    expect(await Promise.all([1, 2, 3].map(double))).toEqual([2, 4, 6]);
+  });
+
+  it("fails for nobody else where something is wrong with one of them", async () => {
+    const half = inTurns(10, async (numbers: readonly number[]) => {
+      if (numbers.some((one) => one % 2 === 1)) throw new RangeError("odd");
+      return numbers.map((one) => one / 2);
+    });
+    const settled = await Promise.allSettled([2, 3, 4].map(half));
+    expect(settled).toEqual([
+      { status: "fulfilled", value: 1 },
+      { status: "rejected", reason: new RangeError("odd") },
+      { status: "fulfilled", value: 2 },
+    ]);
+  });
+});
