@@ -11,7 +11,7 @@ import { DEFAULT_APP } from "./domain/app.ts";
 import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
 import { createFailureLimit } from "./http/failure-limit.ts";
-import { createHttpInterface } from "./http/server.ts";
+import { createHttpInterface, type HttpInterface } from "./http/server.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
@@ -58,7 +58,7 @@ export interface Surroundings {
 }
 
 export interface OpenCore {
-  fetch(request: Request, env: object): Response | Promise<Response>;
+  readonly http: HttpInterface;
   /** Where it is reached, unless a public URL is configured. */
   listensAt(url: string): void;
   /** What it does by itself ends, and requests are still answered. */
@@ -149,7 +149,7 @@ export async function openCore(
     };
     const http = createHttpInterface(services);
     return {
-      fetch: http.fetch,
+      http,
       listensAt: (url) => issuers.listensAt(url),
       stopUpkeep: async () => upkeep?.stop(),
       async close() {

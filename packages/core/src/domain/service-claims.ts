@@ -24,20 +24,34 @@ export function claimsOfService(
   payload: JsonObject,
   { issuer, service, audience, scopes }: ServiceClaims,
 ): { ok: true; claims: JsonObject } | { ok: false; claim: string } {
-  const said = {
-    sub: service,
-    source: "microservice",
-    ...(audience === undefined ? {} : { aud: audience }),
-    ...(scopes.length === 0 ? {} : { scope: scopes.join(" ") }),
+  const scope = scopes.length === 0 ? undefined : scopes.join(" ");
+  const said = (claim: string): unknown => {
+    switch (claim) {
+      case "sub":
+      case "service":
+      case "client_id":
+        return service;
+      case "source":
+        return "microservice";
+      case "iss":
+        return issuer;
+      case "aud":
+        return audience;
+      case "scope":
+        return scope;
+    }
+    return undefined;
   };
-  const same: JsonObject = { ...said, ...(issuer === undefined ? {} : { iss: issuer }), service, client_id: service };
-  for (const claim of RESERVED) {
-    if (Object.hasOwn(payload, claim) && payload[claim] !== same[claim]) return { ok: false, claim };
+  for (const claim of Object.keys(payload)) {
+    if (RESERVED.has(claim) && payload[claim] !== said(claim)) return { ok: false, claim };
   }
-  return { ok: true, claims: { ...payload, ...said } };
+  const claims: JsonObject = { ...payload, sub: service, source: "microservice" };
+  if (audience !== undefined) claims["aud"] = audience;
+  if (scope !== undefined) claims["scope"] = scope;
+  return { ok: true, claims };
 }
 
-const RESERVED = [
+const RESERVED: ReadonlySet<string> = new Set([
   ...["iss", "sub", "aud", "jti", "source", "scope", "service", "client_id"],
   ...["azp", "act", "may_act", "cnf", "scp", "roles", "groups", "entitlements", "permissions"],
-] as const;
+]);

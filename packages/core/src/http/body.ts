@@ -1,6 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Context } from "hono";
-import type { Env } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
 import { decodeUtf8, LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
 import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
 
@@ -17,7 +16,7 @@ export function tooLarge(most: number): string {
 }
 
 /** A request's body as a strict JSON object, or what is wrong with it. @param most bytes */
-export async function readJsonBody(c: Context<Env>, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
+export async function readJsonBody(c: Exchange, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
   const bytes = await readBytes(c, most);
   if (bytes === undefined) return { ok: false, status: 413, problem: tooLarge(most) };
   const text = decodeUtf8(bytes);
@@ -27,7 +26,7 @@ export async function readJsonBody(c: Context<Env>, most: number = LIMITS.reques
 }
 
 /** The whole body, or undefined as soon as it is known to be too large. */
-export async function readBytes(c: Context<Env>, most: number): Promise<Uint8Array | undefined> {
+export async function readBytes(c: Exchange, most: number): Promise<Uint8Array | undefined> {
   const incoming = c.env?.incoming;
   // From the socket where there is one: a web stream around it costs more than the rest of the request.
   if (incoming !== undefined) return readIncoming(incoming, most);

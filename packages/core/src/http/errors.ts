@@ -1,7 +1,6 @@
-import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Env } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
 
 /** An answer that is not 200, by the driver interface: plain text of fixed words. */
 export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
@@ -22,25 +21,12 @@ export function refuseMistakes(c: Context, message: string, mistakes: readonly o
 export const NO_SNIFF = { "x-content-type-options": "nosniff" };
 const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
 
-export function answerJson(c: Context, body: object): Response {
+export function answerJson(c: Pick<Exchange, "body">, body: object): Response {
   return c.body(JSON.stringify(body), 200, JSON_HEADERS);
 }
 
-/**
- * The same, written to the socket at once where there is one: a `Response` and the stream in it cost more than a token.
- *
- * @param headers all that the answer has besides its type and length
- */
-export function answerJsonAtOnce(c: Context<Env>, body: object, headers: Readonly<Record<string, string>>): Response {
-  const outgoing = c.env?.outgoing;
-  const text = JSON.stringify(body);
-  if (outgoing === undefined) return c.body(text, 200, { ...headers, ...JSON_HEADERS });
-  outgoing.writeHead(200, { ...headers, ...JSON_HEADERS, "content-length": Buffer.byteLength(text) }).end(text);
-  return RESPONSE_ALREADY_SENT;
-}
-
 /** Whether the client has hung up while sending: it reads no answer, and must not be able to fill the log with errors. */
-export function hasHungUp(c: Context<Env>): boolean {
+export function hasHungUp(c: Pick<Exchange, "env">): boolean {
   const incoming = c.env?.incoming;
   return incoming !== undefined && incoming.destroyed && !incoming.complete;
 }

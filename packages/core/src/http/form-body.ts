@@ -1,7 +1,6 @@
-import type { Context } from "hono";
 import { LIMITS } from "countersign/protocol";
 import { readBytes, tooLarge } from "./body.ts";
-import type { Env } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
 import { headerOf } from "./request-header.ts";
 
 /** The parameters of a form, each once, those that are empty left out (RFC 6749 section 3.2). */
@@ -12,7 +11,7 @@ export type ReadForm =
   | { readonly ok: false; readonly error: "invalid_request" | "invalid_target"; readonly problem: string };
 
 /** Reads a body of `application/x-www-form-urlencoded`, strictly: what two programs could read in two ways is refused. */
-export async function readForm(c: Context<Env>): Promise<ReadForm> {
+export async function readForm(c: Exchange): Promise<ReadForm> {
   const [type = ""] = (headerOf(c, "content-type") ?? "").split(";");
   if (type.trim().toLowerCase() !== "application/x-www-form-urlencoded") {
     return refuse("the body must be application/x-www-form-urlencoded");
@@ -49,7 +48,7 @@ const ASCII = /^[\x20-\x7e]*$/;
 export function decodeFormText(text: string): string | undefined {
   if (!ASCII.test(text)) return undefined;
   try {
-    return decodeURIComponent(text.replaceAll("+", " "));
+    return /[%+]/.test(text) ? decodeURIComponent(text.replaceAll("+", " ")) : text;
   } catch {
     return undefined;
   }

@@ -1,7 +1,8 @@
-import type { Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
 import { StartupError } from "../startup-error.ts";
+import type { HttpInterface } from "./server.ts";
 
 export interface Listening {
   /** Where it answers: `http://HOST:PORT`. */
@@ -20,16 +21,16 @@ export interface Listening {
  */
 const DRAIN = 250;
 
-type FetchHandler = (request: Request, env: object) => Response | Promise<Response>;
+/** Against senders that take for ever; looked at each second, where Node's own habit is half a minute. */
+const PATIENCE = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 
 /** @throws StartupError where the address cannot be listened on */
-export async function listen(fetch: FetchHandler, host: string, port: number): Promise<Listening> {
-  const server = createAdaptorServer({
-    fetch,
-    overrideGlobalObjects: false, // they belong to whoever runs us
-    // Against senders that take for ever; looked at each second, where Node's own habit is half a minute.
-    serverOptions: { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
-  }) as Server;
+export async function listen(http: HttpInterface, host: string, port: number): Promise<Listening> {
+  // Global objects belong to whoever runs us.
+  const answer = getRequestListener((request, env) => http.fetch(request, env), { overrideGlobalObjects: false });
+  const server = createServer(PATIENCE, (incoming, outgoing) => {
+    if (!http.answerAtOnce(incoming, outgoing)) void answer(incoming, outgoing);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
     server.listen({ port, host, backlog: 4_096 }, resolve);

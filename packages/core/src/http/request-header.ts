@@ -1,5 +1,4 @@
-import type { Context } from "hono";
-import type { Env } from "./environment.ts";
+import type { Exchange } from "./exchange.ts";
 
 /**
  * A header of the request, joined where it came more than once (RFC 9110 section 5.3). From the socket where there is
@@ -7,7 +6,7 @@ import type { Env } from "./environment.ts";
  *
  * @param name in lower case
  */
-export function headerOf(c: Context<Env>, name: string): string | undefined {
+export function headerOf(c: Pick<Exchange, "env" | "req">, name: string): string | undefined {
   const incoming = c.env?.incoming;
   return incoming === undefined ? c.req.header(name) : incoming.headersDistinct[name]?.join(", ");
 }

@@ -1,8 +1,10 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Hono, type Context, type Next } from "hono";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
 import { isLoopbackHost } from "../config.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
+import { SocketExchange } from "./exchange.ts";
 import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
 import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "./errors.ts";
 import { presentedKey } from "./presented-key.ts";
@@ -12,19 +14,30 @@ import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
 import { helloHandler } from "./routes/health.ts";
 import { metadataRoutes } from "./routes/oauth-metadata.ts";
-import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes } from "./routes/oauth.ts";
+import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes, TOKEN_PATH } from "./routes/oauth.ts";
 import { wellKnownRoutes } from "./routes/well-known.ts";
 
 /** Tenants came with version 3.0; before it such a path was unknown. */
 const TENANTS_SINCE = "3.0";
 const NEWEST_VERSION = DRIVER_VERSIONS.at(-1)!;
 
+export interface HttpInterface {
+  fetch(request: Request, env: object): Response | Promise<Response>;
+  /**
+   * Answers what is asked often and must cost little, without a web framework in between; the same code does as for
+   * `fetch`, and the answers are alike.
+   *
+   * @returns false: it is not for here
+   */
+  answerAtOnce(incoming: IncomingMessage, outgoing: ServerResponse): boolean;
+}
+
 /**
  * The core's HTTP interface. The order is the security: headers that can be read in two ways are
  * refused, then the caller is authenticated, and only then the path and the app mean anything, so that
  * a stranger learns nothing about which of them exist.
  */
-export function createHttpInterface(services: Services): Hono<Env> {
+export function createHttpInterface(services: Services): HttpInterface {
   const { keyRing, log } = services;
   const driver = driverRoutes(services);
   const wellKnown = [...wellKnownRoutes(services), ...metadataRoutes(services)];
@@ -48,7 +61,8 @@ export function createHttpInterface(services: Services): Hono<Env> {
     return next();
   });
   // Before all else: who asks here says so in ways of its own, and is refused by the words of OAuth.
-  app.route(OAUTH_BASE, oauthRoutes(services));
+  const oauth = oauthRoutes(services);
+  app.route(OAUTH_BASE, oauth.routes);
   app.use(refuseDoubledHeaders);
   app.use(async (c, next) => {
     const presented = presentedKey(c);
@@ -102,8 +116,22 @@ export function createHttpInterface(services: Services): Hono<Env> {
     }
     return unavailable ? refuseText(c, 503, "Service Unavailable") : refuseText(c, 500, "Internal Error");
   });
-  return app;
+  return {
+    fetch: app.fetch,
+    answerAtOnce(incoming, outgoing) {
+      const { method, url = "", headers } = incoming;
+      if (method !== "POST" || !PLAIN_TOKEN_PATH.test(url)) return false;
+      // Else it may be too large, and what to do with the rest of it is the framework's to know.
+      if (!(Number(headers["content-length"]) <= LIMITS.requestBodyBytes)) return false;
+      const path = splitPath(url, (one) => routes.has(one));
+      void oauth.answerToken(new SocketExchange(incoming, outgoing, path));
+      return true;
+    },
+  };
 }
+
+/** The token endpoint of an app, in characters that need no reading. */
+const PLAIN_TOKEN_PATH = new RegExp(`^(?:/appid-[a-z0-9-]+)?${TOKEN_PATH}$`);
 
 function isPublic({ route }: RequestPath): boolean {
   return route === PATHS.hello || route === "/" || route.startsWith("/.well-known/");

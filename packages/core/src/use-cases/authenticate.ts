@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { hasExpired, isWrittenAsCredential } from "../domain/credential.ts";
 import type { CredentialUses } from "./credential-uses.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -81,5 +81,5 @@ export function labelOfAdminKey(key: string): string {
 
 /** SHA-256. */
 export function digestOf(key: string): Buffer {
-  return createHash("sha256").update(key).digest();
+  return hash("sha256", key, "buffer");
 }

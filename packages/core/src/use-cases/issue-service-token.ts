@@ -33,7 +33,7 @@ export function createIssueServiceToken(
   issueToken: IssueToken,
   reports: Pick<PolicyReports, "count">,
 ): IssueServiceToken {
-  return async ({ principal, audience, scopes, payload, ...request }) => {
+  return async ({ principal, audience, scopes, payload, issuer, kind, algorithm, typ = "JWT", validity }) => {
     const { appId, service } = principal;
     // Nothing is waited for from here until `iat` is fixed, so what is revoked later covers it.
     if (!isStanding(keyRing, principal)) return { status: "unauthenticated" };
@@ -42,11 +42,12 @@ export function createIssueServiceToken(
       const { error, problem, status: code } = decision;
       return { status: "denied", code, error, problem };
     }
-    const said = { issuer: request.issuer, service, audience: decision.audience, scopes: decision.scopes };
+    const said = { issuer, service, audience: decision.audience, scopes: decision.scopes };
     const built = claimsOfService(payload, said);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
-    const asked = { ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME };
-    const issued = await issueToken(asked);
+    const { claims } = built;
+    const limits = { validity, maxLifetime: SERVICE_TOKEN_LIFETIME };
+    const issued = await issueToken({ appId, kind, algorithm, typ, payload: claims, issuer, ...limits });
     if (issued.status === "issued" && decision.audience !== undefined && decision.reported !== undefined) {
       reports.count(appId, service, decision.audience, decision.scopes);
     }

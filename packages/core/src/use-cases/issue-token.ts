@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm, type JsonObject } from "countersign/protocol";
-import { buildClaims, buildHeader, type Grant, type TokenType } from "../domain/token.ts";
+import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../domain/token.ts";
 import type { KeyKind } from "../domain/signing-key.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { encodeSigningInput, signatureLengthOf, signBytes } from "./private-keys.ts";
@@ -47,7 +47,11 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     const signingInput = encodeSigningInput(buildHeader(key, request.typ), built.claims);
     // Our own verifier has the last word on what may be minted, before a signature is spent on it.
     const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
-    if (!unsigned.ok) return { status: "refused", problem: problemOf(unsigned.reason) };
+    if (!unsigned.ok) {
+      const tooLarge = `payload: the token would be larger than ${LIMITS.tokenLength} bytes`;
+      const isTooLarge = unsigned.reason === "token_too_large";
+      return { status: "refused", problem: isTooLarge ? tooLarge : problemOfClaims(built.claims) };
+    }
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
     const { iat, exp } = built.claims as { iat: number; exp: number };
     keyRing.countIssued(key, iat, exp);
@@ -64,10 +68,4 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
 export function algorithmRequested(name: string): Algorithm | undefined {
   const wanted = name.toLowerCase() === "eddsa" ? "ed25519" : name.toLowerCase();
   return ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === wanted);
-}
-
-function problemOf(reason: string): string {
-  return reason === "token_too_large"
-    ? `payload: the token would be larger than ${LIMITS.tokenLength} bytes`
-    : "payload cannot be written as a token that every verifier accepts";
 }

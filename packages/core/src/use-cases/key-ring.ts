@@ -302,9 +302,17 @@ function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId
 }
 
 /** An app that was removed and made again may give a kid to another key, so the name is that of the public part. */
-function nameOf({ appId, publicJwk }: StoredKey): string {
-  return `${appId} ${JSON.stringify(publicJwk)}`;
+function nameOf(key: StoredKey): string {
+  let name = NAMES.get(key);
+  if (name === undefined) {
+    name = `${key.appId} ${JSON.stringify(key.publicJwk)}`;
+    NAMES.set(key, name);
+  }
+  return name;
 }
+
+/** Asked for with every token. */
+const NAMES = new WeakMap<StoredKey, string>();
 
 function documentOf(keys: readonly PublishedJwk[]): KeySetDocument {
   const body = JSON.stringify({ keys });

@@ -100,8 +100,11 @@ export function verifiesUnder(
 
 /** The first two parts of a compact JWS. */
 export function encodeSigningInput(header: object, claims: object): string {
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
-  return `${encode(header)}.${encode(claims)}`;
+  return `${encodePart(header)}.${encodePart(claims)}`;
+}
+
+function encodePart(part: object): string {
+  return Buffer.from(JSON.stringify(part)).toString("base64url");
 }
 
 /** A compact JWS (RFC 7515 section 3.1). */

@@ -1,6 +1,5 @@
-import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Env } from "../environment.ts";
+import type { Exchange } from "../exchange.ts";
 
 /** RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009 section 2.2.1 and RFC 8707 section 2. */
 export type OAuthError =
@@ -15,12 +14,7 @@ export type OAuthError =
   | "temporarily_unavailable";
 
 /** An answer that is not 200 (RFC 6749 section 5.2). No word of it is the caller's. */
-export function refuseOAuth(
-  c: Context<Env>,
-  status: ContentfulStatusCode,
-  error: OAuthError,
-  problem: string,
-): Response {
+export function refuseOAuth(c: Exchange, status: ContentfulStatusCode, error: OAuthError, problem: string): Response {
   noStore(c);
   if (status === 401 && c.req.header("authorization") !== undefined) {
     c.header("www-authenticate", 'Basic realm="services"');
@@ -30,8 +24,7 @@ export function refuseOAuth(
 }
 
 /** Tokens are nobody else's to keep (RFC 6749 section 5.1). */
-export function noStore(c: Context<Env>): void {
-  for (const [name, value] of Object.entries(NO_STORE)) c.header(name, value);
+export function noStore(c: Exchange): void {
+  c.header("cache-control", "no-store");
+  c.header("pragma", "no-cache");
 }
-
-export const NO_STORE = { "cache-control": "no-store", pragma: "no-cache" };

@@ -1,7 +1,7 @@
-import type { Context } from "hono";
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
-import type { Env, Services } from "../environment.ts";
+import type { Services } from "../environment.ts";
+import type { Exchange } from "../exchange.ts";
 import { readForm, type Form } from "../form-body.ts";
 import { headerOf } from "../request-header.ts";
 import { DEFAULT_TENANT } from "../request-path.ts";
@@ -9,9 +9,9 @@ import { refuseOAuth } from "./oauth-answer.ts";
 
 /** Who asks, with what it sent, or the answer that refuses it. */
 export interface ReadClient {
-  service(c: Context<Env>): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
+  service(c: Exchange): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
   /** An API key does as well. */
-  anybody(c: Context<Env>): Promise<{ form: Form } | Response>;
+  anybody(c: Exchange): Promise<{ form: Form } | Response>;
 }
 
 const BEARER = /^bearer (.+)$/i;
@@ -34,13 +34,13 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     },
   };
 
-  function withKey(c: Context<Env>, key: string): Response | undefined {
+  function withKey(c: Exchange, key: string): Response | undefined {
     const { appId, tenantId } = c.get("path");
     const found = tenantId === DEFAULT_TENANT ? authenticate(key, appId)?.type : undefined;
     return found === "api-key" || found === "service" ? undefined : refuseFailure(c);
   }
 
-  async function clientOf(c: Context<Env>, form: Form): Promise<ServicePrincipal | Response> {
+  async function clientOf(c: Exchange, form: Form): Promise<ServicePrincipal | Response> {
     const { appId, tenantId } = c.get("path");
     const shown = readClientProof(headerOf(c, "authorization"), form);
     if (shown.ok) {
@@ -52,7 +52,7 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     return refuseOAuth(c, shown.error === "invalid_client" ? 401 : 400, shown.error, shown.problem);
   }
 
-  function refuseFailure(c: Context<Env>): Response {
+  function refuseFailure(c: Exchange): Response {
     const wait = failureLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
     if (wait === 0) return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
     c.header("retry-after", String(wait));
@@ -60,7 +60,7 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
   }
 }
 
-async function readBody(c: Context<Env>): Promise<Form | Response> {
+async function readBody(c: Exchange): Promise<Form | Response> {
   for (const name of ["authorization", "api-key"]) {
     // Node keeps the first header of two: whoever stands before this core may have read the other one.
     if ((c.env?.incoming?.headersDistinct[name]?.length ?? 0) <= 1) continue;

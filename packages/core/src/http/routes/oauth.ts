@@ -1,4 +1,4 @@
-import { Hono, type Context } from "hono";
+import { Hono } from "hono";
 import type { Algorithm } from "countersign/protocol";
 import { scopesIn } from "../../domain/scope.ts";
 import { SERVICE_TOKEN_LIFETIME } from "../../domain/service-claims.ts";
@@ -8,9 +8,10 @@ import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
 import { readOwnToken } from "../../use-cases/introspect.ts";
 import { NOT_AUTHENTICATED } from "../client-proof.ts";
 import type { Env, Services } from "../environment.ts";
-import { answerJson, answerJsonAtOnce, hasHungUp, NO_SNIFF } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+import { answerJson, hasHungUp } from "../errors.ts";
 import type { Form } from "../form-body.ts";
-import { NO_STORE, noStore, refuseOAuth } from "./oauth-answer.ts";
+import { noStore, refuseOAuth } from "./oauth-answer.ts";
 import { createReadClient } from "./oauth-client.ts";
 
 export const OAUTH_BASE = "/oauth";
@@ -24,6 +25,12 @@ export const GRANT_TYPE = "client_credentials";
 /** Seconds. What was revoked reaches verifiers sooner; what was taken away by policy ends with this. */
 const ACCESS_TOKEN_LIFETIME = 600;
 
+export interface OAuthRoutes {
+  readonly routes: Hono<Env>;
+  /** `POST /token`, for who has no need of routes. Never rejects. */
+  answerToken(c: Exchange): Promise<Response>;
+}
+
 /**
  * OAuth 2.0 for services (RFC 6749), below `/oauth`. Every request is authenticated here: an API key or a loopback
  * address is nobody.
@@ -34,15 +41,12 @@ const ACCESS_TOKEN_LIFETIME = 600;
  * | `POST /introspect` | `token`: whether it is good, and what it says (RFC 7662); with an API key, too |
  * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
  */
-export function oauthRoutes(services: Services): Hono<Env> {
+export function oauthRoutes(services: Services): OAuthRoutes {
   const { introspect, issueServiceToken, issuers, keyRing, log, revoke } = services;
   const readClient = createReadClient(services);
   const routes = new Hono<Env>();
 
-  routes.post("/token", async (c) => {
-    const client = await readClient.service(c);
-    return client instanceof Response ? client : issue(c, client.principal, client.form);
-  });
+  routes.post("/token", (c) => tokenOf(c));
   routes.post("/introspect", async (c) => {
     const client = await readClient.anybody(c);
     return client instanceof Response ? client : tellOf(c, client.form);
@@ -57,20 +61,29 @@ export function oauthRoutes(services: Services): Hono<Env> {
       return refuseOAuth(c, 405, "invalid_request", "POST was expected");
     });
   }
-  routes.onError((error, c) => {
+  routes.onError((error, c) => answerFailure(error, c));
+  return { routes, answerToken: (c) => tokenOf(c).catch((error: unknown) => answerFailure(error, c)) };
+
+  async function tokenOf(c: Exchange): Promise<Response> {
+    const client = await readClient.service(c);
+    return client instanceof Response ? client : issue(c, client.principal, client.form);
+  }
+
+  function answerFailure(error: unknown, c: Exchange): Response {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
     log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
     return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
       ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
       : refuseOAuth(c, 500, "server_error", "internal error");
-  });
-  return routes;
+  }
 
-  async function issue(c: Context<Env>, principal: ServicePrincipal, form: Form): Promise<Response> {
+  async function issue(c: Exchange, principal: ServicePrincipal, form: Form): Promise<Response> {
     const grant = form.get("grant_type");
     if (grant === undefined) return refuseOAuth(c, 400, "invalid_request", "grant_type is missing");
     if (grant !== GRANT_TYPE) return refuseOAuth(c, 400, "unsupported_grant_type", `there is ${GRANT_TYPE} only`);
-    const [audience, resource, scope] = ["audience", "resource", "scope"].map((name) => form.get(name));
+    const audience = form.get("audience");
+    const resource = form.get("resource");
+    const scope = form.get("scope");
     if (audience !== undefined && resource !== undefined && audience !== resource) {
       return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
     }
@@ -82,15 +95,21 @@ export function oauthRoutes(services: Services): Hono<Env> {
     const issuer = issuers.of(appId);
     if (issuer === undefined) return refuseOAuth(c, 500, "server_error", "this core has no --public-url");
     const issued = await issueServiceToken({
-      ...{ principal, audience: audience ?? resource, scopes, issuer },
-      ...{ kind: "dynamic", algorithm: algorithmOf(keyRing.policyOf(appId).algorithms), typ: "at+jwt" },
-      ...{ payload: { client_id: principal.service }, validity: ACCESS_TOKEN_LIFETIME },
+      principal,
+      audience: audience ?? resource,
+      scopes,
+      issuer,
+      kind: "dynamic",
+      algorithm: algorithmOf(keyRing.policyOf(appId).algorithms),
+      typ: "at+jwt",
+      payload: { client_id: principal.service },
+      validity: ACCESS_TOKEN_LIFETIME,
     });
     switch (issued.status) {
       case "issued": {
         const { iat, exp, scope: granted } = issued.claims as { iat: number; exp: number; scope?: string };
-        const answer = { access_token: issued.jwt, token_type: "Bearer", expires_in: exp - iat, scope: granted };
-        return answerJsonAtOnce(c, answer, { ...NO_SNIFF, ...NO_STORE });
+        noStore(c);
+        return answerJson(c, { access_token: issued.jwt, token_type: "Bearer", expires_in: exp - iat, scope: granted });
       }
       case "denied":
         return refuseOAuth(c, 400, issued.error, issued.problem);
@@ -106,7 +125,7 @@ export function oauthRoutes(services: Services): Hono<Env> {
     }
   }
 
-  function tellOf(c: Context<Env>, form: Form): Response {
+  function tellOf(c: Exchange, form: Form): Response {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
     const claims = introspect(c.get("path").appId, token);
@@ -116,7 +135,7 @@ export function oauthRoutes(services: Services): Hono<Env> {
     return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
   }
 
-  async function revokeOwn(c: Context<Env>, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
+  async function revokeOwn(c: Exchange, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
     const claims = readOwnToken(keyRing, appId, token)?.claims;
