@@ -1,4 +1,6 @@
 // Introspection (RFC 7662) and revocation (RFC 7009).
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -80,6 +82,22 @@ describe("introspection", () => {
     expect([await isActive(minted), await isActive(other)]).toEqual([false, true]);
     await admin("revocations/services", { service: "orders" });
     expect(await isActive(other)).toBe(false);
+  });
+
+  it("says nothing of a token while what it knows is older than it is trusted: 503", async () => {
+    const time = fakeClock();
+    const aging = await startOAuthCore({}, { clock: time });
+    const token = await aging.accessToken();
+    const tell = () => aging.postForm("/oauth/introspect", { token }, basic("orders", aging.credentials["orders"]!));
+    expect((await tell()).json["active"]).toBe(true);
+    const database = join(aging.dataDir, "countersign.db");
+    await rename(database, `${database}.away`);
+    time.advance(3_600_001);
+    const answer = await tell();
+    expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    await rename(`${database}.away`, database);
+    await expect.poll(async () => (await tell()).status, { timeout: 5_000 }).toBe(200);
   });
 
   it("S5 is for nobody without authentication", async () => {

@@ -35,7 +35,7 @@ const ACCESS_TOKEN_LIFETIME = 600;
  * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
  */
 export function oauthRoutes(services: Services): Hono<Env> {
-  const { introspect, issueServiceToken, issuers, keyRing, log, revoke } = services;
+  const { introspect, issueServiceToken, issuers, keyRing, revoke, troubles } = services;
   const readClient = createReadClient(services);
   const routes = new Hono<Env>();
 
@@ -59,7 +59,7 @@ export function oauthRoutes(services: Services): Hono<Env> {
   }
   routes.onError((error, c) => {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
-    log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
+    troubles.tell(error, { method: c.req.method, route: c.get("path").route });
     return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
       ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
       : refuseOAuth(c, 500, "server_error", "internal error");
@@ -104,7 +104,7 @@ export function oauthRoutes(services: Services): Hono<Env> {
       case "unauthenticated":
         return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
       case "unavailable":
-        return refuseOAuth(c, 503, "temporarily_unavailable", "keys are too old to be trusted");
+        return refuseOAuth(c, 503, "temporarily_unavailable", TOO_OLD);
       case "unsupported_algorithm":
       case "forbidden_claim":
         throw new Error(`the token of a service could not be issued: ${issued.status}`);
@@ -115,8 +115,9 @@ export function oauthRoutes(services: Services): Hono<Env> {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
     const claims = introspect(c.get("path").appId, token);
+    if (claims === "unknown") return refuseOAuth(c, 503, "temporarily_unavailable", TOO_OLD);
     noStore(c);
-    if (claims === undefined) return answerJson(c, { active: false });
+    if (claims === "inactive") return answerJson(c, { active: false });
     const told = TOLD.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]);
     return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
   }
@@ -142,6 +143,8 @@ export function oauthRoutes(services: Services): Hono<Env> {
 
 /** Seconds: a service's own tokens are forgotten sooner. */
 const MAX_RETRY_AFTER = 2 * SERVICE_TOKEN_LIFETIME;
+
+const TOO_OLD = "what is known of keys and revocations is too old to be trusted";
 
 /** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
 const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];
