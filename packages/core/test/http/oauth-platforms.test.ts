@@ -256,6 +256,8 @@ describe("a trust", () => {
     [{ issuer: "https://platform.test\n" }, /issuer: 1 to 512/],
     [{ issuer: "platform" }, /URL/],
     [{ issuer: "file:///etc/passwd" }, /https/],
+    [{ issuer: "https://platform.test/?tenant=1" }, /without query/],
+    [{ issuer: "https://platform.test/#1" }, /without query/],
     [{ issuer: "https://user:pw@platform.test" }, /user name/],
     [{ jwks: { keys: [{ kty: "oct", k: "AAAA", kid: "k" }] } }, /jwks/],
     [{ jwks: { keys: "x" } }, /jwks/],
