@@ -10,6 +10,7 @@ import { MAX_SERVICES, problemOfServiceName } from "../domain/service.ts";
 import type { ServiceWriter, Store } from "../ports/store.ts";
 import { digestOf } from "./authenticate.ts";
 import type { CredentialUses } from "./credential-uses.ts";
+import { isId, newId } from "./ids.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 import type { RegisteredService } from "./service-directory.ts";
@@ -60,6 +61,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
     name: string,
     work: (services: ServiceWriter, now: number) => Promise<Managed<T>>,
   ): Promise<Managed<T>> {
+    if (problemOfServiceName(name) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
     const managed = await store.write(async ({ services, now }) =>
       (await services.find(appId, name)) === undefined ? NO_SERVICE : work(services, now),
     );
@@ -136,7 +138,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
         for (const { id } of expired) await services.deleteCredential(appId, name, id);
         const credential = writeCredential(name, randomBytes(CREDENTIAL_BYTES).toString("base64url"));
         const stored: Credential = {
-          ...{ appId, service: name, id: randomBytes(6).toString("hex") },
+          ...{ appId, service: name, id: newId() },
           digest: digestOf(credential).toString("base64url"),
           ...{ createdAt: now, expiresAt, lastUsedAt: null },
         };
@@ -146,7 +148,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
 
     revokeCredential: (appId, name, id) =>
       change<{ id: string }>(appId, name, async (services) =>
-        (await services.deleteCredential(appId, name, id))
+        isId(id) && (await services.deleteCredential(appId, name, id))
           ? { ok: true, value: { id } }
           : { ok: false, status: 404, problem: "the service has no credential of that id" },
       ),
