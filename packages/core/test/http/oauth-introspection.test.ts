@@ -110,6 +110,17 @@ describe("introspection", () => {
       expect([answer.status, answer.json["error"]]).toEqual([401, "invalid_client"]);
       expect(answer.text).not.toContain("active");
     }
+    const [ofBilling, wrong] = [core.credentials["billing"]!, { client_id: "orders", client_secret: "wrong" }];
+    for (const [form, headers] of [
+      [wrong, { authorization: `Bearer ${ofBilling}` }],
+      [wrong, { "api-key": API_KEY }],
+      [{}, { "api-key": API_KEY, ...basic("orders", "wrong") }],
+      [{}, { "api-key": API_KEY, ...as("orders") }],
+      [{ client_assertion: "x" }, { authorization: `Bearer ${API_KEY}` }],
+    ] as [FormFields, Record<string, string>][]) {
+      const answer = await core.postForm("/oauth/introspect", { token, ...form }, headers);
+      expect([answer.status, answer.json["error"]]).toEqual([400, "invalid_request"]);
+    }
     const none = await introspect(undefined);
     expect([none.status, none.json["error"]]).toEqual([400, "invalid_request"]);
   });
