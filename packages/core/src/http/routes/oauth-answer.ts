@@ -22,9 +22,7 @@ export function refuseOAuth(
   problem: string,
 ): Response {
   noStore(c);
-  if (status === 401 && c.req.header("authorization") !== undefined) {
-    c.header("www-authenticate", 'Basic realm="services"');
-  }
+  if (status === 401) c.header("www-authenticate", 'Basic realm="services"'); // RFC 9110 section 15.5.2
   const body = { error, error_description: problem.replaceAll('"', "'").replaceAll("\\", "/") };
   return c.body(JSON.stringify(body), status, { "content-type": "application/json; charset=utf-8" });
 }

@@ -71,9 +71,6 @@ export function oauthRoutes(services: Services): Hono<Env> {
     if (grant === undefined) return refuseOAuth(c, 400, "invalid_request", "grant_type is missing");
     if (grant !== GRANT_TYPE) return refuseOAuth(c, 400, "unsupported_grant_type", `there is ${GRANT_TYPE} only`);
     const [audience, resource, scope] = ["audience", "resource", "scope"].map((name) => form.get(name));
-    if (audience !== undefined && resource !== undefined && audience !== resource) {
-      return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
-    }
     const scopes = scope === undefined ? undefined : scopesIn(scope);
     if (scope !== undefined && scopes === undefined) {
       return refuseOAuth(c, 400, "invalid_scope", "scopes with one blank between them were expected");
@@ -81,8 +78,12 @@ export function oauthRoutes(services: Services): Hono<Env> {
     const { appId } = principal;
     const issuer = issuers.of(appId);
     if (issuer === undefined) return refuseOAuth(c, 500, "server_error", "this core has no --public-url");
+    const callee = calleeIn(resource, issuer);
+    if (audience !== undefined && callee !== undefined && audience !== callee) {
+      return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
+    }
     const issued = await issueServiceToken({
-      ...{ principal, audience: audience ?? resource, scopes, issuer },
+      ...{ principal, audience: audience ?? callee, scopes, issuer },
       ...{ kind: "dynamic", algorithm: algorithmOf(keyRing.policyOf(appId).algorithms), typ: "at+jwt" },
       ...{ payload: { client_id: principal.service }, validity: ACCESS_TOKEN_LIFETIME },
     });
@@ -143,6 +144,12 @@ export function oauthRoutes(services: Services): Hono<Env> {
 
 /** Seconds: a service's own tokens are forgotten sooner. */
 const MAX_RETRY_AFTER = 2 * SERVICE_TOKEN_LIFETIME;
+
+/** A `resource` is an absolute URI (RFC 8707 section 2); a name alone is taken as well. */
+function calleeIn(resource: string | undefined, issuer: string): string | undefined {
+  const base = `${issuer}/services/`;
+  return resource?.startsWith(base) ? resource.slice(base.length) : resource;
+}
 
 const TOO_OLD = "what is known of keys and revocations is too old to be trusted";
 
