@@ -170,14 +170,14 @@ interface Mint {
 }
 
 const minted = (payload: object) => ({ payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 });
-const tokenIn = (answer: Answer) => answer.json["jwt"] as string;
+const jwtIn = (answer: Answer) => answer.json["jwt"] as string;
 const MINTS: readonly Mint[] = [
   {
-    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn },
+    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn: jwtIn },
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", minted(payload)),
   },
   {
-    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn },
+    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn: jwtIn },
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", minted(payload), nameless),
   },
 ];
