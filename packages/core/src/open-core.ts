@@ -12,6 +12,7 @@ import { problemsOfStoredKeys } from "./domain/rotation.ts";
 import type { Services } from "./http/environment.ts";
 import { createFailureLimit } from "./http/failure-limit.ts";
 import { createHttpInterface, type HttpInterface } from "./http/server.ts";
+import { createTroubleLog } from "./http/trouble-log.ts";
 import type { KeyVault } from "./ports/key-vault.ts";
 import { reasonOf, StartupError } from "./startup-error.ts";
 import { createAuthenticate } from "./use-cases/authenticate.ts";
@@ -141,10 +142,10 @@ export async function openCore(
       }),
       policyReports,
       issuers,
-      introspect: createIntrospect(keyRing),
+      introspect: createIntrospect(keyRing, config.maxRingAge),
       manageClients: createManageClients(store, keyRing, platformKeys),
       authenticateClient: createAuthenticateClient({ authenticate, assertions, keyRing, issuers, platformKeys }),
-      log,
+      troubles: createTroubleLog(log, clock.monotonic),
       version: VERSION,
     };
     const http = createHttpInterface(services);

@@ -16,7 +16,7 @@ export const SERVICE_TOKEN_LIFETIME = 3_600;
 /**
  * The payload of a service's token: what the service gives, and what the core says of it. The service may say the same
  * and nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of
- * others that callees go by (RFC 7800, 8693, 9068). `exp` and `iat` follow from the validity, as everywhere.
+ * others that callees go by (RFC 7800, 8693, 9068, 9396). `exp` and `iat` follow from the validity, as everywhere.
  *
  * @returns the claim of the payload that is not the service's to set
  */
@@ -53,5 +53,6 @@ export function claimsOfService(
 
 const RESERVED: ReadonlySet<string> = new Set([
   ...["iss", "sub", "aud", "jti", "source", "scope", "service", "client_id"],
-  ...["azp", "act", "may_act", "cnf", "scp", "roles", "groups", "entitlements", "permissions"],
+  ...["azp", "act", "may_act", "cnf", "acr", "amr", "auth_time", "authorization_details"],
+  ...["scp", "scopes", "role", "roles", "groups", "entitlements", "permissions"],
 ]);

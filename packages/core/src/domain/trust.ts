@@ -36,9 +36,9 @@ export function problemOfSubject(subject: string): string | undefined {
 
 /** Why no platform writes this as its `iss`, or as the `aud` that it was asked for; undefined: one may. */
 export function problemOfClaim(claim: "issuer" | "audience", value: string): string | undefined {
-  return isName(value)
-    ? undefined
-    : `${claim}: 1 to ${MAX_LENGTH} printable ASCII characters without blanks were expected`;
+  if (!isName(value)) return `${claim}: 1 to ${MAX_LENGTH} printable ASCII characters without blanks were expected`;
+  // Its discovery document would be asked for elsewhere than its keys are (RFC 8414 section 2).
+  return claim === "issuer" && /[?#]/.test(value) ? "issuer: a URL without query and fragment was expected" : undefined;
 }
 
 function isName(text: string): boolean {

@@ -18,9 +18,9 @@ export function readClientProof(authorization: string | undefined, form: Form): 
   const secret = form.get("client_secret");
   const assertion = form.get("client_assertion");
   const type = form.get("client_assertion_type");
-  const ways = [authorization, secret, assertion ?? type].filter((way) => way !== undefined);
-  if (ways.length === 0) return refuse("invalid_client", "client authentication is missing");
-  if (ways.length > 1) return refuse("invalid_request", "one way of client authentication was expected");
+  const ways = countWays(form, authorization);
+  if (ways === 0) return refuse("invalid_client", "client authentication is missing");
+  if (ways > 1) return refuse("invalid_request", ONE_WAY);
   if (authorization !== undefined) return readBasic(authorization, clientId);
   if (secret !== undefined) {
     if (clientId === undefined) return refuse("invalid_request", "client_id is missing");
@@ -30,6 +30,14 @@ export function readClientProof(authorization: string | undefined, form: Form): 
   if (type !== ASSERTION_TYPE) return refuse("invalid_request", `client_assertion_type must be ${ASSERTION_TYPE}`);
   return { ok: true, proof: { way: "assertion", clientId, assertion } };
 }
+
+/** How many ways to say who it is a request uses. @param headers that are such ways */
+export function countWays(form: Form, ...headers: readonly (string | undefined)[]): number {
+  const assertion = form.get("client_assertion") ?? form.get("client_assertion_type");
+  return [...headers, form.get("client_secret"), assertion].filter((way) => way !== undefined).length;
+}
+
+export const ONE_WAY = "one way of client authentication was expected";
 
 const BASIC = /^basic ([A-Za-z0-9+/]+={0,2})$/i;
 /** Said of whatever is wrong with who somebody is, so that nobody learns what it was. */

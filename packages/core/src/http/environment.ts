@@ -8,7 +8,6 @@ import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
 import type { IssueToken } from "../use-cases/issue-token.ts";
 import type { Issuers } from "../use-cases/issuers.ts";
 import type { KeyRing } from "../use-cases/key-ring.ts";
-import type { Log } from "../use-cases/log.ts";
 import type { ManageApps } from "../use-cases/manage-apps.ts";
 import type { ManageClients } from "../use-cases/manage-clients.ts";
 import type { ManageKeys } from "../use-cases/manage-keys.ts";
@@ -21,6 +20,7 @@ import type { Revoke } from "../use-cases/revoke.ts";
 import type { Store } from "../ports/store.ts";
 import type { FailureLimit } from "./failure-limit.ts";
 import type { RequestPath } from "./request-path.ts";
+import type { TroubleLog } from "./trouble-log.ts";
 
 /** What the HTTP interface is given to work with. */
 export interface Services {
@@ -44,7 +44,7 @@ export interface Services {
   readonly introspect: Introspect;
   readonly manageClients: ManageClients;
   readonly authenticateClient: AuthenticateClient;
-  readonly log: Log;
+  readonly troubles: TroubleLog;
   readonly version: string;
 }
 

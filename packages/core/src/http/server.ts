@@ -38,7 +38,7 @@ export interface HttpInterface {
  * a stranger learns nothing about which of them exist.
  */
 export function createHttpInterface(services: Services): HttpInterface {
-  const { keyRing, log } = services;
+  const { keyRing, troubles } = services;
   const driver = driverRoutes(services);
   const wellKnown = [...wellKnownRoutes(services), ...metadataRoutes(services)];
   const hello = [PATHS.hello, "/"];
@@ -108,7 +108,7 @@ export function createHttpInterface(services: Services): HttpInterface {
   app.onError((error, c) => {
     if (hasHungUp(c)) return refuseText(c, 400, "Bad Request");
     const unavailable = error instanceof StoreUnavailable;
-    log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
+    troubles.tell(error, { method: c.req.method, route: c.get("path").route });
     if (isAdmin(c.get("path"))) {
       return unavailable
         ? refuseAdmin(c, 503, "store_unavailable", "The store cannot be used now")

@@ -60,17 +60,23 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     jwt: DecodedJwt,
     token: string,
     trusts: readonly Trust[],
+    clientId: string | undefined,
     appId: string,
   ): Promise<ServicePrincipal | undefined> {
-    const covering = trusts.filter((trust) => isTrustedWorkload(jwt, trust, keyRing.now() / 1000));
-    const [first] = covering;
+    const now = keyRing.now() / 1000;
+    const covering = trusts.filter(
+      (trust) => (clientId === undefined || trust.service === clientId) && isTrustedWorkload(jwt, trust, now),
+    );
+    const pinned = covering.find(({ jwks }) => jwks !== null && isSignedByOneOf(jwt, jwks));
+    // Asked whatever the token says: while the platform is away, nobody learns which workloads are trusted from whether
+    // it would have been asked.
+    const published = trusts.find(({ jwks }) => jwks === null);
+    const isPublished =
+      pinned === undefined && published !== undefined && (await platformKeys.hasSigned(published.issuer, token));
+    const trust = pinned ?? (isPublished ? covering.find(({ jwks }) => jwks === null) : undefined);
     // Which of two services it is cannot be known, so it is neither.
-    if (first === undefined || covering.some(({ service }) => service !== first.service)) return undefined;
-    for (const { jwks, issuer, service, id } of covering) {
-      const good = jwks === null ? await platformKeys.hasSigned(issuer, token) : isSignedByOneOf(jwt, jwks);
-      if (good) return { type: "service", appId, service, proof: "trust", credentialId: id };
-    }
-    return undefined;
+    if (trust === undefined || covering.some(({ service }) => service !== trust.service)) return undefined;
+    return { type: "service", appId, service: trust.service, proof: "trust", credentialId: trust.id };
   }
 
   return async (proof, appId) => {
@@ -84,8 +90,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     if (trusts.length === 0) {
       return clientId === undefined || clientId === iss ? byOwnKey(decoded.jwt, iss, appId) : undefined;
     }
-    const named = trusts.filter(({ service }) => clientId === undefined || service === clientId);
-    return byPlatform(decoded.jwt, assertion, named, appId);
+    return byPlatform(decoded.jwt, assertion, trusts, clientId, appId);
   };
 }
 

@@ -23,12 +23,13 @@ export function readOwnToken(keyRing: KeyRing, appId: string, token: string): De
 }
 
 /**
- * What a token of an app says while it is good (RFC 7662); undefined: it is not, for whatever cause. No store is read:
- * what is revoked is in memory, as verifiers read it.
+ * What a token of an app says while it is good (RFC 7662); `inactive`: it is not, for whatever cause. No store is read:
+ * what is revoked is in memory, as verifiers read it. Where that is too old, what it says is `unknown`.
  */
-export type Introspect = (appId: string, token: string) => JsonObject | undefined;
+export type Introspect = (appId: string, token: string) => JsonObject | "inactive" | "unknown";
 
-export function createIntrospect(keyRing: KeyRing): Introspect {
+/** @param maxRingAge milliseconds that what is in memory is trusted while the store is away, as for issuing */
+export function createIntrospect(keyRing: KeyRing, maxRingAge: number): Introspect {
   /** Feeds as they are asked: the same one is until something is revoked. */
   const read = new WeakMap<RevocationFeed, Revocations>();
   const revocationsOf = (appId: string) => {
@@ -38,10 +39,11 @@ export function createIntrospect(keyRing: KeyRing): Introspect {
     return known;
   };
   return (appId, token) => {
+    if (keyRing.age() > maxRingAge) return "unknown";
     const jwt = readOwnToken(keyRing, appId, token);
-    if (jwt === undefined || isRevoked(revocationsOf(appId), jwt.header.kid, jwt.claims)) return undefined;
+    if (jwt === undefined || isRevoked(revocationsOf(appId), jwt.header.kid, jwt.claims)) return "inactive";
     const { exp = 0, nbf = 0 } = jwt.claims as { exp?: number; nbf?: number };
     const now = keyRing.now() / 1000;
-    return nbf <= now && now < exp ? jwt.claims : undefined;
+    return nbf <= now && now < exp ? jwt.claims : "inactive";
   };
 }

@@ -1,9 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { LIMITS, parseKeySet, type Algorithm, type VerificationKey } from "countersign/protocol";
 import { MAX_CLIENT_KEYS, type ClientKey } from "../domain/client-key.ts";
+import { problemOfServiceName } from "../domain/service.ts";
 import { MAX_TRUSTS, problemOfClaim, problemOfSubject, type Trust } from "../domain/trust.ts";
 import type { PlatformKeys } from "../ports/platform-keys.ts";
 import type { Store, StoreWriter } from "../ports/store.ts";
+import { isId, newId } from "./ids.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 
@@ -44,6 +45,7 @@ export function createManageClients(
     service: string,
     work: (writer: StoreWriter) => Promise<Managed<T>>,
   ): Promise<Managed<T>> {
+    if (problemOfServiceName(service) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, service)) === undefined ? NO_SERVICE : work(writer),
     );
@@ -88,14 +90,14 @@ export function createManageClients(
         if (present.length >= MAX_TRUSTS) {
           return { ok: false, status: 409, problem: `an app has at most ${MAX_TRUSTS} trusts` };
         }
-        const trust: Trust = { ...asked, appId, id: randomBytes(6).toString("hex"), createdAt: now };
+        const trust: Trust = { ...asked, appId, id: newId(), createdAt: now };
         await clients.insertTrust(trust);
         return { ok: true, value: viewOfTrust(trust) };
       });
     },
 
     async untrust(appId, id) {
-      const existed = await store.write(({ clients }) => clients.deleteTrust(appId, id));
+      const existed = isId(id) && (await store.write(({ clients }) => clients.deleteTrust(appId, id)));
       await keyRing.catchUp();
       return existed
         ? { ok: true, value: { id } }

@@ -11,6 +11,7 @@ import type { PolicyVersion, Store, StoreWriter } from "../ports/store.ts";
 import { policyIn } from "./applied-policy.ts";
 import { digestOf } from "./authenticate.ts";
 import type { CredentialUses } from "./credential-uses.ts";
+import { isId, newId } from "./ids.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { Managed } from "./manage-keys.ts";
 import type { RegisteredService } from "./service-directory.ts";
@@ -62,6 +63,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
     name: string,
     work: (writer: StoreWriter) => Promise<Managed<T>>,
   ): Promise<Managed<T>> {
+    if (problemOfServiceName(name) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, name)) === undefined ? NO_SERVICE : work(writer),
     );
@@ -140,7 +142,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
         for (const { id } of expired) await services.deleteCredential(appId, name, id);
         const credential = writeCredential(name, randomBytes(CREDENTIAL_BYTES).toString("base64url"));
         const stored: Credential = {
-          ...{ appId, service: name, id: randomBytes(6).toString("hex") },
+          ...{ appId, service: name, id: newId() },
           digest: digestOf(credential).toString("base64url"),
           ...{ createdAt: now, expiresAt, lastUsedAt: null },
         };
@@ -150,7 +152,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
 
     revokeCredential: (appId, name, id) =>
       change<{ id: string }>(appId, name, async ({ services }) =>
-        (await services.deleteCredential(appId, name, id))
+        isId(id) && (await services.deleteCredential(appId, name, id))
           ? { ok: true, value: { id } }
           : { ok: false, status: 404, problem: "the service has no credential of that id" },
       ),

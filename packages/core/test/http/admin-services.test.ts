@@ -1,8 +1,10 @@
 // Services by the admin API, over a real socket: what an operator sees, and what is refused.
+import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { CredentialView, ServiceView } from "../../src/use-cases/manage-services.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { ADMIN_KEY, startTestCore, type Answer, type TestCore } from "../support/core.ts";
+import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
 import { callServices, newCredential } from "../support/services.ts";
 
 const MINUTE = 60_000;
@@ -33,6 +35,38 @@ describe("services", () => {
     expect((await services("/orders/enable", {})).json).toEqual({ service: orders });
     expect((await services("/orders/delete", {})).json).toEqual({ service: { name: "orders" } });
     expect((await services("")).json).toEqual({ services: [] });
+  });
+
+  async function expectNobodyBehindNul(at: TestCore): Promise<void> {
+    const { id } = await newCredential(at, "ending");
+    const before = (await callServices(at, "/ending")).text;
+    const jwks = { keys: [] };
+    for (const [method, path, body] of [
+      ["GET", "/services/ending%00", undefined],
+      ["POST", "/services/ending%00/disable", {}],
+      ["POST", "/services/ending%00/enable", {}],
+      ["POST", "/services/ending%00/delete", {}],
+      ["POST", "/services/ending%00/credentials", {}],
+      ["POST", `/services/ending%00x/credentials/${id}/revoke`, {}],
+      ["POST", `/services/ending/credentials/${id}%00/revoke`, {}],
+      ["GET", "/services/ending%00/keys", undefined],
+      ["PUT", "/services/ending%00/keys", { jwks }],
+      ["POST", "/trusts", { service: "ending\0", issuer: "https://p.test", subject: "s", audience: "a" }],
+      ["POST", "/trusts/t%00/delete", {}],
+    ] as const) {
+      const answer = await at.call(`/admin/v1/apps/public${path}`, { method, apiKey: ADMIN_KEY, body });
+      expect([path, answer.status]).toEqual([path, 404]);
+    }
+    expect((await callServices(at, "/ending")).text).toBe(before);
+    await callServices(at, "/ending/delete", {});
+  }
+
+  it("H8 have no name that ends at its first NUL", () => expectNobodyBehindNul(core));
+
+  itOnPostgres("H8 have no name that ends at its first NUL, on PostgreSQL", async () => {
+    const database = await (await sharedPostgres()).newDatabase();
+    const environment = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
+    await expectNobodyBehindNul(await startTestCore({ database }, { environment }));
   });
 
   it("S2 are each app's own", async () => {

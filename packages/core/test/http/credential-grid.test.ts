@@ -175,14 +175,14 @@ interface Mint {
 }
 
 const minted = (payload: object) => ({ payload, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 });
-const tokenIn = (answer: Answer) => answer.json["jwt"] as string;
+const jwtIn = (answer: Answer) => answer.json["jwt"] as string;
 const MINTS: readonly Mint[] = [
   {
-    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn },
+    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn: jwtIn },
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }),
   },
   {
-    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn },
+    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn: jwtIn },
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }, nameless),
   },
 ];
@@ -202,6 +202,12 @@ const CLAIMS: readonly [claim: string, another: unknown, same?: unknown][] = [
   ["azp", "orders"],
   ["act", { sub: "billing" }],
   ["may_act", { sub: "orders" }],
+  ["acr", "urn:mace:incommon:iap:silver"],
+  ["amr", ["hwk"]],
+  ["auth_time", 1_767_225_600],
+  ["authorization_details", [{ type: "payment" }]],
+  ["scopes", ["stock:reserve"]],
+  ["role", "admin"],
   ["cnf", { jkt: "x" }],
   ["scp", ["stock:reserve"]],
   ["roles", ["admin"]],

@@ -62,10 +62,10 @@ describe("S2 a request that is held open", () => {
       const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: "p", alg: "ES256" }] };
       const [asked, answerNow] = [withResolvers(), withResolvers()];
-      const platform = createServer(async (request, response) => {
+      const platform = createServer((request, response) => {
         asked.resolve();
-        await answerNow.promise;
-        response.end(JSON.stringify(request.url === "/jwks" ? jwks : { issuer, jwks_uri: `${issuer}/jwks` }));
+        const document = request.url === "/jwks" ? jwks : { issuer, jwks_uri: `${issuer}/jwks` };
+        void answerNow.promise.then(() => response.end(JSON.stringify(document)));
       });
       await new Promise<void>((resolve) => platform.listen(0, "127.0.0.1", resolve));
       const issuer = `http://127.0.0.1:${(platform.address() as AddressInfo).port}`;

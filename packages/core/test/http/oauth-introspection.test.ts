@@ -1,4 +1,6 @@
 // Introspection (RFC 7662) and revocation (RFC 7009).
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openSqliteStore } from "../../src/adapters/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -82,6 +84,22 @@ describe("introspection", () => {
     expect(await isActive(other)).toBe(false);
   });
 
+  it("says nothing of a token while what it knows is older than it is trusted: 503", async () => {
+    const time = fakeClock();
+    const aging = await startOAuthCore({}, { clock: time });
+    const token = await aging.accessToken();
+    const tell = () => aging.postForm("/oauth/introspect", { token }, basic("orders", aging.credentials["orders"]!));
+    expect((await tell()).json["active"]).toBe(true);
+    const database = join(aging.dataDir, "countersign.db");
+    await rename(database, `${database}.away`);
+    time.advance(3_600_001);
+    const answer = await tell();
+    expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    await rename(`${database}.away`, database);
+    await expect.poll(async () => (await tell()).status, { timeout: 5_000 }).toBe(200);
+  });
+
   it("S5 is for nobody without authentication", async () => {
     const token = await core.accessToken();
     for (const headers of [
@@ -91,6 +109,17 @@ describe("introspection", () => {
       const answer = await introspect(token, headers as Record<string, string>);
       expect([answer.status, answer.json["error"]]).toEqual([401, "invalid_client"]);
       expect(answer.text).not.toContain("active");
+    }
+    const [ofBilling, wrong] = [core.credentials["billing"]!, { client_id: "orders", client_secret: "wrong" }];
+    for (const [form, headers] of [
+      [wrong, { authorization: `Bearer ${ofBilling}` }],
+      [wrong, { "api-key": API_KEY }],
+      [{}, { "api-key": API_KEY, ...basic("orders", "wrong") }],
+      [{}, { "api-key": API_KEY, ...as("orders") }],
+      [{ client_assertion: "x" }, { authorization: `Bearer ${API_KEY}` }],
+    ] as [FormFields, Record<string, string>][]) {
+      const answer = await core.postForm("/oauth/introspect", { token, ...form }, headers);
+      expect([answer.status, answer.json["error"]]).toEqual([400, "invalid_request"]);
     }
     const none = await introspect(undefined);
     expect([none.status, none.json["error"]]).toEqual([400, "invalid_request"]);

@@ -6,6 +6,7 @@ import { exportJWK, SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ADMIN_KEY, partsOf } from "../support/core.ts";
 import { fakeClock } from "../support/clock.ts";
+import { recordedLog } from "../support/log.ts";
 import { expectInvalidClient, startOAuthCore, type OAuthCore } from "../support/oauth.ts";
 import { callServices } from "../support/services.ts";
 
@@ -48,10 +49,11 @@ async function startPlatform(): Promise<Platform> {
 /** The store's hand is real, as what is fetched is judged by this machine's clock, too. */
 const limit = fakeClock();
 const clock = { now: () => Date.now(), monotonic: limit.monotonic };
+const log = recordedLog();
 let core: OAuthCore;
 let cluster: Platform;
 beforeAll(async () => {
-  core = await startOAuthCore({ maxRingAge: 1e15 }, { clock });
+  core = await startOAuthCore({ maxRingAge: 1e15 }, { clock, log });
   cluster = await startPlatform();
   await trusted({ service: "orders", issuer: cluster.issuer, subject: WORKLOAD, audience: "core" });
 });
@@ -180,14 +182,51 @@ describe("pinned keys", () => {
   });
 });
 
-it("a platform whose keys cannot be had is no wrong client: 503, and the client asks again", async () => {
-  const gone = await startPlatform();
-  gone.jwks.keys.splice(0);
+describe("a platform whose keys cannot be had", () => {
   const issuer = "http://127.0.0.1:9";
-  const id = await trusted({ service: "orders", issuer, subject: WORKLOAD, audience: "core" });
-  const answer = await ask(await gone.token({ iss: issuer }));
-  expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
-  await untrusted(id);
+  const trust = { service: "orders", issuer, subject: WORKLOAD, audience: "core" };
+
+  it("S4 makes no wrong client: 503, whatever the token says, so that nobody learns which workloads are trusted", async () => {
+    const gone = await startPlatform();
+    const id = await trusted(trust);
+    for (const [claims, form] of [
+      [{}, {}],
+      [{ sub: `${WORKLOAD}2` }, {}],
+      [{ aud: "another" }, {}],
+      [{ exp: now() - 600 }, {}],
+      [{}, { client_id: "billing" }],
+    ] as const) {
+      const answer = await ask(await gone.token({ iss: issuer, ...claims }), form);
+      expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+    }
+    await untrusted(id);
+  });
+
+  it("H5 is told in one line a minute, however many ask", async () => {
+    const gone = await startPlatform();
+    const id = await trusted(trust);
+    const linesOf20 = async () => {
+      const before = log.lines.length;
+      for (let i = 0; i < 20; i++) expect((await ask(await gone.token({ iss: issuer }))).status).toBe(503);
+      return log.lines.slice(before).filter((line) => line.includes(issuer));
+    };
+    limit.advance(60_000);
+    expect(await linesOf20()).toHaveLength(1);
+    limit.advance(59_999);
+    expect(await linesOf20()).toHaveLength(0);
+    limit.advance(1);
+    expect(await linesOf20()).toEqual([expect.stringContaining("alsoFailed: 39")]);
+    await untrusted(id);
+  });
+
+  it("keeps nobody out whose keys are pinned", async () => {
+    const platform = await startPlatform();
+    const aud = Array.from({ length: 12 }, (_, i) => `core-${i}`);
+    const ids = [await trusted({ ...trust, jwks: platform.jwks })];
+    for (const audience of aud) ids.push(await trusted({ ...trust, audience }));
+    expect((await ask(await platform.token({ iss: issuer, aud: ["core", ...aud] }))).status).toBe(200);
+    for (const id of ids) await untrusted(id);
+  });
 });
 
 describe("a trust", () => {
@@ -207,6 +246,8 @@ describe("a trust", () => {
     [{ issuer: "https://platform.test\n" }, /issuer: 1 to 512/],
     [{ issuer: "platform" }, /URL/],
     [{ issuer: "file:///etc/passwd" }, /https/],
+    [{ issuer: "https://platform.test/?tenant=1" }, /without query/],
+    [{ issuer: "https://platform.test/#1" }, /without query/],
     [{ issuer: "https://user:pw@platform.test" }, /user name/],
     [{ jwks: { keys: [{ kty: "oct", k: "AAAA", kid: "k" }] } }, /jwks/],
     [{ jwks: { keys: "x" } }, /jwks/],

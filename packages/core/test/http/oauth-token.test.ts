@@ -68,6 +68,17 @@ describe("an access token", () => {
     expect(await audienceOf(billing)).toBe("inventory");
     expect(await audienceOf({ ...own(), audience: undefined, resource: "billing" })).toBe("billing");
     expect(await audienceOf({ ...own(), audience: "billing", resource: "billing" })).toBe("billing");
+    const resource = `${core.url}/services/billing`;
+    expect(await audienceOf({ ...own(), audience: undefined, resource })).toBe("billing");
+    expect(await audienceOf({ ...own(), audience: "billing", resource })).toBe("billing");
+    for (const other of [
+      ...[`${core.url}/services/ghost`, `${core.url}/services/`, `${core.url}/billing`, `${resource}/`],
+      ...["https://other.test/services/billing", `${core.url}/appid-a1/services/billing`],
+    ]) {
+      const answer = await ask({ ...GRANT, ...own(), audience: undefined, resource: other });
+      expectRefused(answer, 400, "invalid_target");
+    }
+    expectRefused(await ask({ ...GRANT, ...own(), audience: "inventory", resource }), 400, "invalid_target");
   });
 
   it("is had by a secret in the header as well, encoded as RFC 6749 section 2.3.1 says", async () => {
@@ -215,7 +226,7 @@ describe("who is not who it says", () => {
       const form = await formOfBad();
       const posted = await ask({ ...GRANT, ...form });
       expectRefused(posted, 401, "invalid_client", "client authentication failed");
-      expect(posted.headers.get("www-authenticate")).toBeNull();
+      expect(posted.headers.get("www-authenticate")).toBe('Basic realm="services"');
       const header = await ask(GRANT, basic(form["client_id"] as string, form["client_secret"] as string));
       expectRefused(header, 401, "invalid_client", "client authentication failed");
       expect(header.headers.get("www-authenticate")).toBe('Basic realm="services"');

@@ -784,6 +784,18 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         expect((await store.useOnce(uses)).every((first) => !first)).toBe(true);
       });
 
+      it("S4 let no used assertion through again after what a store has was replaced", async () => {
+        const until = Math.floor((await store.readState()).now / 1000) + 60;
+        const uses = ["public", "other"].map((appId) => ({ appId, digest: "a", until }));
+        await store.useOnce(uses);
+        const { apps } = await store.readContent();
+        const left = apps.filter(({ appId }) => appId === "public");
+        await store.write((writer) => writer.replaceContent({ ...EMPTY, apps: left }));
+        expect(await store.useOnce(uses.slice(0, 1))).toEqual([false]);
+        await store.write((writer) => writer.insertApp("other"));
+        expect(await store.useOnce(uses)).toEqual([false, true]);
+      });
+
       it("forget what is of no use any more when they are told to, and nothing else", async () => {
         const { now } = await store.readState();
         const of = (digest: string, seconds: number) => ({

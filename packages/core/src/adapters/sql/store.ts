@@ -381,6 +381,8 @@ class SqlWriter implements StoreWriter {
   async replaceContent(content: StoreContent): Promise<void> {
     const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = content;
     this.changed = true;
+    // S4 a backup does not know what was used since, and would let it through again.
+    const used = await this.#db.selectFrom("used_assertions").selectAll().execute();
     await this.#db.deleteFrom("apps").execute(); // the rest goes with them
     await this.#insertAll("apps", apps.map(toAppRow));
     await this.#insertAll("signing_keys", keys.map(toRow));
@@ -391,6 +393,9 @@ class SqlWriter implements StoreWriter {
     await this.#insertAll("policy_versions", policyVersions.map(toRowOfPolicy));
     await this.#insertAll("client_keys", content.clientKeys.map(toRowOfClientKey));
     await this.#insertAll("trusts", content.trusts.map(toRowOfTrust));
+    const restored = new Set(apps.map(({ appId }) => appId));
+    const stillUsed = used.filter((row) => restored.has(row.app_id));
+    await this.#insertAll("used_assertions", stillUsed);
   }
 
   /** In few statements: everybody else waits meanwhile, and the next server may be a millisecond away. */

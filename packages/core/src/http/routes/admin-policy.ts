@@ -42,8 +42,10 @@ export function policyRoutes({ managePolicy }: Services): Hono<Env> {
   policy.put("/", async (c) => {
     const body = await readBody(c, BODIES.apply, POLICY_BODY_BYTES);
     if (body instanceof Response) return body;
-    const { text, expectedVersion, by = labelOfAdminKey(presentedKey(c)!) } = body;
-    return answerText(c, "applied", await managePolicy.apply(appOf(c), { text, expectedVersion, appliedBy: by }));
+    const { text, expectedVersion, by } = body;
+    // What the core knows comes first, so that nobody passes for another one by what he says.
+    const appliedBy = [labelOfAdminKey(presentedKey(c)!), ...(by === undefined ? [] : [by])].join(": ");
+    return answerText(c, "applied", await managePolicy.apply(appOf(c), { text, expectedVersion, appliedBy }));
   });
   policy.post("/diff", async (c) => {
     const body = await readBody(c, BODIES.diff, POLICY_BODY_BYTES);

@@ -1,5 +1,5 @@
 import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
-import { NOT_AUTHENTICATED, readClientProof } from "../client-proof.ts";
+import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "../client-proof.ts";
 import type { Services } from "../environment.ts";
 import type { Exchange } from "../exchange.ts";
 import { readForm, type Form } from "../form-body.ts";
@@ -28,7 +28,10 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     async anybody(c) {
       const form = await readBody(c);
       if (form instanceof Response) return form;
-      const key = c.req.header("api-key") ?? BEARER.exec(c.req.header("authorization") ?? "")?.[1];
+      const [apiKey, authorization] = [c.req.header("api-key"), c.req.header("authorization")];
+      // Whoever stands before this core may have looked at the other one (RFC 6749 section 2.3).
+      if (countWays(form, apiKey, authorization) > 1) return refuseOAuth(c, 400, "invalid_request", ONE_WAY);
+      const key = apiKey ?? BEARER.exec(authorization ?? "")?.[1];
       const client = key === undefined ? await clientOf(c, form) : withKey(c, key);
       return client instanceof Response ? client : { form };
     },

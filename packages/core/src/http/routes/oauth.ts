@@ -42,7 +42,7 @@ export interface OAuthRoutes {
  * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
  */
 export function oauthRoutes(services: Services): OAuthRoutes {
-  const { introspect, issueServiceToken, issuers, keyRing, log, revoke } = services;
+  const { introspect, issueServiceToken, issuers, keyRing, revoke, troubles } = services;
   const readClient = createReadClient(services);
   const routes = new Hono<Env>();
 
@@ -71,7 +71,7 @@ export function oauthRoutes(services: Services): OAuthRoutes {
 
   function answerFailure(error: unknown, c: Exchange): Response {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
-    log.error({ err: error, method: c.req.method, route: c.get("path").route }, "a request failed");
+    troubles.tell(error, { method: c.req.method, route: c.get("path").route });
     return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
       ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
       : refuseOAuth(c, 500, "server_error", "internal error");
@@ -84,9 +84,6 @@ export function oauthRoutes(services: Services): OAuthRoutes {
     const audience = form.get("audience");
     const resource = form.get("resource");
     const scope = form.get("scope");
-    if (audience !== undefined && resource !== undefined && audience !== resource) {
-      return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
-    }
     const scopes = scope === undefined ? undefined : scopesIn(scope);
     if (scope !== undefined && scopes === undefined) {
       return refuseOAuth(c, 400, "invalid_scope", "scopes with one blank between them were expected");
@@ -94,9 +91,13 @@ export function oauthRoutes(services: Services): OAuthRoutes {
     const { appId } = principal;
     const issuer = issuers.of(appId);
     if (issuer === undefined) return refuseOAuth(c, 500, "server_error", "this core has no --public-url");
+    const callee = calleeIn(resource, issuer);
+    if (audience !== undefined && callee !== undefined && audience !== callee) {
+      return refuseOAuth(c, 400, "invalid_target", "audience and resource name two callees");
+    }
     const issued = await issueServiceToken({
       principal,
-      audience: audience ?? resource,
+      audience: audience ?? callee,
       scopes,
       issuer,
       kind: "dynamic",
@@ -118,7 +119,7 @@ export function oauthRoutes(services: Services): OAuthRoutes {
       case "unauthenticated":
         return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
       case "unavailable":
-        return refuseOAuth(c, 503, "temporarily_unavailable", "keys are too old to be trusted");
+        return refuseOAuth(c, 503, "temporarily_unavailable", TOO_OLD);
       case "unsupported_algorithm":
       case "forbidden_claim":
         throw new Error(`the token of a service could not be issued: ${issued.status}`);
@@ -129,8 +130,9 @@ export function oauthRoutes(services: Services): OAuthRoutes {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
     const claims = introspect(c.get("path").appId, token);
+    if (claims === "unknown") return refuseOAuth(c, 503, "temporarily_unavailable", TOO_OLD);
     noStore(c);
-    if (claims === undefined) return answerJson(c, { active: false });
+    if (claims === "inactive") return answerJson(c, { active: false });
     const told = TOLD.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]);
     return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
   }
@@ -156,6 +158,14 @@ export function oauthRoutes(services: Services): OAuthRoutes {
 
 /** Seconds: a service's own tokens are forgotten sooner. */
 const MAX_RETRY_AFTER = 2 * SERVICE_TOKEN_LIFETIME;
+
+/** A `resource` is an absolute URI (RFC 8707 section 2); a name alone is taken as well. */
+function calleeIn(resource: string | undefined, issuer: string): string | undefined {
+  const base = `${issuer}/services/`;
+  return resource?.startsWith(base) ? resource.slice(base.length) : resource;
+}
+
+const TOO_OLD = "what is known of keys and revocations is too old to be trusted";
 
 /** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
 const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];
