@@ -6,6 +6,7 @@ import { isScope } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { decodeJwt } from "./protocol/jwt.ts";
 import { tokenIn } from "./recipe/jwt-implementation.ts";
+import { passes, pausesAfter } from "./retry-pause.ts";
 
 /** What a service's own token is for. */
 export interface TokenPurpose {
@@ -64,11 +65,6 @@ export async function requestServiceToken(
 const TIMEOUT = { first: 5_000, later: 20_000 };
 /** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
 const renewalShare = () => 0.6 + 0.13 * Math.random();
-/**
- * Milliseconds between tries that fail, growing; not as far where somebody may be waiting and there is hope. And how
- * long the longest `Retry-After` is heeded.
- */
-const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
 /** Milliseconds for which a core that does not answer, or is asked too much, is waited for by who has no token. */
 const PATIENCE = 120_000;
 /** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
@@ -85,6 +81,8 @@ export class ServiceToken {
   #kept: { readonly token: string; readonly endsAt: number } | undefined;
   /** When the core is asked next: ahead of the end, or some time after a failure. */
   #dueAt = 0;
+  /** After a failure: from when on it is asked for somebody who calls, which may be earlier. */
+  #callableAt = 0;
   #failure: { readonly error: unknown; readonly count: number; readonly since: number } | undefined;
   #asking: Promise<string> | undefined;
   #waiting: Promise<string> | undefined;
@@ -120,7 +118,7 @@ export class ServiceToken {
     if (this.#kept?.token !== refused) return this.current(); // it was renewed meanwhile
     const now = this.#clock.monotonic();
     if (this.#asking === undefined) {
-      if (now < this.#replacedAt + REPLACE_AGAIN || (this.#failure !== undefined && now < this.#dueAt))
+      if (now < this.#replacedAt + REPLACE_AGAIN || (this.#failure !== undefined && now < this.#callableAt))
         return undefined;
       this.#replacedAt = now;
     }
@@ -161,10 +159,10 @@ export class ServiceToken {
   async #wait(): Promise<string> {
     for (;;) {
       const now = this.#clock.monotonic();
-      if (this.#failure !== undefined && now < this.#dueAt) {
+      if (this.#failure !== undefined && now < this.#callableAt) {
         const { error, since } = this.#failure;
-        if (this.#closed || !passes(error) || this.#dueAt > since + PATIENCE) throw error;
-        await this.#pause(this.#dueAt - now);
+        if (this.#closed || !passes(error) || this.#callableAt > since + PATIENCE) throw error;
+        await this.#pause(this.#callableAt - now);
         continue;
       }
       try {
@@ -211,7 +209,9 @@ export class ServiceToken {
       const { count: before, since } = this.#failure ?? { count: 0, since: now };
       this.#failure = { error, count: before + 1, since };
       const left = (this.#kept?.endsAt ?? 0) - now;
-      this.#dueAt = now + pauseAfter(error, before, now - began, left > 0);
+      const { calling, unattended } = pausesAfter(error, before, now - began, left > 0);
+      this.#callableAt = now + calling;
+      this.#dueAt = now + unattended;
       if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
@@ -261,26 +261,6 @@ export class ServiceTokens {
   close(): void {
     for (const token of this.#tokens.values()) token.close();
   }
-}
-
-/** Whether another try may go better. */
-function passes(error: unknown): boolean {
-  if (!(error instanceof CountersignError)) return false;
-  const { code, status = 0 } = error;
-  return (
-    code === "core_unreachable" || (code === "core_refused" && (status === 408 || status === 429 || status >= 500))
-  );
-}
-
-/**
- * Growing, not at the same moment as everybody else, and never before the core wants it. One that took long to fail is
- * overrun: those who all wait since the same moment spread over twice that time. Milliseconds.
- */
-function pauseAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): number {
-  const most = hasToken || !passes(error) ? RETRY.most : RETRY.mostWithout;
-  const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
-  const asked = (error instanceof CountersignError && error.retryAfter) || 0;
-  return pause + 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);
 }
 
 /** Seconds. @throws CountersignError `core_refused` where no verifier would take it */

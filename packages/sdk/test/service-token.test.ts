@@ -212,6 +212,26 @@ describe("while the core is down", () => {
     expect(numberOf(await token.get())).toBe("1");
   });
 
+  test.each([400, 403])("what the policy grants after a long no is had within 6 s by who calls: %i", async (status) => {
+    for (let run = 0; run < 10; run++) {
+      const { core, token } = tokenOf();
+      token.hold(); // so that it is asked for also while nobody calls
+      core.problem = new CountersignError("core_refused", "no", { status });
+      await expect(token.get()).rejects.toBe(core.problem);
+      await pass(60 + 3.7 * run);
+      const before = core.asked.length;
+      for (let i = 0; i < 600; i++) {
+        await expect(token.get()).rejects.toBe(core.problem);
+        await pass(0.1);
+      }
+      expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
+      core.problem = undefined;
+      await pass(4); // two seconds are left for the instances of the core, and for its answer
+      expect(numberOf(await token.get())).toBe("1");
+      token.close();
+    }
+  });
+
   test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
     const { core, token } = tokenOf();
     token.hold();
