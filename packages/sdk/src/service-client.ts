@@ -16,7 +16,8 @@ import {
  * Without one, calls wait while the core does not answer, for two minutes of an outage at most.
  *
  * A call that is answered with 401 is made once more with a fresh token, if its body can be sent again: text, bytes,
- * forms and none can; of a stream, or a Request with a body, the 401 is the answer. A request that has an Authorization
+ * forms and none can; of a stream, or a Request with a body, the 401 is the answer. So is one that is answered with 403
+ * for a scope that the policy has granted since, where no \`scope\` is given here. A request that has an Authorization
  * header goes out as it is, without our token and without a second try. The token is never sent over plain http to
  * another machine (`allowHttp`), and does not follow a redirect to another origin.
  *

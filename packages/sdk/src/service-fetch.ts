@@ -1,6 +1,8 @@
 // A service's own token on the requests that it makes.
 import { isLoopback } from "./app-info.ts";
+import { scopesOf } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
+import { decodeJwt } from "./protocol/jwt.ts";
 import { resolvePurpose, type ServiceTokens, type TokenPurpose } from "./service-token.ts";
 import { checkNames, expect } from "./verifier-options.ts";
 
@@ -36,7 +38,8 @@ const FETCH_NAMES = new Set(["audience", "scope", "allowHttp"]);
 export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokens): ServiceFetch {
   checkFetchOptions(options);
   const { allowHttp = false } = options;
-  const token = tokens.of(resolvePurpose(options, "invalid_option"));
+  const purpose = resolvePurpose(options, "invalid_option");
+  const token = tokens.of(purpose);
   const release = token.hold();
 
   const call: Call = async (input, init) => {
@@ -50,9 +53,12 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
     const signal = init?.signal ?? request?.signal;
     const first = token.current() ?? (await untilAborted(token.get(), signal));
     const response = await send(first);
-    if (response.status !== 401 || !canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
+    // What the policy has granted since is in a fresh token, but only in one that is for all that it grants.
+    const isOutgrown = (bearer: string) => purpose.scope === undefined && lacksScope(bearer, response);
+    if (response.status !== 401 && !isOutgrown(first)) return response;
+    if (!canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
     const second = await untilAborted(token.replace(first), signal);
-    if (second === undefined || second === first) return response;
+    if (second === undefined || second === first || isOutgrown(second)) return response;
     await response.body?.cancel(); // its connection is free for others
     return send(second);
   };
@@ -117,6 +123,16 @@ function canSendAgain(body: RequestInit["body"], request: Request | undefined): 
   if (body === undefined) return (request?.body ?? null) === null;
   if (body === null || typeof body === "string" || ArrayBuffer.isView(body)) return true;
   return [ArrayBuffer, URLSearchParams, Blob, FormData].some((kind) => body instanceof kind);
+}
+
+/** Whether a callee asks for a scope that the token does not have (RFC 6750 section 3.1). */
+function lacksScope(token: string, { status, headers }: Response): boolean {
+  const challenge = status === 403 ? (headers.get("www-authenticate") ?? "") : "";
+  const asked = /\berror="?insufficient_scope\b/.test(challenge) ? /\bscope="([^"]+)"/.exec(challenge)?.[1] : undefined;
+  if (asked === undefined) return false; // it is no scope that is missing
+  const decoded = decodeJwt(token);
+  const has = decoded.ok ? scopesOf(decoded.jwt.claims) : [];
+  return asked.split(" ").some((scope) => !has.includes(scope));
 }
 
 /** Whether a redirect led to where our token did not go. */

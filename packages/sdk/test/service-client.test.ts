@@ -6,6 +6,7 @@ import { buildCountersign, type Countersign } from "../src/countersign.ts";
 import { createServiceFetch, getServiceToken, init } from "../src/index.ts";
 import { deadAddress, listen, readBody, type TestServer } from "./support/http.ts";
 import { appInfo, closingInstance, forgetDefaultInstance } from "./support/instances.ts";
+import { tokenBy } from "./support/keys.ts";
 import { startStandInCore, type StandInCore } from "./support/stand-in-core.ts";
 
 const API_KEY = "an-api-key-of-20-characters";
@@ -314,6 +315,79 @@ describe("a callee's 401", () => {
     expect(await own.getServiceToken()).toBe(fresh);
     expect(await own.getServiceToken({ insteadOf: refused })).toBe(fresh); // somebody else was faster
     expect(core.calls).toHaveLength(2);
+  });
+});
+
+describe("S3 a callee's 403 for want of a scope", () => {
+  const CHALLENGE = 'Bearer realm="microservices", error="insufficient_scope"';
+
+  /** A callee that wants stock:reserve, and a core that grants what the policy has at the time. */
+  async function reserving(options: { scope?: string } = {}) {
+    const policy = { grants: "stock:read" };
+    let asked = 0;
+    core.intercept = (req, res) => {
+      if (req.url !== "/recipe/jwt") return false;
+      const jwt = tokenBy(core.key, { scope: policy.grants, jti: String(++asked), iat: 1, exp: 3_601 });
+      res.end(JSON.stringify({ status: "OK", jwt }));
+      return true;
+    };
+    const sent: string[] = [];
+    const callee = await listen((req, res) => {
+      const { scope = "" } = decodeJwt<{ scope?: string }>(req.headers.authorization!.slice(7));
+      sent.push(scope);
+      const isGood = scope.split(" ").includes("stock:reserve");
+      res.writeHead(isGood ? 200 : 403, { "www-authenticate": `${CHALLENGE}, scope="stock:reserve"` }).end("answer");
+    });
+    let monotonic = 0;
+    const clock = { now: () => monotonic, monotonic: () => monotonic };
+    const config = { appInfo, core: { connectionURI: core.url, apiKey: CREDENTIAL } };
+    const own = closingInstance(buildCountersign(config, { clock }).countersign);
+    const call = own.createServiceFetch({ audience: "inventory", ...options });
+    return { policy, sent, asked: () => asked, call: () => call(callee.url), pass: (ms: number) => (monotonic += ms) };
+  }
+
+  test("S3 is answered with a fresh token, which has what the policy has granted since", async () => {
+    const { policy, sent, asked, call, pass } = await reserving();
+    const refused = await call();
+    expect([refused.status, await refused.text()]).toEqual([403, "answer"]);
+    expect([sent.length, asked()]).toEqual([1, 2]); // the fresh one lacked it too, so it was not sent
+    policy.grants = "stock:read stock:reserve";
+    pass(5_000);
+    expect((await call()).status).toBe(200);
+    expect(sent.slice(1)).toEqual(["stock:read", "stock:read stock:reserve"]);
+    expect((await call()).status).toBe(200);
+    expect(asked()).toBe(3);
+  });
+
+  test("S3 that the policy goes on refusing costs the core one token in 5 s, not one for each call", async () => {
+    const { asked, call, pass } = await reserving();
+    for (let i = 0; i < 20; i++) expect((await call()).status).toBe(403);
+    expect(asked()).toBe(2);
+    pass(5_000);
+    for (let i = 0; i < 20; i++) expect((await call()).status).toBe(403);
+    expect(asked()).toBe(3);
+  });
+
+  test("S3 is the answer where this scope was not asked for: another token would not have it either", async () => {
+    const { policy, asked, call } = await reserving({ scope: "stock:read" });
+    policy.grants = "stock:read stock:reserve";
+    core.intercept = undefined;
+    expect([(await call()).status, asked()]).toEqual([403, 0]);
+    expect(core.calls).toHaveLength(1);
+  });
+
+  test.each([
+    [`${CHALLENGE}`], // another service may call, or nobody's
+    ['Bearer error="invalid_token", scope="stock:reserve"'],
+    [`${CHALLENGE}, scope=""`],
+    [undefined],
+  ])("and no other 403: %j", async (challenge) => {
+    const callee = await listen((_req, res) => {
+      if (challenge !== undefined) res.setHeader("www-authenticate", challenge);
+      res.writeHead(403).end();
+    });
+    expect((await instance(core.url, CREDENTIAL).createServiceFetch()(callee.url)).status).toBe(403);
+    expect([core.calls.length, callee.requests.length]).toEqual([1, 1]);
   });
 });
 
