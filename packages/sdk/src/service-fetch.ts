@@ -33,6 +33,7 @@ export interface ServiceFetch {
 }
 
 const FETCH_NAMES = new Set(["audience", "scope", "allowHttp"]);
+const TOKEN_NAMES = new Set(["audience", "scope", "insteadOf"]);
 
 /** @throws CountersignError `invalid_option` */
 export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokens): ServiceFetch {
@@ -66,11 +67,10 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
 }
 
 /** @throws CountersignError `invalid_argument`, `core_unreachable`, `core_refused` */
-export async function serviceTokenOf(
-  { insteadOf, ...purpose }: ServiceTokenOptions,
-  tokens: ServiceTokens,
-): Promise<string> {
-  const token = tokens.of(resolvePurpose(purpose, "invalid_argument"));
+export async function serviceTokenOf(options: ServiceTokenOptions, tokens: ServiceTokens): Promise<string> {
+  checkTokenOptions(options);
+  const { insteadOf } = options;
+  const token = tokens.of(resolvePurpose(options, "invalid_argument"));
   const other = insteadOf === undefined ? undefined : await token.replace(insteadOf);
   return other ?? token.get();
 }
@@ -86,6 +86,16 @@ export function checkFetchOptions(options: ServiceFetchOptions): void {
   checkNames(options, FETCH_NAMES, "");
   expect(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
   resolvePurpose(options, "invalid_option");
+}
+
+/** A token without the audience that was meant would be asked for, and used, in all silence. */
+function checkTokenOptions(options: ServiceTokenOptions): void {
+  try {
+    checkNames(options, TOKEN_NAMES, "");
+    expect(["string", "undefined"].includes(typeof options.insteadOf), "insteadOf", "a token");
+  } catch (error) {
+    throw new CountersignError("invalid_argument", (error as Error).message);
+  }
 }
 
 type HeadersGiven = RequestInit["headers"];

@@ -213,6 +213,21 @@ describe("what the core is asked for", () => {
       expect.objectContaining({ code: "invalid_option", message: expect.stringMatching(message) as string }) as Error,
     );
   });
+
+  test.each([
+    [{ aud: "inventory" }, /^aud: expected/],
+    [{ audience: "inventory", allowHttp: true }, /^allowHttp: expected/],
+    [{ audience: "" }, /^audience/],
+    [{ insteadOf: 1 }, /^insteadOf/],
+    ["inventory", /^options/],
+    [null, /^options/],
+  ])("a mistake in %j of getServiceToken is an error, and no token for somebody else", async (options, message) => {
+    init({ appInfo, core: { connectionURI: core.url } });
+    const error = { code: "invalid_argument", message: expect.stringMatching(message) as string };
+    await expect(getServiceToken(options as object)).rejects.toMatchObject(error);
+    await expect(instance().getServiceToken(options as object)).rejects.toMatchObject(error);
+    expect(core.calls).toHaveLength(0);
+  });
 });
 
 describe("a callee's 401", () => {
