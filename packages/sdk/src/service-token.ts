@@ -67,6 +67,8 @@ const TIMEOUT = { first: 5_000, later: 20_000 };
 const renewalShare = () => 0.6 + 0.13 * Math.random();
 /** Milliseconds for which a core that does not answer, or is asked too much, is waited for by who has no token. */
 const PATIENCE = 120_000;
+/** Milliseconds that a callee's answer is held back for a fresh token: its caller has a patience of its own. */
+const REPLACE_WITHIN = 2_000;
 /** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
 const REPLACE_AGAIN = 5_000;
 
@@ -85,6 +87,7 @@ export class ServiceToken {
   #callableAt = 0;
   #failure: { readonly error: unknown; readonly count: number; readonly since: number } | undefined;
   #asking: Promise<string> | undefined;
+  #askedAt = 0;
   #waiting: Promise<string> | undefined;
   #replacedAt = -Infinity;
   #holders = 0;
@@ -113,7 +116,7 @@ export class ServiceToken {
     return this.current() ?? (this.#waiting ??= this.#wait().finally(() => (this.#waiting = undefined)));
   }
 
-  /** A token in place of one that a callee refused; undefined: there is none that would fare better. */
+  /** A token in place of one that a callee refused; undefined: there is none that would fare better, or not in time. */
   async replace(refused: string): Promise<string | undefined> {
     if (this.#kept?.token !== refused) return this.current(); // it was renewed meanwhile
     const now = this.#clock.monotonic();
@@ -122,7 +125,8 @@ export class ServiceToken {
         return undefined;
       this.#replacedAt = now;
     }
-    return this.#ask().catch(() => undefined);
+    const asked = this.#ask().catch(() => undefined);
+    return within(this.#askedAt + REPLACE_WITHIN - now, asked); // in the background it goes on
   }
 
   /** From here on it is renewed even if nobody asks for it. @returns how to end that, once */
@@ -196,7 +200,7 @@ export class ServiceToken {
   }
 
   async #askOnce(): Promise<string> {
-    const began = this.#clock.monotonic();
+    const began = (this.#askedAt = this.#clock.monotonic());
     try {
       const token = await this.#request(this.#failure === undefined ? TIMEOUT.first : TIMEOUT.later);
       const life = lifeOf(token) * 1000;
@@ -232,6 +236,13 @@ export class ServiceToken {
       { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
     );
   }
+}
+
+/** @returns undefined where it takes longer than so many milliseconds */
+function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** The tokens of an instance, one for each purpose. */

@@ -245,6 +245,54 @@ describe("while the core is down", () => {
   });
 });
 
+describe("in place of a token that a callee refused", () => {
+  /** A core that gives one token, and then hangs until it is let go on. */
+  async function hanging() {
+    const answers: ((token: string) => void)[] = [];
+    let asked = 0;
+    const token = new ServiceToken(
+      () => {
+        const made = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
+        return asked === 1 ? Promise.resolve(made) : new Promise((resolve) => answers.push(() => resolve(made)));
+      },
+      "",
+      clock,
+    );
+    made.push(token);
+    return { token, first: await token.get(), answers, asked: () => asked };
+  }
+
+  test("another one is waited for for two seconds; what comes later is had in the background", async () => {
+    const { token, first, answers, asked } = await hanging();
+    const outcomes: (string | undefined)[] = [];
+    const replace = () => void token.replace(first).then((second) => outcomes.push(second && numberOf(second)));
+    replace();
+    await pass(1);
+    replace(); // by another call, which does not wait for longer than the first
+    await pass(0.999);
+    expect(outcomes).toEqual([]);
+    await pass(0.001);
+    expect(outcomes).toEqual([undefined, undefined]);
+    replace();
+    await pass(0);
+    expect(outcomes).toHaveLength(3); // at once: the core still hangs
+    expect(numberOf(token.current())).toBe("1");
+    answers[0]!("");
+    await pass(0);
+    expect([numberOf(token.current()), asked()]).toEqual(["2", 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("one that comes in time is taken, and no timer is left", async () => {
+    const { token, first, answers } = await hanging();
+    const second = token.replace(first);
+    await pass(1.9);
+    answers[0]!("");
+    expect(numberOf(await second)).toBe("2");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
 test("closing tells who waits at once, and nothing is asked any more", async () => {
   const { core, token } = tokenOf();
   token.hold();
