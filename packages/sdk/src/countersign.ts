@@ -30,7 +30,8 @@ import {
   type ServiceFetchOptions,
   type ServiceTokenOptions,
 } from "./service-fetch.ts";
-import { requestServiceToken, ServiceTokens } from "./service-token.ts";
+import { requestServiceToken } from "./service-token.ts";
+import { ServiceTokens } from "./service-tokens.ts";
 import { buildVerifier, type Verifier } from "./verifier.ts";
 import type { VerifierOptions } from "./verifier-options.ts";
 

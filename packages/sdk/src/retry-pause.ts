@@ -8,6 +8,8 @@ import { CountersignError } from "./protocol/errors.ts";
 const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
 /** The same for who calls what the policy does not grant: a policy's change takes effect within 6 s, this included. */
 const MOST_DENIED = 4_000;
+/** Where the key is wrong: a core lets an address fail ten times a minute, and there may be other services on it. */
+const UNKNOWN_KEY = 60_000;
 
 /** Milliseconds. */
 export interface RetryPauses {
@@ -37,10 +39,10 @@ export function pausesAfter(error: unknown, failuresBefore: number, took: number
   const asked = (error instanceof CountersignError && error.retryAfter) || 0;
   const extra = 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);
   const pause = (atMost: number) => Math.min(atMost, grown) * share + extra;
-  return { calling: pause(isDenied(error) ? MOST_DENIED : most), unattended: pause(most) };
-}
-
-/** By the policy, in most cases. */
-function isDenied(error: unknown): boolean {
-  return error instanceof CountersignError && (error.status === 400 || error.status === 403);
+  const status = error instanceof CountersignError ? error.status : undefined;
+  const isDenied = status === 400 || status === 403; // by the policy, in most cases
+  return {
+    calling: pause(isDenied ? MOST_DENIED : most),
+    unattended: status === 401 ? UNKNOWN_KEY * (0.5 + share) : pause(most),
+  };
 }

@@ -3,7 +3,8 @@ import { isLoopback } from "./app-info.ts";
 import { scopesOf } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { decodeJwt } from "./protocol/jwt.ts";
-import { resolvePurpose, type ServiceTokens, type TokenPurpose } from "./service-token.ts";
+import { resolvePurpose, type TokenPurpose } from "./service-token.ts";
+import type { ServiceTokens } from "./service-tokens.ts";
 import { checkNames, expect } from "./verifier-options.ts";
 
 /** Options of `createServiceFetch`. */
@@ -25,9 +26,9 @@ export interface ServiceFetch {
    * Resolves when there is a token, so that the first call need not wait for it.
    *
    * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of tries, or at once where no other
-   *   try would go better
+   *   try would go better; or the signal's reason, where that ends the waiting before
    */
-  ready(): Promise<void>;
+  ready(options?: { signal?: AbortSignal | undefined }): Promise<void>;
   /** Ends renewing ahead. Calls go on having tokens as they need them. */
   close(): void;
 }
@@ -63,7 +64,8 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
     await response.body?.cancel(); // its connection is free for others
     return send(second);
   };
-  return withMethods(call, { ready: async () => void (await token.get()), close: release });
+  const ready: ServiceFetch["ready"] = async ({ signal } = {}) => void (await untilAborted(token.get(), signal));
+  return withMethods(call, { ready, close: release });
 }
 
 /** @throws CountersignError `invalid_argument`, `core_unreachable`, `core_refused` */

@@ -145,13 +145,17 @@ export class ServiceToken {
   get isIdle(): boolean {
     const isOver =
       this.#kept === undefined ? this.#failure !== undefined : this.#clock.monotonic() >= this.#kept.endsAt;
-    return isOver && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
+    return isOver && !this.isInUse;
+  }
+
+  /** Whether somebody holds it or waits for it. */
+  get isInUse(): boolean {
+    return this.#holders > 0 || this.#asking !== undefined || this.#waiting !== undefined;
   }
 
   /** Whoever waits for it is told why it could not be had. */
   close(): void {
     this.#closed = true;
-    this.#holders = 0;
     clearTimeout(this.#timer);
     this.#wake?.();
   }
@@ -216,62 +220,35 @@ export class ServiceToken {
       const { calling, unattended } = pausesAfter(error, before, now - began, left > 0);
       this.#callableAt = now + calling;
       this.#dueAt = now + unattended;
-      if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
+      // Who calls is told of what does not pass; of what does, nobody is for as long as it is waited for.
+      if (before === 0 && (left > 0 || passes(error))) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
   }
 
   #schedule(): void {
     clearTimeout(this.#timer);
-    if (this.#holders === 0 || (this.#kept === undefined && this.#failure === undefined)) return;
+    if (this.#closed || this.#holders === 0 || (this.#kept === undefined && this.#failure === undefined)) return;
     this.#timer = setTimeout(() => this.#renew(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
     this.#timer.unref();
   }
 
-  /** Once for each time that the core goes away. */
+  /** Once for each time that the core goes away. @param seconds that are left of the token */
   #warn(error: unknown, seconds: number): void {
-    process.emitWarning(
-      `The service's token${this.#name} could not be renewed, and ends in ${seconds} s: ` +
-        (error instanceof Error ? error.message : String(error)),
-      { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
-    );
+    const [problem, code] =
+      seconds > 0
+        ? [`could not be renewed, and ends in ${seconds} s`, "COUNTERSIGN_TOKEN_NOT_RENEWED"]
+        : ["could not be had, and is asked for again", "COUNTERSIGN_TOKEN_NOT_HAD"];
+    const words = error instanceof Error ? error.message : String(error);
+    process.emitWarning(`The service's token${this.#name} ${problem}: ${words}`, { code });
   }
 }
 
 /** @returns undefined where it takes longer than so many milliseconds */
 function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms)));
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)));
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-/** The tokens of an instance, one for each purpose. */
-export class ServiceTokens {
-  readonly #request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>;
-  readonly #clock: Clock;
-  readonly #tokens = new Map<string, ServiceToken>();
-
-  constructor(request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>, clock: Clock) {
-    this.#request = request;
-    this.#clock = clock;
-  }
-
-  of(purpose: ResolvedPurpose): ServiceToken {
-    const { audience, scope } = purpose;
-    const key = JSON.stringify([audience, scope]);
-    let token = this.#tokens.get(key);
-    if (token === undefined) {
-      for (const [other, { isIdle }] of this.#tokens) if (isIdle) this.#tokens.delete(other);
-      const name = audience === undefined ? "" : ` for ${audience}`;
-      token = new ServiceToken((timeout) => this.#request(purpose, timeout), name, this.#clock);
-      this.#tokens.set(key, token);
-    }
-    return token;
-  }
-
-  close(): void {
-    for (const token of this.#tokens.values()) token.close();
-  }
 }
 
 /** Seconds. @throws CountersignError `core_refused` where no verifier would take it */

@@ -134,6 +134,7 @@ describe("a call", () => {
     abort.abort(new Error("enough"));
     await expect(aborted).rejects.toThrow("enough");
     await expect(call("http://localhost", { signal: abort.signal })).rejects.toThrow("enough");
+    await expect(call.ready({ signal: abort.signal })).rejects.toThrow("enough");
     await vi.waitFor(() => expect(core.count("/recipe/jwt")).toBe(1));
     answer();
     await expect(other).rejects.toMatchObject({ code: "core_refused", status: 400 });
