@@ -106,7 +106,8 @@ function addCredential(name: string, flags: AppFlags & { expiresAt?: string }): 
     if (flags.json === true) return print(JSON.stringify({ credential }));
     print(credential.credential); // alone on stdout, for whoever pipes it into a secret store
     const end = credential.expiresAt === null ? "it is revoked" : printable(credential.expiresAt);
-    process.stderr.write(`credential ${credential.id} of ${name}, good until ${end}; it is not shown again\n`);
+    const facts = `good until ${end}, known to every running core within 6 s`;
+    process.stderr.write(`credential ${credential.id} of ${name}, ${facts}; it is not shown again\n`);
   });
 }
 
