@@ -7,7 +7,7 @@ import type { PolicyReports } from "./policy-reports.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
-  /** Whom it wants to call; undefined: the only one that it may. */
+  /** Whom it wants to call; undefined: as the payload's `aud` says, else the only one that it may. */
   readonly audience: string | undefined;
   /** undefined: all that it may there. */
   readonly scopes: readonly string[] | undefined;
@@ -32,16 +32,18 @@ export function createIssueServiceToken(
 ): IssueServiceToken {
   return async ({ principal, audience, scopes, payload, ...request }) => {
     const { appId, service } = principal;
-    const decision = decideCall(keyRing.policyDocumentOf(appId), service, audience, scopes);
+    const { aud } = payload;
+    const asked = audience ?? (typeof aud === "string" ? aud : undefined); // programs have no other field for it
+    const decision = decideCall(keyRing.policyDocumentOf(appId), service, asked, scopes);
     if (!decision.allowed) {
       const { error, problem, status: code } = decision;
+      if (asked !== audience && error === "invalid_target") return { status: "forbidden_claim", claim: "aud" };
       return { status: "denied", code, error, problem };
     }
     const said = { issuer: request.issuer, service, audience: decision.audience, scopes: decision.scopes };
     const built = claimsOfService(payload, said);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
-    const asked = { ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME };
-    const issued = await issueToken(asked);
+    const issued = await issueToken({ ...request, appId, payload: built.claims, maxLifetime: SERVICE_TOKEN_LIFETIME });
     if (issued.status === "issued" && decision.audience !== undefined && decision.reported !== undefined) {
       reports.count(appId, service, decision.audience, decision.scopes);
     }
