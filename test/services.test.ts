@@ -99,11 +99,18 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       [["credential", "add", "ghost"], /no service of that name/],
       [["credential", "add", "ghost", "--expires-at", "soon"], /--expires-at: a date/],
       [["credential", "revoke", "ghost", "0", "--yes"], /no service of that name/],
+      [
+        ["credential", "revoke", "orders", "abc", "--yes"],
+        /^countersign: orders has no credential of that id; .*show orders/,
+      ],
+      [["register"], /^error: missing required argument 'name'\n+\(add --help for what there is\)\n$/],
+      [["credential", "add"], /missing required argument[^]*--help/],
     ];
+    expect((await ways[way](["register", "orders"])).code).toBe(0);
     for (const [command, words] of cases) {
       const { code, stderr } = await ways[way](command);
       expect([command, code, stderr]).toEqual([command, 1, expect.stringMatching(words)]);
-      expect(stderr).not.toMatch(/\n\s+at /);
+      expect(stderr).not.toMatch(/\n\s+at |from now on|for good/); // nor what would happen if there were one
     }
   }, 60_000);
 });
