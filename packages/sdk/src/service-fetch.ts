@@ -132,8 +132,9 @@ function checkTarget(url: URL, allowHttp: boolean): void {
 
 /** What can be read a second time; anything else may be gone after the first. */
 function canSendAgain(body: RequestInit["body"], request: Request | undefined): boolean {
-  if (body === undefined) return (request?.body ?? null) === null;
-  if (body === null || typeof body === "string" || ArrayBuffer.isView(body)) return true;
+  // `null` as fetch has it: no body of its own, and a Request keeps its.
+  if (body === undefined || body === null) return (request?.body ?? null) === null;
+  if (typeof body === "string" || ArrayBuffer.isView(body)) return true;
   return [ArrayBuffer, URLSearchParams, Blob, FormData].some((kind) => body instanceof kind);
 }
 

@@ -48,6 +48,7 @@ export async function requestServiceToken(
   timeout: number,
 ): Promise<string> {
   const sub = isServiceName(appName) ? appName : undefined;
+  if (sub === undefined && !core.isService) warnOfNoName(appName);
   const request: CreateJwtRequest = {
     // Of a service's credential the core knows whose it is, and what it may be for; an API key may say anything.
     ...(core.isService
@@ -59,6 +60,19 @@ export async function requestServiceToken(
     useStaticSigningKey: false, // it ends long before a key that is replaced on a schedule does
   };
   return tokenIn(await core.call("POST", PATHS.jwt, request, {}, timeout));
+}
+
+let warnedOfNoName = false;
+
+/** Once per process: what the name is, is written in one place. */
+function warnOfNoName(appName: string): void {
+  if (warnedOfNoName) return;
+  warnedOfNoName = true;
+  process.emitWarning(
+    `appName ${JSON.stringify(appName)} is no name of a service (a-z, 0-9 and -, such as orders), so this service's ` +
+      "tokens have no sub, and a callee that names who may call (allow) refuses them",
+    { code: "COUNTERSIGN_NO_SUB" },
+  );
 }
 
 /** Milliseconds that an answer is waited for, at first and after a failure: a queue gets shorter if those in it stay. */

@@ -175,10 +175,23 @@ describe("what the core is asked for", () => {
   });
 
   test.each([["Our Shop"], ["Orders"], ["orders-"], ["9orders"], [""], ["o".repeat(64)]])(
-    "an appName of %j names no service: a token without sub",
+    "an appName of %j names no service: a token without sub, which is told once per process",
     async (appName) => {
+      vi.resetModules();
+      const { buildCountersign: build } = await import("../src/countersign.ts");
+      const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+      const [info, connectionURI] = [{ ...appInfo, appName }, core.url];
+      for (const apiKey of [CREDENTIAL, API_KEY, undefined]) {
+        const own = closingInstance(build({ appInfo: info, core: { connectionURI, apiKey } }).countersign);
+        await own.getServiceToken();
+        // Of a service's credential the core knows whose it is.
+        const words = `appName ${JSON.stringify(appName)} is no name of a service`;
+        const told = [expect.stringContaining(words), { code: "COUNTERSIGN_NO_SUB" }];
+        expect(warned.mock.calls).toEqual(apiKey === CREDENTIAL ? [] : [told]);
+      }
       const token = await instance(core.url, API_KEY, appName).getServiceToken();
       expect(decodeJwt(token).sub).toBeUndefined();
+      warned.mockRestore();
     },
   );
 
@@ -236,6 +249,7 @@ describe("a callee's 401", () => {
 
   test.each<[string, () => RequestInit | undefined, string]>([
     ["no body", () => undefined, ""],
+    ["none, said so", () => ({ method: "POST", body: null }), ""],
     ["text", () => ({ method: "POST", body: "text" }), "text"],
     ["a Buffer", () => ({ method: "POST", body: Buffer.from("text") }), "text"],
     ["an ArrayBuffer", () => ({ method: "POST", body: new TextEncoder().encode("text").buffer }), "text"],
@@ -264,6 +278,7 @@ describe("a callee's 401", () => {
       ],
     ],
     ["a Request with a body", (url) => [new Request(url, { method: "POST", body: "text" })]],
+    ["the same, and no other", (url) => [new Request(url, { method: "POST", body: "text" }), { body: null }]],
   ])("is the answer where the body cannot be sent again: %s", async (_what, args) => {
     const callee = await startCallee();
     callee.status = 401;
