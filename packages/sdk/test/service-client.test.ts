@@ -218,7 +218,7 @@ describe("what the core is asked for", () => {
     [{ scope: 'a"b' }, /^scope/],
     [{ scope: 1 }, /^scope/],
     [{ allowHttp: "yes" }, /^allowHttp/],
-    [{ audiense: "inventory" }, /^audiense: expected no such option/],
+    [{ audiense: "inventory" }, /^audiense: expected one of the options audience, scope, allowHttp$/],
     [null, /^options/],
   ])("a mistake in %j is found where it is made", async (options, message) => {
     const wrong = options as object;
