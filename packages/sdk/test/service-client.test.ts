@@ -408,7 +408,7 @@ describe("S3 a callee's 403 for want of a scope", () => {
   });
 
   test.each([
-    [`${CHALLENGE}`], // another service may call, or nobody's
+    [CHALLENGE], // another service may call, or nobody's
     ['Bearer error="invalid_token", scope="stock:reserve"'],
     [`${CHALLENGE}, scope=""`],
     [undefined],

@@ -279,8 +279,8 @@ describe("in place of a token that a callee refused", () => {
     let asked = 0;
     const token = new ServiceToken(
       () => {
-        const made = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
-        return asked === 1 ? Promise.resolve(made) : new Promise((resolve) => answers.push(() => resolve(made)));
+        const fresh = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
+        return asked === 1 ? Promise.resolve(fresh) : new Promise((resolve) => answers.push(() => resolve(fresh)));
       },
       "",
       clock,
