@@ -20,7 +20,7 @@ const LAYERS = {
     ],
     [
       "recipe and verifier",
-      /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front|service-token|service-fetch)\.ts$/,
+      /^(recipe\/jwt-implementation|revocation-feed|published|verifier|front|retry-pause|service-tokens?|service-fetch)\.ts$/,
     ],
     ["instance", /^(countersign|default-instance|explain)\.ts$/],
     ["entry points", /^(guard|index|define-policy|service-client|recipe\/jwt)\.ts$/],

@@ -100,6 +100,18 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
         "refused  services.orders.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve " +
         "to that list.\n",
     });
+    const services = (what: string) =>
+      ways[way](["services", what, "orders", "--yes"].slice(0, what === "enable" ? 3 : 4));
+    expect((await services("disable")).code).toBe(0);
+    const disabled = await policy("test", "orders", "inventory", "stock:read");
+    expect([disabled.code, disabled.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^refused {2}orders is disabled: it gets no token\. /),
+    ]);
+    expect((await services("enable")).code).toBe(0);
+    expect((await policy("test", "orders", "ghost")).stdout).toContain(
+      "register ghost, declare ghost under services and",
+    );
     expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service's name/);
     expect((await policy("report")).stdout).toBe("caller  callee  scope  would be refused  first  last\n");
 
@@ -150,6 +162,8 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       ]);
     }
     expect((await policy("show")).stdout).toMatch(/^# version 1,/);
+    const empty = await policy("diff", await fileOf(""));
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringMatching(/^countersign: \S+:1:1: [^\n]+\n$/)]);
     expect((await policy("diff", "/nowhere.yaml")).stderr).toMatch(/^countersign: cannot read \/nowhere\.yaml/);
   });
 });

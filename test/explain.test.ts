@@ -67,6 +67,32 @@ test("shows what a route asks for beside the audience: scopes and callers, each 
   expect((await ask("--allow", "")).stderr).toBe("countersign: allow: expected one or several names\n");
 });
 
+test("S6 says what was given instead of a token, and nothing of it", async () => {
+  const token = `${base64url({ alg: "RS256", kid: "s-1" })}.${base64url({ exp: 1 })}.AAAA`;
+  const credential = `cs_orders_${"r".repeat(43)}`;
+  for (const [given, words] of [
+    [`Bearer ${token}`, /^countersign: leave 'Bearer' out: .*\n$/],
+    [credential, /^countersign: this is a credential and no token, .*\n$/],
+  ] as const) {
+    const { code, stdout, stderr } = await explain(given);
+    expect([code, stdout, stderr]).toEqual([1, "", expect.stringMatching(words)]);
+    expect(stderr).not.toContain(given.slice(10));
+  }
+});
+
+test("a token that names an audience is refused without --audience, which is said", async () => {
+  const core = await startCoreProcess(await temporaryDirectory());
+  const token = await mint(core.url, { sub: "orders", source: "microservice", aud: "inventory" });
+  const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
+  const hint = "add --audience NAME for a callee of that name";
+  const without = await explain(token, ...jwks);
+  expect([without.code, without.stdout]).toEqual([1, expect.stringContaining(hint)]);
+  for (const audience of ["inventory", "billing"]) {
+    const { code, stdout } = await explain(token, ...jwks, "--audience", audience);
+    expect([code, stdout.includes(hint)]).toEqual([audience === "inventory" ? 0 : 1, false]);
+  }
+});
+
 test("says in one line what cannot work, and prints no stranger's control characters", async () => {
   const token = (claims: object) => `${base64url({ alg: "RS256", kid: "s-\u001b[31m" })}.${base64url(claims)}.AAAA`;
   const hostile = await explain(token({ sub: "\u001b[2Jorders", exp: 1 }), "--audience", "a");

@@ -88,6 +88,7 @@ export function createCoreClient(
     throw new CountersignError("invalid_option", "apiKey: visible ASCII characters without blanks were expected");
   }
   const { hosts, send, close } = connection;
+  const keyProblem = problemOfKey(apiKey);
   let nextHost = 0;
   let version: Promise<string> | undefined;
   let negotiated: string | undefined;
@@ -139,7 +140,7 @@ export function createCoreClient(
     const params: Record<string, string> = { apiDomain: appInfo.apiDomain };
     if (appInfo.websiteDomain !== undefined) params["websiteDomain"] = appInfo.websiteDomain;
     const response = await exchange("GET", PATHS.apiVersion, { params }, {}, timeout);
-    const answer = readAnswer("GET", PATHS.apiVersion, response);
+    const answer = readAnswer("GET", PATHS.apiVersion, response, keyProblem);
     const offered = Array.isArray(answer["versions"]) ? (answer["versions"] as unknown[]) : [];
     const common = DRIVER_VERSIONS.filter((one) => offered.includes(one)).sort(compareVersions);
     const newest = common.at(-1);
@@ -164,7 +165,8 @@ export function createCoreClient(
     isService: apiKey?.startsWith(CREDENTIAL_PREFIX) === true,
     async call(method, path, body, userContext, timeout) {
       const headers = { "cdi-version": await negotiateVersion(timeout) };
-      return readAnswer(method, path, await exchange(method, path, { headers, body }, userContext, timeout));
+      const response = await exchange(method, path, { headers, body }, userContext, timeout);
+      return readAnswer(method, path, response, keyProblem);
     },
     getDocument,
     getKeptDocument: (path, userContext) => {
@@ -254,8 +256,15 @@ async function sendPatiently(
   }
 }
 
-function readAnswer(method: string, path: string, response: BoundedResponse): JsonObject {
-  if (response.status !== 200) throw refusedByCore(method, path, response);
+/** What a core does not tell strangers, for its own services: what may be wrong where it answers 401. */
+function problemOfKey(apiKey: string | undefined): string {
+  if (apiKey === undefined) return "no apiKey was given";
+  if (!apiKey.startsWith(CREDENTIAL_PREFIX)) return "the apiKey is none of this core's";
+  return "the credential is unknown in this app, expired or revoked, or its service is disabled or deleted";
+}
+
+function readAnswer(method: string, path: string, response: BoundedResponse, keyProblem: string): JsonObject {
+  if (response.status !== 200) throw refusedByCore(method, path, response, keyProblem);
   const parsed = parseStrictJson(response.text, LIMITS.jsonDepth);
   if (!parsed.ok) {
     throw new CountersignError(
@@ -269,9 +278,16 @@ function readAnswer(method: string, path: string, response: BoundedResponse): Js
   return parsed.value;
 }
 
-export function refusedByCore(method: string, path: string, response: BoundedResponse): CountersignError {
+/** @param keyProblem what is added to a 401 */
+export function refusedByCore(
+  method: string,
+  path: string,
+  response: BoundedResponse,
+  keyProblem?: string,
+): CountersignError {
   const { status, text, headers } = response;
-  const message = `The core answered ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}`;
+  const why = status === 401 && keyProblem !== undefined ? ` (${keyProblem})` : "";
+  const message = `The core answered ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}${why}`;
   return new CountersignError("core_refused", message, { status, retryAfter: retryAfterOf(headers) });
 }
 

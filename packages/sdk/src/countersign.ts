@@ -31,7 +31,8 @@ import {
   type ServiceFetchOptions,
   type ServiceTokenOptions,
 } from "./service-fetch.ts";
-import { requestServiceToken, ServiceTokens } from "./service-token.ts";
+import { requestServiceToken } from "./service-token.ts";
+import { ServiceTokens } from "./service-tokens.ts";
 import { buildVerifier, type Verifier } from "./verifier.ts";
 import type { VerifierOptions } from "./verifier-options.ts";
 
@@ -58,6 +59,8 @@ export interface Countersign {
   readonly jwt: JwtRecipeInstance | undefined;
   /** The front interface: what `middleware()` of each framework serves. */
   readonly front: Front;
+  /** Told by verifiers whose options name nobody to tell: with `debug`, who prints it. */
+  readonly onEvent: OnVerifierEvent | undefined;
   /** As `createJWT` of the recipe. */
   createJWT(
     payload?: object,
@@ -127,16 +130,18 @@ export function buildCountersign(
   // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
   const published = () => (known ??= publishedBy(appInfo, core, clock, tellAll));
 
+  const debugging = config.debug === true ? printEvent : undefined;
+
   const countersign = Object.freeze<Countersign>({
     appInfo,
     jwt: listed === undefined ? undefined : recipe,
     front: createFront(appInfo, recipe, core),
+    onEvent: debugging,
     createJWT: async (payload, validitySeconds, useStaticSigningKey, userContext = {}) =>
       recipe.functions.createJWT({ payload, validitySeconds, useStaticSigningKey, userContext }),
     getJWKS: async (userContext = {}) => recipe.functions.getJWKS({ userContext }),
     createVerifier(options = {}) {
-      const reporting =
-        config.debug === true && options.onEvent === undefined ? { ...options, onEvent: printEvent } : options;
+      const reporting = { ...options, onEvent: options.onEvent ?? debugging };
       const built = buildVerifier(reporting, published(), clock);
       const listener = emitTo(reporting.onEvent);
       listeners.add(listener);

@@ -1,17 +1,19 @@
 import type { Countersign } from "./countersign.ts";
 import { defaultInstance } from "./default-instance.ts";
-import { challengeFor, type Caller, type Reason, type Refusal } from "./protocol/decision.ts";
+import type { OnVerifierEvent } from "./events.ts";
+import { failedCheck } from "./protocol/claims.ts";
+import { challengeFor, refuse, type Caller, type Reason, type Refusal } from "./protocol/decision.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { createVerifier, type Verifier } from "./verifier.ts";
-import { resolveVerifierOptions, type VerifierOptions } from "./verifier-options.ts";
+import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
 
 /** Options of `verifyMicroservice`: a verifier's, and where they come from. */
 export interface GuardOptions extends VerifierOptions {
   /** The instance whose knowledge fills what the options leave out. Default: the one `init` made. */
   countersign?: Countersign | undefined;
   /**
-   * True: a request without a token, or with a good one that lacks the required claims, such as an end user's, goes on
-   * without a caller; the route decides. A bad token is refused all the same. Default false.
+   * True: a request without a token, or with a good one that lacks the required claims, such as an end user's, whatever
+   * its audience, goes on without a caller; the route decides. A bad token is refused all the same. Default false.
    */
   optional?: boolean | undefined;
 }
@@ -30,38 +32,60 @@ export interface RefusalAnswer {
 export type Guard = (authorization: readonly string[]) => Promise<GuardOutcome>;
 
 /** @throws CountersignError `invalid_option`, at once; `not_initialised`, at the first request that finds nothing initialised */
-export function createGuard({ countersign, optional = false, ...given }: GuardOptions = {}): Guard {
+export function createGuard({ countersign, optional = false, ...options }: GuardOptions = {}): Guard {
   if (typeof optional !== "boolean") throw new CountersignError("invalid_option", "optional: expected true or false");
-  const options = optional ? withoutAbsences(given) : given;
-  resolveVerifierOptions(options); // a mistake is found when the route is made, not when it is called
+  const trusts = resolveVerifierOptions(options); // a mistake is found when the route is made, not when it is called
+  // Where some of several issuers only report, events do not tell whose they are: the verifier decides alone.
+  const decidesItself = optional && trusts.every(({ rules, enforced }) => rules === enforced);
+  // At the first request, because routes are often defined before `init` is called.
+  const open = () => {
+    const instance = countersign ?? defaultInstance();
+    return makeVerifier(optional ? forOptional(options, decidesItself, instance?.onEvent) : options, instance);
+  };
   let verifier: Verifier | undefined;
   return async (authorization) => {
-    // At the first request, because routes are often defined before `init` is called.
-    verifier ??= makeVerifier(options, countersign);
+    verifier ??= open();
     const decision = await verifier.verifyAuthorization(authorization);
-    if (decision.allowed) return decision;
-    if (optional && isAbsence(decision.reason)) return { allowed: true, caller: undefined };
-    return { allowed: false, answer: answerTo(decision) };
+    const refusal = decision.allowed ? decidesItself && refusalAtDoor(decision.caller, trusts) : decision;
+    if (!refusal) return decision as GuardOutcome;
+    if (optional && isAbsence(refusal.reason)) return { allowed: true, caller: undefined };
+    return { allowed: false, answer: answerTo(refusal) };
   };
 }
 
-/** Nobody of ours called, which is no attack. The required claims are looked at last: all else about the token is good. */
+/** Nobody of ours called, which is no attack. Of such a token all is good that is looked at before the required claims. */
 function isAbsence(reason: Reason): boolean {
   return reason === "token_missing" || reason === "claim_mismatch";
 }
 
-/** What lets a request go on is no refusal to tell of. */
-function withoutAbsences(options: VerifierOptions): VerifierOptions {
-  const { onEvent } = options;
-  if (typeof onEvent !== "function") return options;
-  const telling: typeof onEvent = (event) => {
-    if (event.type !== "refused" || !isAbsence(event.reason)) return onEvent(event);
+/**
+ * The options of an optional route's verifier. An end user's token has an audience of its own, or none, and is to be
+ * known as theirs before it is refused for that: so the verifier only reports what the guard then refuses for.
+ *
+ * @param listener who is told where the options name nobody
+ */
+function forOptional(options: VerifierOptions, decidesItself: boolean, listener?: OnVerifierEvent): VerifierOptions {
+  const tell = options.onEvent ?? listener;
+  const onEvent: OnVerifierEvent = (event) => {
+    if (event.type === "refused" && isAbsence(event.reason)) return undefined; // what lets a request go on is no refusal
+    return tell?.(decidesItself && event.type === "would_refuse" ? { ...event, type: "refused" } : event);
   };
-  return { ...options, onEvent: telling };
+  const told = tell === undefined ? options : { ...options, onEvent };
+  if (!decidesItself) return told;
+  const { jwksUri } = options;
+  const issuers = Array.isArray(jwksUri) ? jwksUri.map((one: object) => ({ ...one, reportOnly: true })) : jwksUri;
+  return { ...told, jwksUri: issuers as VerifierOptions["jwksUri"], reportOnly: true };
 }
 
-function makeVerifier(options: VerifierOptions, countersign: Countersign | undefined): Verifier {
-  const instance = countersign ?? defaultInstance();
+/** What a good token of a service is refused for at this door. */
+function refusalAtDoor({ claims }: Caller, trusts: readonly Trust[]): Refusal | undefined {
+  const { rules } = trusts.find((trust) => trusts.length === 1 || trust.rules.issuer === claims["iss"])!;
+  // Its times the verifier has looked at, by a clock of its own.
+  const reason = failedCheck(claims, { ...rules, clockTolerance: Infinity }, 0);
+  return reason && refuse(reason, reason === "insufficient_scope" ? rules.scope.join(" ") : undefined);
+}
+
+function makeVerifier(options: VerifierOptions, instance: Countersign | undefined): Verifier {
   if (instance !== undefined) return instance.createVerifier(options);
   if (options.jwksUri !== undefined || options.issuer !== undefined) return createVerifier(options);
   throw new CountersignError(

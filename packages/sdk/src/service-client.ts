@@ -13,10 +13,11 @@ import {
 /**
  * Makes a `fetch` for calls to another service. Its token is kept, shared by all that is for the same audience and
  * scope, and renewed in the background after two thirds of its life; while the core is down, it is used to its end.
- * Without one, calls wait while the core does not answer, for two minutes of an outage at most.
+ * Without one, calls wait while the core does not answer, for two minutes of an outage at most, and a warning says so.
  *
  * A call that is answered with 401 is made once more with a fresh token, if its body can be sent again: text, bytes,
- * forms and none can; of a stream, or a Request with a body, the 401 is the answer. A request that has an Authorization
+ * forms and none can; of a stream, or a Request with a body, the 401 is the answer. So is one that is answered with 403
+ * for a scope that the policy has granted since, where no \`scope\` is given here. A request that has an Authorization
  * header goes out as it is, without our token and without a second try. The token is never sent over plain http to
  * another machine (`allowHttp`), and does not follow a redirect to another origin.
  *
@@ -42,7 +43,7 @@ export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFe
     return (made = current.createServiceFetch(options));
   };
   return withMethods(async (input, init) => own()(input, init), {
-    ready: async () => own().ready(),
+    ready: async (waiting) => own().ready(waiting),
     close: () => made?.close(),
   });
 }

@@ -1,7 +1,10 @@
 // A service's own token on the requests that it makes.
 import { isLoopback } from "./app-info.ts";
+import { scopesOf } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
-import { resolvePurpose, type ServiceTokens, type TokenPurpose } from "./service-token.ts";
+import { decodeJwt } from "./protocol/jwt.ts";
+import { resolvePurpose, type TokenPurpose } from "./service-token.ts";
+import type { ServiceTokens } from "./service-tokens.ts";
 import { checkNames, expect } from "./verifier-options.ts";
 
 /** Options of `createServiceFetch`. */
@@ -23,20 +26,22 @@ export interface ServiceFetch {
    * Resolves when there is a token, so that the first call need not wait for it.
    *
    * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of tries, or at once where no other
-   *   try would go better
+   *   try would go better; or the signal's reason, where that ends the waiting before
    */
-  ready(): Promise<void>;
+  ready(options?: { signal?: AbortSignal | undefined }): Promise<void>;
   /** Ends renewing ahead. Calls go on having tokens as they need them. */
   close(): void;
 }
 
 const FETCH_NAMES = new Set(["audience", "scope", "allowHttp"]);
+const TOKEN_NAMES = new Set(["audience", "scope", "insteadOf"]);
 
 /** @throws CountersignError `invalid_option` */
 export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokens): ServiceFetch {
   checkFetchOptions(options);
   const { allowHttp = false } = options;
-  const token = tokens.of(resolvePurpose(options, "invalid_option"));
+  const purpose = resolvePurpose(options, "invalid_option");
+  const token = tokens.of(purpose);
   const release = token.hold();
 
   const call: Call = async (input, init) => {
@@ -50,21 +55,24 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
     const signal = init?.signal ?? request?.signal;
     const first = token.current() ?? (await untilAborted(token.get(), signal));
     const response = await send(first);
-    if (response.status !== 401 || !canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
+    // What the policy has granted since is in a fresh token, but only in one that is for all that it grants.
+    const isOutgrown = (bearer: string) => purpose.scope === undefined && lacksScope(bearer, response);
+    if (response.status !== 401 && !isOutgrown(first)) return response;
+    if (!canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
     const second = await untilAborted(token.replace(first), signal);
-    if (second === undefined || second === first) return response;
+    if (second === undefined || second === first || isOutgrown(second)) return response;
     await response.body?.cancel(); // its connection is free for others
     return send(second);
   };
-  return withMethods(call, { ready: async () => void (await token.get()), close: release });
+  const ready: ServiceFetch["ready"] = async ({ signal } = {}) => void (await untilAborted(token.get(), signal));
+  return withMethods(call, { ready, close: release });
 }
 
 /** @throws CountersignError `invalid_argument`, `core_unreachable`, `core_refused` */
-export async function serviceTokenOf(
-  { insteadOf, ...purpose }: ServiceTokenOptions,
-  tokens: ServiceTokens,
-): Promise<string> {
-  const token = tokens.of(resolvePurpose(purpose, "invalid_argument"));
+export async function serviceTokenOf(options: ServiceTokenOptions, tokens: ServiceTokens): Promise<string> {
+  checkTokenOptions(options);
+  const { insteadOf } = options;
+  const token = tokens.of(resolvePurpose(options, "invalid_argument"));
   const other = insteadOf === undefined ? undefined : await token.replace(insteadOf);
   return other ?? token.get();
 }
@@ -80,6 +88,16 @@ export function checkFetchOptions(options: ServiceFetchOptions): void {
   checkNames(options, FETCH_NAMES, "");
   expect(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
   resolvePurpose(options, "invalid_option");
+}
+
+/** A token without the audience that was meant would be asked for, and used, in all silence. */
+function checkTokenOptions(options: ServiceTokenOptions): void {
+  try {
+    checkNames(options, TOKEN_NAMES, "");
+    expect(["string", "undefined"].includes(typeof options.insteadOf), "insteadOf", "a token");
+  } catch (error) {
+    throw new CountersignError("invalid_argument", (error as Error).message);
+  }
 }
 
 type HeadersGiven = RequestInit["headers"];
@@ -114,9 +132,20 @@ function checkTarget(url: URL, allowHttp: boolean): void {
 
 /** What can be read a second time; anything else may be gone after the first. */
 function canSendAgain(body: RequestInit["body"], request: Request | undefined): boolean {
-  if (body === undefined) return (request?.body ?? null) === null;
-  if (body === null || typeof body === "string" || ArrayBuffer.isView(body)) return true;
+  // `null` as fetch has it: no body of its own, and a Request keeps its.
+  if (body === undefined || body === null) return (request?.body ?? null) === null;
+  if (typeof body === "string" || ArrayBuffer.isView(body)) return true;
   return [ArrayBuffer, URLSearchParams, Blob, FormData].some((kind) => body instanceof kind);
+}
+
+/** Whether a callee asks for a scope that the token does not have (RFC 6750 section 3.1). */
+function lacksScope(token: string, { status, headers }: Response): boolean {
+  const challenge = status === 403 ? (headers.get("www-authenticate") ?? "") : "";
+  const asked = /\berror="?insufficient_scope\b/.test(challenge) ? /\bscope="([^"]+)"/.exec(challenge)?.[1] : undefined;
+  if (asked === undefined) return false; // it is no scope that is missing
+  const decoded = decodeJwt(token);
+  const has = decoded.ok ? scopesOf(decoded.jwt.claims) : [];
+  return asked.split(" ").some((scope) => !has.includes(scope));
 }
 
 /** Whether a redirect led to where our token did not go. */

@@ -5,6 +5,7 @@ import { isServiceName, PATHS, type CreateJwtRequest } from "./protocol/api.ts";
 import { isScope } from "./protocol/claims.ts";
 import { CountersignError } from "./protocol/errors.ts";
 import { lifetimeOf, SERVICE_TOKEN_LIFETIME, tokenIn } from "./recipe/jwt-implementation.ts";
+import { passes, pausesAfter } from "./retry-pause.ts";
 
 /** What a service's own token is for. */
 export interface TokenPurpose {
@@ -43,6 +44,7 @@ export async function requestServiceToken(
   timeout: number,
 ): Promise<string> {
   const sub = isServiceName(appName) ? appName : undefined;
+  if (sub === undefined && !core.isService) warnOfNoName(appName);
   const request: CreateJwtRequest = {
     // Of a service's credential the core knows whose it is, and what it may be for; an API key may say anything.
     ...(core.isService
@@ -56,17 +58,27 @@ export async function requestServiceToken(
   return tokenIn(await core.call("POST", PATHS.jwt, request, {}, timeout));
 }
 
+let warnedOfNoName = false;
+
+/** Once per process: what the name is, is written in one place. */
+function warnOfNoName(appName: string): void {
+  if (warnedOfNoName) return;
+  warnedOfNoName = true;
+  process.emitWarning(
+    `appName ${JSON.stringify(appName)} is no name of a service (a-z, 0-9 and -, such as orders), so this service's ` +
+      "tokens have no sub, and a callee that names who may call (allow) refuses them",
+    { code: "COUNTERSIGN_NO_SUB" },
+  );
+}
+
 /** Milliseconds that an answer is waited for, at first and after a failure: a queue gets shorter if those in it stay. */
 const TIMEOUT = { first: 5_000, later: 20_000 };
 /** Of its life, when it is renewed: about two thirds, and not when everybody does who started at the same time. */
 const renewalShare = () => 0.6 + 0.13 * Math.random();
-/**
- * Milliseconds between tries that fail, growing; not as far where somebody may be waiting and there is hope. And how
- * long the longest `Retry-After` is heeded.
- */
-const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
 /** Milliseconds for which a core that does not answer, or is asked too much, is waited for by who has no token. */
 const PATIENCE = 120_000;
+/** Milliseconds that a callee's answer is held back for a fresh token: its caller has a patience of its own. */
+const REPLACE_WITHIN = 2_000;
 /** Milliseconds between two tokens that a callee's refusal is answered with: where none is good enough, more are not. */
 const REPLACE_AGAIN = 5_000;
 
@@ -81,8 +93,11 @@ export class ServiceToken {
   #kept: { readonly token: string; readonly endsAt: number } | undefined;
   /** When the core is asked next: ahead of the end, or some time after a failure. */
   #dueAt = 0;
+  /** After a failure: from when on it is asked for somebody who calls, which may be earlier. */
+  #callableAt = 0;
   #failure: { readonly error: unknown; readonly count: number; readonly since: number } | undefined;
   #asking: Promise<string> | undefined;
+  #askedAt = 0;
   #waiting: Promise<string> | undefined;
   #replacedAt = -Infinity;
   #holders = 0;
@@ -111,16 +126,17 @@ export class ServiceToken {
     return this.current() ?? (this.#waiting ??= this.#wait().finally(() => (this.#waiting = undefined)));
   }
 
-  /** A token in place of one that a callee refused; undefined: there is none that would fare better. */
+  /** A token in place of one that a callee refused; undefined: there is none that would fare better, or not in time. */
   async replace(refused: string): Promise<string | undefined> {
     if (this.#kept?.token !== refused) return this.current(); // it was renewed meanwhile
     const now = this.#clock.monotonic();
     if (this.#asking === undefined) {
-      if (now < this.#replacedAt + REPLACE_AGAIN || (this.#failure !== undefined && now < this.#dueAt))
+      if (now < this.#replacedAt + REPLACE_AGAIN || (this.#failure !== undefined && now < this.#callableAt))
         return undefined;
       this.#replacedAt = now;
     }
-    return this.#ask().catch(() => undefined);
+    const asked = this.#ask().catch(() => undefined);
+    return within(this.#askedAt + REPLACE_WITHIN - now, asked); // in the background it goes on
   }
 
   /** From here on it is renewed even if nobody asks for it. @returns how to end that, once */
@@ -139,13 +155,17 @@ export class ServiceToken {
   get isIdle(): boolean {
     const isOver =
       this.#kept === undefined ? this.#failure !== undefined : this.#clock.monotonic() >= this.#kept.endsAt;
-    return isOver && this.#holders === 0 && this.#asking === undefined && this.#waiting === undefined;
+    return isOver && !this.isInUse;
+  }
+
+  /** Whether somebody holds it or waits for it. */
+  get isInUse(): boolean {
+    return this.#holders > 0 || this.#asking !== undefined || this.#waiting !== undefined;
   }
 
   /** Whoever waits for it is told why it could not be had. */
   close(): void {
     this.#closed = true;
-    this.#holders = 0;
     clearTimeout(this.#timer);
     this.#wake?.();
   }
@@ -157,10 +177,10 @@ export class ServiceToken {
   async #wait(): Promise<string> {
     for (;;) {
       const now = this.#clock.monotonic();
-      if (this.#failure !== undefined && now < this.#dueAt) {
+      if (this.#failure !== undefined && now < this.#callableAt) {
         const { error, since } = this.#failure;
-        if (this.#closed || !passes(error) || this.#dueAt > since + PATIENCE) throw error;
-        await this.#pause(this.#dueAt - now);
+        if (this.#closed || !passes(error) || this.#callableAt > since + PATIENCE) throw error;
+        await this.#pause(this.#callableAt - now);
         continue;
       }
       try {
@@ -194,7 +214,7 @@ export class ServiceToken {
   }
 
   async #askOnce(): Promise<string> {
-    const began = this.#clock.monotonic();
+    const began = (this.#askedAt = this.#clock.monotonic());
     try {
       const token = await this.#request(this.#failure === undefined ? TIMEOUT.first : TIMEOUT.later);
       const life = lifeOf(token) * 1000;
@@ -207,76 +227,38 @@ export class ServiceToken {
       const { count: before, since } = this.#failure ?? { count: 0, since: now };
       this.#failure = { error, count: before + 1, since };
       const left = (this.#kept?.endsAt ?? 0) - now;
-      this.#dueAt = now + pauseAfter(error, before, now - began, left > 0);
-      if (before === 0 && left > 0) this.#warn(error, Math.round(left / 1000));
+      const { calling, unattended } = pausesAfter(error, before, now - began, left > 0);
+      this.#callableAt = now + calling;
+      this.#dueAt = now + unattended;
+      // Who calls is told of what does not pass; of what does, nobody is for as long as it is waited for.
+      if (before === 0 && (left > 0 || passes(error))) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
   }
 
   #schedule(): void {
     clearTimeout(this.#timer);
-    if (this.#holders === 0 || (this.#kept === undefined && this.#failure === undefined)) return;
+    if (this.#closed || this.#holders === 0 || (this.#kept === undefined && this.#failure === undefined)) return;
     this.#timer = setTimeout(() => this.#renew(), Math.max(0, this.#dueAt - this.#clock.monotonic()));
     this.#timer.unref();
   }
 
-  /** Once for each time that the core goes away. */
+  /** Once for each time that the core goes away. @param seconds that are left of the token */
   #warn(error: unknown, seconds: number): void {
-    process.emitWarning(
-      `The service's token${this.#name} could not be renewed, and ends in ${seconds} s: ` +
-        (error instanceof Error ? error.message : String(error)),
-      { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
-    );
+    const [problem, code] =
+      seconds > 0
+        ? [`could not be renewed, and ends in ${seconds} s`, "COUNTERSIGN_TOKEN_NOT_RENEWED"]
+        : ["could not be had, and is asked for again", "COUNTERSIGN_TOKEN_NOT_HAD"];
+    const words = error instanceof Error ? error.message : String(error);
+    process.emitWarning(`The service's token${this.#name} ${problem}: ${words}`, { code });
   }
 }
 
-/** The tokens of an instance, one for each purpose. */
-export class ServiceTokens {
-  readonly #request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>;
-  readonly #clock: Clock;
-  readonly #tokens = new Map<string, ServiceToken>();
-
-  constructor(request: (purpose: ResolvedPurpose, timeout: number) => Promise<string>, clock: Clock) {
-    this.#request = request;
-    this.#clock = clock;
-  }
-
-  of(purpose: ResolvedPurpose): ServiceToken {
-    const { audience, scope } = purpose;
-    const key = JSON.stringify([audience, scope]);
-    let token = this.#tokens.get(key);
-    if (token === undefined) {
-      for (const [other, { isIdle }] of this.#tokens) if (isIdle) this.#tokens.delete(other);
-      const name = audience === undefined ? "" : ` for ${audience}`;
-      token = new ServiceToken((timeout) => this.#request(purpose, timeout), name, this.#clock);
-      this.#tokens.set(key, token);
-    }
-    return token;
-  }
-
-  close(): void {
-    for (const token of this.#tokens.values()) token.close();
-  }
-}
-
-/** Whether another try may go better. */
-function passes(error: unknown): boolean {
-  if (!(error instanceof CountersignError)) return false;
-  const { code, status = 0 } = error;
-  return (
-    code === "core_unreachable" || (code === "core_refused" && (status === 408 || status === 429 || status >= 500))
-  );
-}
-
-/**
- * Growing, not at the same moment as everybody else, and never before the core wants it. One that took long to fail is
- * overrun: those who all wait since the same moment spread over twice that time. Milliseconds.
- */
-function pauseAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): number {
-  const most = hasToken || !passes(error) ? RETRY.most : RETRY.mostWithout;
-  const pause = Math.min(most, RETRY.first * 2 ** Math.min(failuresBefore, 10)) * (0.5 + 0.5 * Math.random());
-  const asked = (error instanceof CountersignError && error.retryAfter) || 0;
-  return pause + 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);
+/** @returns undefined where it takes longer than so many milliseconds */
+function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Seconds. @throws CountersignError `core_refused` where no verifier would take it */

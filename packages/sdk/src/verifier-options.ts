@@ -183,7 +183,7 @@ export function checkKeyUrl(text: string, allowHttp: boolean, option: string): v
 export function checkNames(options: object, known: ReadonlySet<string>, at: string): void {
   expect(isPlainObject(options), at === "" ? "options" : at.slice(0, -1), "an object");
   for (const name of Object.keys(options))
-    expect(known.has(name), at + name, `no such option; there are ${[...known].join(", ")}`);
+    expect(known.has(name), at + name, `one of the options ${[...known].join(", ")}`);
 }
 
 function isPlainObject(value: unknown): value is object {

@@ -87,8 +87,29 @@ describe("requests", () => {
       clientOf(core.url, { apiKey: "a-wrong-api-key-of-some-length" }).call("POST", PATHS.jwt, body, {}),
     );
     expect(error).toMatchObject({ code: "core_refused", status: 401 });
-    expect(error.message).toMatch(/status 401: Invalid API key$/);
+    expect(error.message).toMatch(/status 401: Invalid API key \(/);
     expect(error.message).not.toContain("wrong-api-key");
+  });
+
+  test.each([
+    [
+      `cs_orders_${"r".repeat(43)}`,
+      /unknown in this app, expired or revoked, or its service is disabled or deleted\)$/,
+    ],
+    ["another-key-of-20-characters", /\(the apiKey is none of this core's\)$/],
+    [undefined, /\(no apiKey was given\)$/],
+  ])("S6 a 401 is told with what may be wrong with the key, and never the key: %j", async (apiKey, words) => {
+    const core = await startStandInCore({ apiKey: API_KEY });
+    const first = await errorOf(clientOf(core.url, { apiKey }).call("POST", PATHS.jwt, body, {}));
+    const client = clientOf(core.url, { apiKey });
+    core.intercept = (req, res) => req.method === "GET" && (res.end('{"versions":["5.4"]}'), true);
+    const later = await errorOf(client.call("POST", PATHS.jwt, body, {}));
+    for (const { message, stack, status } of [first, later]) {
+      expect([status, message]).toEqual([401, expect.stringMatching(words)]);
+      if (apiKey !== undefined) expect(stack).not.toContain(apiKey.slice(12));
+    }
+    core.intercept = (_req, res) => (res.writeHead(403).end("no"), true);
+    expect((await errorOf(client.call("POST", PATHS.jwt, body, {}))).message).toMatch(/403: no$/);
   });
 
   test.each([[""], ["<html>"], ["[]"], ['{"a":1,"a":2}']])("a 200 with %j is no answer", async (text) => {

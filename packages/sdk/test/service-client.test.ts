@@ -6,6 +6,7 @@ import { buildCountersign, type Countersign } from "../src/countersign.ts";
 import { createServiceFetch, getServiceToken, init } from "../src/index.ts";
 import { deadAddress, listen, readBody, type TestServer } from "./support/http.ts";
 import { appInfo, closingInstance, forgetDefaultInstance } from "./support/instances.ts";
+import { tokenBy } from "./support/keys.ts";
 import { startStandInCore, type StandInCore } from "./support/stand-in-core.ts";
 
 const API_KEY = "an-api-key-of-20-characters";
@@ -133,6 +134,7 @@ describe("a call", () => {
     abort.abort(new Error("enough"));
     await expect(aborted).rejects.toThrow("enough");
     await expect(call("http://localhost", { signal: abort.signal })).rejects.toThrow("enough");
+    await expect(call.ready({ signal: abort.signal })).rejects.toThrow("enough");
     await vi.waitFor(() => expect(core.count("/recipe/jwt")).toBe(1));
     answer();
     await expect(other).rejects.toMatchObject({ code: "core_refused", status: 400 });
@@ -173,10 +175,23 @@ describe("what the core is asked for", () => {
   });
 
   test.each([["Our Shop"], ["Orders"], ["orders-"], ["9orders"], [""], ["o".repeat(64)]])(
-    "an appName of %j names no service: a token without sub",
+    "an appName of %j names no service: a token without sub, which is told once per process",
     async (appName) => {
+      vi.resetModules();
+      const { buildCountersign: build } = await import("../src/countersign.ts");
+      const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+      const [info, connectionURI] = [{ ...appInfo, appName }, core.url];
+      for (const apiKey of [CREDENTIAL, API_KEY, undefined]) {
+        const own = closingInstance(build({ appInfo: info, core: { connectionURI, apiKey } }).countersign);
+        await own.getServiceToken();
+        // Of a service's credential the core knows whose it is.
+        const words = `appName ${JSON.stringify(appName)} is no name of a service`;
+        const told = [expect.stringContaining(words), { code: "COUNTERSIGN_NO_SUB" }];
+        expect(warned.mock.calls).toEqual(apiKey === CREDENTIAL ? [] : [told]);
+      }
       const token = await instance(core.url, API_KEY, appName).getServiceToken();
       expect(decodeJwt(token).sub).toBeUndefined();
+      warned.mockRestore();
     },
   );
 
@@ -203,7 +218,7 @@ describe("what the core is asked for", () => {
     [{ scope: 'a"b' }, /^scope/],
     [{ scope: 1 }, /^scope/],
     [{ allowHttp: "yes" }, /^allowHttp/],
-    [{ audiense: "inventory" }, /^audiense: expected no such option/],
+    [{ audiense: "inventory" }, /^audiense: expected one of the options audience, scope, allowHttp$/],
     [null, /^options/],
   ])("a mistake in %j is found where it is made", async (options, message) => {
     const wrong = options as object;
@@ -212,6 +227,21 @@ describe("what the core is asked for", () => {
       expect.objectContaining({ code: "invalid_option", message: expect.stringMatching(message) as string }) as Error,
     );
   });
+
+  test.each([
+    [{ aud: "inventory" }, /^aud: expected/],
+    [{ audience: "inventory", allowHttp: true }, /^allowHttp: expected/],
+    [{ audience: "" }, /^audience/],
+    [{ insteadOf: 1 }, /^insteadOf/],
+    ["inventory", /^options/],
+    [null, /^options/],
+  ])("a mistake in %j of getServiceToken is an error, and no token for somebody else", async (options, message) => {
+    init({ appInfo, core: { connectionURI: core.url } });
+    const error = { code: "invalid_argument", message: expect.stringMatching(message) as string };
+    await expect(getServiceToken(options as object)).rejects.toMatchObject(error);
+    await expect(instance().getServiceToken(options as object)).rejects.toMatchObject(error);
+    expect(core.calls).toHaveLength(0);
+  });
 });
 
 describe("a callee's 401", () => {
@@ -219,6 +249,7 @@ describe("a callee's 401", () => {
 
   test.each<[string, () => RequestInit | undefined, string]>([
     ["no body", () => undefined, ""],
+    ["none, said so", () => ({ method: "POST", body: null }), ""],
     ["text", () => ({ method: "POST", body: "text" }), "text"],
     ["a Buffer", () => ({ method: "POST", body: Buffer.from("text") }), "text"],
     ["an ArrayBuffer", () => ({ method: "POST", body: new TextEncoder().encode("text").buffer }), "text"],
@@ -247,6 +278,7 @@ describe("a callee's 401", () => {
       ],
     ],
     ["a Request with a body", (url) => [new Request(url, { method: "POST", body: "text" })]],
+    ["the same, and no other", (url) => [new Request(url, { method: "POST", body: "text" }), { body: null }]],
   ])("is the answer where the body cannot be sent again: %s", async (_what, args) => {
     const callee = await startCallee();
     callee.status = 401;
@@ -314,6 +346,79 @@ describe("a callee's 401", () => {
     expect(await own.getServiceToken()).toBe(fresh);
     expect(await own.getServiceToken({ insteadOf: refused })).toBe(fresh); // somebody else was faster
     expect(core.calls).toHaveLength(2);
+  });
+});
+
+describe("S3 a callee's 403 for want of a scope", () => {
+  const CHALLENGE = 'Bearer realm="microservices", error="insufficient_scope"';
+
+  /** A callee that wants stock:reserve, and a core that grants what the policy has at the time. */
+  async function reserving(options: { scope?: string } = {}) {
+    const policy = { grants: "stock:read" };
+    let asked = 0;
+    core.intercept = (req, res) => {
+      if (req.url !== "/recipe/jwt") return false;
+      const jwt = tokenBy(core.key, { scope: policy.grants, jti: String(++asked), iat: 1, exp: 3_601 });
+      res.end(JSON.stringify({ status: "OK", jwt }));
+      return true;
+    };
+    const sent: string[] = [];
+    const callee = await listen((req, res) => {
+      const { scope = "" } = decodeJwt<{ scope?: string }>(req.headers.authorization!.slice(7));
+      sent.push(scope);
+      const isGood = scope.split(" ").includes("stock:reserve");
+      res.writeHead(isGood ? 200 : 403, { "www-authenticate": `${CHALLENGE}, scope="stock:reserve"` }).end("answer");
+    });
+    let monotonic = 0;
+    const clock = { now: () => monotonic, monotonic: () => monotonic };
+    const config = { appInfo, core: { connectionURI: core.url, apiKey: CREDENTIAL } };
+    const own = closingInstance(buildCountersign(config, { clock }).countersign);
+    const call = own.createServiceFetch({ audience: "inventory", ...options });
+    return { policy, sent, asked: () => asked, call: () => call(callee.url), pass: (ms: number) => (monotonic += ms) };
+  }
+
+  test("S3 is answered with a fresh token, which has what the policy has granted since", async () => {
+    const { policy, sent, asked, call, pass } = await reserving();
+    const refused = await call();
+    expect([refused.status, await refused.text()]).toEqual([403, "answer"]);
+    expect([sent.length, asked()]).toEqual([1, 2]); // the fresh one lacked it too, so it was not sent
+    policy.grants = "stock:read stock:reserve";
+    pass(5_000);
+    expect((await call()).status).toBe(200);
+    expect(sent.slice(1)).toEqual(["stock:read", "stock:read stock:reserve"]);
+    expect((await call()).status).toBe(200);
+    expect(asked()).toBe(3);
+  });
+
+  test("S3 that the policy goes on refusing costs the core one token in 5 s, not one for each call", async () => {
+    const { asked, call, pass } = await reserving();
+    for (let i = 0; i < 20; i++) expect((await call()).status).toBe(403);
+    expect(asked()).toBe(2);
+    pass(5_000);
+    for (let i = 0; i < 20; i++) expect((await call()).status).toBe(403);
+    expect(asked()).toBe(3);
+  });
+
+  test("S3 is the answer where this scope was not asked for: another token would not have it either", async () => {
+    const { policy, asked, call } = await reserving({ scope: "stock:read" });
+    policy.grants = "stock:read stock:reserve";
+    core.intercept = undefined;
+    expect([(await call()).status, asked()]).toEqual([403, 0]);
+    expect(core.calls).toHaveLength(1);
+  });
+
+  test.each([
+    [CHALLENGE], // another service may call, or nobody's
+    ['Bearer error="invalid_token", scope="stock:reserve"'],
+    [`${CHALLENGE}, scope=""`],
+    [undefined],
+  ])("and no other 403: %j", async (challenge) => {
+    const callee = await listen((_req, res) => {
+      if (challenge !== undefined) res.setHeader("www-authenticate", challenge);
+      res.writeHead(403).end();
+    });
+    expect((await instance(core.url, CREDENTIAL).createServiceFetch()(callee.url)).status).toBe(403);
+    expect([core.calls.length, callee.requests.length]).toEqual([1, 1]);
   });
 });
 

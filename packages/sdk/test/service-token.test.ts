@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { buildCountersign } from "../src/countersign.ts";
 import { CountersignError } from "../src/protocol/errors.ts";
-import { ServiceToken, ServiceTokens } from "../src/service-token.ts";
+import { ServiceToken } from "../src/service-token.ts";
+import { ServiceTokens } from "../src/service-tokens.ts";
 import { listen } from "./support/http.ts";
 import { appInfo } from "./support/instances.ts";
 import { edKey, tokenBy } from "./support/keys.ts";
@@ -14,7 +15,10 @@ const REFUSED = new CountersignError("core_refused", "The core answered with sta
 const DOWN = new CountersignError("core_unreachable", "No host of the core could be reached");
 
 let made: ServiceToken[] = [];
-beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+  vi.spyOn(process, "emitWarning").mockReturnValue();
+});
 afterEach(() => {
   for (const token of made) token.close();
   made = [];
@@ -141,8 +145,31 @@ describe("while the core is down", () => {
     expect(numberOf(token.current())).toBe("2");
   });
 
+  test("who has no token learns at once why it is waited for, and once only", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { core, token } = tokenOf();
+    core.problem = DOWN;
+    const waiting = token.get();
+    await pass(0);
+    expect(warned.mock.calls).toEqual([
+      [
+        "The service's token for inventory could not be had, and is asked for again: No host of the core could be reached",
+        { code: "COUNTERSIGN_TOKEN_NOT_HAD" },
+      ],
+    ]);
+    await pass(30);
+    core.problem = undefined;
+    await pass(10);
+    await waiting;
+    expect(warned).toHaveBeenCalledTimes(1);
+
+    const { core: refusing, token: refused } = tokenOf();
+    refusing.problem = REFUSED;
+    await expect(refused.get()).rejects.toBe(REFUSED); // which says it
+    expect(warned).toHaveBeenCalledTimes(1);
+  });
+
   test("it is asked less and less often, and not by everybody at the same moment", async () => {
-    vi.spyOn(process, "emitWarning").mockReturnValue();
     const { core, token } = tokenOf();
     token.hold();
     await token.get();
@@ -212,6 +239,26 @@ describe("while the core is down", () => {
     expect(numberOf(await token.get())).toBe("1");
   });
 
+  test.each([400, 403])("what the policy grants after a long no is had within 6 s by who calls: %i", async (status) => {
+    for (let run = 0; run < 10; run++) {
+      const { core, token } = tokenOf();
+      token.hold(); // so that it is asked for also while nobody calls
+      core.problem = new CountersignError("core_refused", "no", { status });
+      await expect(token.get()).rejects.toBe(core.problem);
+      await pass(60 + 3.7 * run);
+      const before = core.asked.length;
+      for (let i = 0; i < 600; i++) {
+        await expect(token.get()).rejects.toBe(core.problem);
+        await pass(0.1);
+      }
+      expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
+      core.problem = undefined;
+      await pass(4); // two seconds are left for the instances of the core, and for its answer
+      expect(numberOf(await token.get())).toBe("1");
+      token.close();
+    }
+  });
+
   test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
     const { core, token } = tokenOf();
     token.hold();
@@ -222,6 +269,113 @@ describe("while the core is down", () => {
     await pass(600);
     expect(core.asked.length - before).toBeGreaterThanOrEqual(20);
     expect(core.asked.length - before).toBeLessThanOrEqual(40);
+  });
+});
+
+describe("in place of a token that a callee refused", () => {
+  /** A core that gives one token, and then hangs until it is let go on. */
+  async function hanging() {
+    const answers: ((token: string) => void)[] = [];
+    let asked = 0;
+    const token = new ServiceToken(
+      () => {
+        const fresh = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
+        return asked === 1 ? Promise.resolve(fresh) : new Promise((resolve) => answers.push(() => resolve(fresh)));
+      },
+      "",
+      clock,
+    );
+    made.push(token);
+    return { token, first: await token.get(), answers, asked: () => asked };
+  }
+
+  test("another one is waited for for two seconds; what comes later is had in the background", async () => {
+    const { token, first, answers, asked } = await hanging();
+    const outcomes: (string | undefined)[] = [];
+    const replace = () => void token.replace(first).then((second) => outcomes.push(second && numberOf(second)));
+    replace();
+    await pass(1);
+    replace(); // by another call, which does not wait for longer than the first
+    await pass(0.999);
+    expect(outcomes).toEqual([]);
+    await pass(0.001);
+    expect(outcomes).toEqual([undefined, undefined]);
+    replace();
+    await pass(0);
+    expect(outcomes).toHaveLength(3); // at once: the core still hangs
+    expect(numberOf(token.current())).toBe("1");
+    answers[0]!("");
+    await pass(0);
+    expect([numberOf(token.current()), asked()]).toEqual(["2", 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("one that comes in time is taken, and no timer is left", async () => {
+    const { token, first, answers } = await hanging();
+    const second = token.replace(first);
+    await pass(1.9);
+    answers[0]!("");
+    expect(numberOf(await second)).toBe("2");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("S1 a key that the core does not know", () => {
+  const UNKNOWN = new CountersignError("core_refused", "Invalid API key", { status: 401 });
+  const SENT_AWAY = new CountersignError("core_refused", "Too many", { status: 429, retryAfter: 60 });
+
+  function tokensOf() {
+    const core = { asked: 0, problem: UNKNOWN as CountersignError | undefined };
+    const tokens = new ServiceTokens(async () => {
+      core.asked++;
+      if (core.problem !== undefined) throw core.problem;
+      return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+    }, clock);
+    const of = (audience: string) => {
+      const token = tokens.of({ audience, scope: undefined });
+      made.push(token);
+      return token;
+    };
+    return { core, of };
+  }
+
+  test("S1 uses up no more of what an address may fail than one try a minute, while nobody calls", async () => {
+    const { core, of } = tokensOf();
+    const token = of("inventory");
+    token.hold();
+    await expect(token.get()).rejects.toBe(UNKNOWN);
+    await pass(1);
+    const before = core.asked;
+    await pass(900);
+    expect(core.asked - before).toBeGreaterThanOrEqual(9);
+    expect(core.asked - before).toBeLessThanOrEqual(15);
+    core.problem = undefined; // such as a service that was disabled
+    await pass(30);
+    expect(await token.get()).toBeDefined();
+  });
+
+  test("S1 is told at once also where the core has begun to send it away, for whatever purpose", async () => {
+    const { core, of } = tokensOf();
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    core.problem = SENT_AWAY;
+    await pass(60);
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    await expect(of("billing").get()).rejects.toBe(UNKNOWN);
+    expect(core.asked).toBe(3);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("S1 is forgotten once the core has another word: who is asked too much is waited for", async () => {
+    const { core, of } = tokensOf();
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    core.problem = undefined;
+    await of("billing").get();
+    core.problem = SENT_AWAY;
+    const waiting = of("shipping").get();
+    await pass(59);
+    core.problem = undefined;
+    await pass(10);
+    expect(await waiting).toBeDefined();
   });
 });
 
@@ -237,6 +391,46 @@ test("closing tells who waits at once, and nothing is asked any more", async () 
   expect(vi.getTimerCount()).toBe(0);
   await pass(LIFE);
   expect(core.asked).toHaveLength(asked);
+});
+
+test("what is released or held after closing begins nothing anew", async () => {
+  const { core, token } = tokenOf();
+  const release = token.hold();
+  await token.get();
+  token.close();
+  release();
+  token.hold();
+  await token.get(); // who still calls is answered
+  await pass(10 * LIFE);
+  await token.get();
+  await pass(10 * LIFE);
+  expect(core.asked).toHaveLength(2);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("a life of many audiences keeps some hundreds of tokens: those that are held, and those wanted last", async () => {
+  let asked = 0;
+  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const of = (audience: string) => tokens.of({ audience, scope: undefined });
+  const held = of("held");
+  held.hold();
+  const often = of("often");
+  const [first, last] = [of("a0"), "a1999"];
+  for (const token of [held, often, first]) await token.get();
+  for (let i = 1; i < 2_000; i++) {
+    await of(`a${i}`).get();
+    expect(of("often")).toBe(often);
+  }
+  expect(of("held")).toBe(held);
+  expect(of("a0")).not.toBe(first);
+  const before = asked;
+  await of(last).get();
+  expect(asked).toBe(before);
+  for (let i = 1_600; i < 2_000; i++) await of(`a${i}`).get();
+  expect(asked).toBe(before);
+  await of("a1000").get();
+  expect(asked).toBe(before + 1);
+  tokens.close();
 });
 
 test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {

@@ -91,7 +91,9 @@ const PATIENCE = 30_000;
 /** @param patience milliseconds until an answer is given up */
 export function remoteClient(url: string, patience = PATIENCE): AdminClient {
   const adminKey = setIn("COUNTERSIGN_ADMIN_KEY");
-  if (!URL.canParse(url)) throw new AdminError("--url: a URL such as http://localhost:3567 was expected");
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) {
+    throw new AdminError("--url: http:// or https:// was expected, such as http://localhost:3567");
+  }
   if (adminKey === undefined) throw new AdminError("set COUNTERSIGN_ADMIN_KEY to an admin key of that core");
   const base = url.replace(/\/+$/, "");
   const { protocol, hostname } = new URL(url);

@@ -20,7 +20,13 @@ const program = new Command("countersign")
   .addCommand(policyCommand())
   .addCommand(explainCommand())
   .addCommand(backupCommand())
-  .addCommand(restoreCommand())
-  .showHelpAfterError("(add --help for what there is)");
+  .addCommand(restoreCommand());
+
+/** A command inherits nothing from the one that it is added to. */
+function pointToHelp(command: Command): void {
+  command.showHelpAfterError("(add --help for what there is)");
+  for (const one of command.commands) pointToHelp(one);
+}
+pointToHelp(program);
 
 await program.parseAsync();

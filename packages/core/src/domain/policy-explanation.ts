@@ -10,8 +10,11 @@ export interface CallExplanation {
   readonly why: string;
 }
 
+/** What is known of a service of that name; undefined: it is not registered. */
+export type StateOf = (name: string) => "enabled" | "disabled" | undefined;
+
 /**
- * What `decideCall` says of a call, and why. Pure.
+ * What a caller gets who asks for such a token, and why. Pure.
  *
  * @param caller a service's name, as `callee` is
  * @param scope undefined: whatever the policy has for this call
@@ -21,13 +24,30 @@ export function explainCall(
   caller: string,
   callee: string,
   scope: string | undefined,
+  stateOf: StateOf,
+): CallExplanation {
+  const { allowed, reported, why } = explainByPolicy(policy, caller, callee, scope, stateOf);
+  const state = stateOf(caller) ?? "not registered";
+  // Whatever the policy has for it: nobody gets a token who cannot say who he is.
+  if (state !== "enabled")
+    return { allowed: false, reported: false, why: `${caller} is ${state}: it gets no token. ${why}` };
+  const isStranger = allowed && stateOf(callee) === undefined;
+  return { allowed, reported, why: isStranger ? `${why} But ${callee} is not registered any more.` : why };
+}
+
+function explainByPolicy(
+  policy: Policy | undefined,
+  caller: string,
+  callee: string,
+  scope: string | undefined,
+  stateOf: StateOf,
 ): CallExplanation {
   if (policy === undefined) {
     const why = "No policy has been applied in this app, so nobody gets a token for anybody. Write one, and apply it.";
     return { allowed: false, reported: false, why };
   }
   const decision = decideCall(policy, caller, callee, scope === undefined ? undefined : [scope]);
-  const missing = () => whatIsMissing(policy, caller, callee, scope);
+  const missing = () => whatIsMissing(policy, caller, callee, scope, stateOf);
   if (!decision.allowed) return { allowed: false, reported: false, why: missing() };
   if (decision.reported !== undefined) {
     const why = `${callee} is report-only, so this is allowed, and counted. ${missing()}`;
@@ -36,11 +56,19 @@ export function explainCall(
   return { allowed: true, reported: false, why: `${lineOf(caller, callee)} has ${scope ?? listOf(decision.scopes)}.` };
 }
 
-function whatIsMissing({ services }: Policy, caller: string, callee: string, scope: string | undefined): string {
+function whatIsMissing(
+  { services }: Policy,
+  caller: string,
+  callee: string,
+  scope: string | undefined,
+  stateOf: StateOf,
+): string {
   const line = lineOf(caller, callee);
   const granted = services.get(caller)?.calls.get(callee);
-  const strangers = [...new Set([caller, callee])].filter((name) => !services.has(name));
-  const steps = strangers.map((name) => `declare ${name} under services`);
+  const names = [...new Set([caller, callee])];
+  // In the order in which it works: a policy that names somebody who is not registered is refused.
+  const steps = names.filter((name) => stateOf(name) === undefined).map((name) => `register ${name}`);
+  for (const name of names) if (!services.has(name)) steps.push(`declare ${name} under services`);
   steps.push(
     granted === undefined
       ? `write '${callee}: [${scope ?? ""}]' under services.${caller}.calls`

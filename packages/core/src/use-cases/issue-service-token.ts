@@ -8,7 +8,7 @@ import { isStanding } from "./standing.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
-  /** Whom it wants to call; undefined: the only one that it may. */
+  /** Whom it wants to call; undefined: as the payload's `aud` says, else the only one that it may. */
   readonly audience: string | undefined;
   /** undefined: all that it may there. */
   readonly scopes: readonly string[] | undefined;
@@ -37,9 +37,12 @@ export function createIssueServiceToken(
     const { appId, service } = principal;
     // Nothing is waited for from here until `iat` is fixed, so what is revoked later covers it.
     if (!isStanding(keyRing, principal)) return { status: "unauthenticated" };
-    const decision = decideCall(keyRing.policyDocumentOf(appId), service, audience, scopes);
+    const { aud } = payload;
+    const asked = audience ?? (typeof aud === "string" ? aud : undefined); // programs have no other field for it
+    const decision = decideCall(keyRing.policyDocumentOf(appId), service, asked, scopes);
     if (!decision.allowed) {
       const { error, problem, status: code } = decision;
+      if (asked !== audience && error === "invalid_target") return { status: "forbidden_claim", claim: "aud" };
       return { status: "denied", code, error, problem };
     }
     const said = { issuer, service, audience: decision.audience, scopes: decision.scopes };

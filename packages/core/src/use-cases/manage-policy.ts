@@ -154,7 +154,11 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
         problemOfServiceName(callee) ??
         (scope === undefined ? undefined : problemOfScope(scope));
       if (problem !== undefined) return { ok: false, status: 400, problem };
-      return { ok: true, value: explainCall(keyRing.policyDocumentOf(appId), caller, callee, scope) };
+      const stateOf = (name: string) => {
+        const service = keyRing.servicesOf(appId)?.find(name);
+        return service && (service.disabledAt === null ? "enabled" : "disabled");
+      };
+      return { ok: true, value: explainCall(keyRing.policyDocumentOf(appId), caller, callee, scope, stateOf) };
     },
 
     async report(appId) {

@@ -28,3 +28,17 @@ it("warns before an admin key goes over a network as plain text (S6)", () => {
   remoteClient("http://core.internal:3567");
   expect(said).toEqual([expect.stringMatching(/the admin key goes to core\.internal as plain text/)]);
 });
+
+it.each(["localhost:4610", "core.internal:3567", "ftp://core.internal", "http:core", "//core", "", "http://"])(
+  "a --url of %j is refused for its scheme, before a word about the admin key (S6)",
+  (url) => {
+    vi.stubEnv("COUNTERSIGN_ADMIN_KEY", ADMIN_KEY);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    onTestFinished(() => write.mockRestore());
+    expect(() => remoteClient(url)).toThrow(
+      /^--url: http:\/\/ or https:\/\/ was expected, such as http:\/\/localhost:3567$/,
+    );
+    expect(write).not.toHaveBeenCalled();
+  },
+);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decideCall, lackingIn, type CallDecision } from "../../src/domain/policy.ts";
-import { explainCall } from "../../src/domain/policy-explanation.ts";
+import { explainCall, type StateOf } from "../../src/domain/policy-explanation.ts";
 import { document, name, policyOf, SCOPES, scopeList } from "../support/policies.ts";
 
 const policy = policyOf({
@@ -188,6 +188,8 @@ it("what a reported call lacks is what would have been refused", () => {
 });
 
 describe("an explanation", () => {
+  const enabled: StateOf = () => "enabled";
+
   it.each([
     ["orders", "inventory", "stock:reserve", "services.orders.calls.inventory has stock:reserve."],
     ["orders", "inventory", undefined, "services.orders.calls.inventory has stock:read and stock:reserve."],
@@ -220,19 +222,43 @@ describe("an explanation", () => {
         "it, write 'legacy: [a]' under services.orders.calls.",
     ],
   ])("of %s calling %s for %s", (caller, callee, scope, why) => {
-    expect(explainCall(policy, caller, callee, scope).why).toBe(why);
+    expect(explainCall(policy, caller, callee, scope, enabled).why).toBe(why);
   });
 
   it("names both lists where the callee does not list the scope either", () => {
     const listing = policyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
-    expect(explainCall(listing, "orders", "stock", "b").why).toBe(
+    expect(explainCall(listing, "orders", "stock", "b", enabled).why).toBe(
       "services.orders.calls.stock has a, and not b. To allow it, add b to that list and add it to " +
         "services.stock.scopes, which lacks it too.",
     );
   });
 
+  it("says of whom the core gives no token to, whatever the policy has, and what to do first", () => {
+    const stateOf = (one: string) => ({ orders: "disabled" as const, inventory: "enabled" as const })[one];
+    const ask = (caller: string, callee: string) => explainCall(policy, caller, callee, undefined, stateOf);
+    expect(ask("orders", "inventory")).toEqual({
+      ...{ allowed: false, reported: false },
+      why: expect.stringMatching(/^orders is disabled: it gets no token\. services\.orders\.calls\.inventory has /),
+    });
+    expect(ask("cart", "inventory")).toMatchObject({
+      ...{ allowed: false, why: expect.stringMatching(/^cart is not registered: it gets no token\. /) },
+    });
+    expect(ask("inventory", "ghost").why).toBe(
+      "There is no line services.inventory.calls.ghost. To allow it, register ghost, declare ghost under services and " +
+        "write 'ghost: []' under services.inventory.calls.",
+    );
+    expect(ask("orders", "legacy")).toMatchObject({ allowed: false, reported: false });
+    expect(explainCall(undefined, "ghost", "inventory", undefined, stateOf).why).toMatch(
+      /^ghost is not registered: it gets no token\. No policy has been applied/,
+    );
+    const isOrders = (one: string) => (one === "orders" ? ("enabled" as const) : undefined);
+    expect(explainCall(policy, "orders", "inventory", undefined, isOrders)).toMatchObject({
+      ...{ allowed: true, why: expect.stringMatching(/ But inventory is not registered any more\.$/) },
+    });
+  });
+
   it("says that there is no policy", () => {
-    expect(explainCall(undefined, "orders", "inventory", undefined)).toMatchObject({
+    expect(explainCall(undefined, "orders", "inventory", undefined, enabled)).toMatchObject({
       allowed: false,
       why: expect.stringMatching(/^No policy has been applied/),
     });
@@ -247,7 +273,7 @@ describe("an explanation", () => {
         fc.option(fc.constantFrom(...SCOPES), { nil: undefined }),
         (services, caller, callee, scope) => {
           const decision = decideCall(policyOf(services), caller, callee, scope === undefined ? undefined : [scope]);
-          const { allowed: isAllowed, reported, why } = explainCall(policyOf(services), caller, callee, scope);
+          const { allowed: isAllowed, reported, why } = explainCall(policyOf(services), caller, callee, scope, enabled);
           expect(isAllowed).toBe(decision.allowed);
           expect(reported).toBe(decision.allowed && decision.reported !== undefined);
           expect(why.includes("To allow it")).toBe(!isAllowed || reported);

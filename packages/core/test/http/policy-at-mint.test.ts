@@ -53,6 +53,36 @@ describe("a service gets a token", () => {
     expect(await call("cart", { audience: "orders" })).toEqual(["orders", undefined]);
   });
 
+  it("S3 for whom its payload names, where no field does: as programs say it that know no such field", async () => {
+    expect(await call("cart", { payload: { aud: "orders" } })).toEqual(["orders", undefined]);
+    expect(await call("cart", { payload: { aud: "inventory" }, scope: "stock:read" })).toEqual([
+      "inventory",
+      "stock:read",
+    ]);
+    expect(await call("orders", { payload: { aud: "inventory" } })).toEqual(["inventory", "stock:read stock:reserve"]);
+    for (const [service, aud] of [
+      ["cart", "billing"],
+      ["cart", "cart"],
+      ["cart", ""],
+      ["orders", "billing"],
+    ] as const) {
+      const text = "payload: claim 'aud' of a service's token is the core's to set";
+      expectText(await ask(service, { payload: { aud } }), 403, text);
+    }
+    const scope = "the policy does not let cart ask inventory for this scope: it has stock:read";
+    expectText(await ask("cart", { payload: { aud: "inventory" }, scope: "stock:reserve" }), 403, scope);
+    for (const aud of [["orders"], null, 1, {}]) {
+      expectText(
+        await ask("cart", { payload: { aud } }),
+        400,
+        "'audience' is missing: cart may call inventory and orders",
+      );
+    }
+    // The field goes before the payload, which may not say otherwise.
+    expect((await ask("cart", { audience: "orders", payload: { aud: "inventory" } })).status).toBe(403);
+    expect(await call("cart", { audience: "orders", payload: { aud: "orders" } })).toEqual(["orders", undefined]);
+  });
+
   it("S3 for nobody else and nothing else, and no answer repeats what it asked for", async () => {
     const target = "the policy does not let orders call this audience: orders may call inventory";
     for (const audience of ["billing", "cart", "orders", "INVENTORY", "inventory billing", "", "<b>"]) {

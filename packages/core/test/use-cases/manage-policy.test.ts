@@ -270,6 +270,19 @@ it("a question is about services and scopes as they can be", async () => {
   }
 });
 
+it("a question is answered as the core answers the service: nobody who is disabled or deleted gets a token", async () => {
+  await apply(FIRST);
+  const ask = () => instance.managePolicy.test("public", "orders", "inventory", "stock:read");
+  expect(ask()).toMatchObject({ value: { allowed: true } });
+  await instance.manageServices.disable("public", "orders");
+  expect(ask()).toMatchObject({ value: { allowed: false, why: expect.stringMatching(/^orders is disabled/) } });
+  await instance.manageServices.enable("public", "orders");
+  expect(ask()).toMatchObject({ value: { allowed: true } });
+  expect(instance.managePolicy.test("public", "ghost", "inventory", undefined)).toMatchObject({
+    value: { allowed: false, why: expect.stringMatching(/^ghost is not registered.*register ghost, declare ghost/) },
+  });
+});
+
 it("S3 a stored policy that cannot be read lets nobody through, and can be replaced", async () => {
   await apply(FIRST);
   for (const document of ['{"services":{"orders":{"calls":{"inventory":[]},"unlike":1}}}', "{", '{"services":{}}x']) {

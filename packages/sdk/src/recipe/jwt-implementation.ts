@@ -135,11 +135,21 @@ async function requestJwt(
     validity,
     useStaticSigningKey: input.useStaticSigningKey !== false,
   };
-  const answer = await core.call("POST", PATHS.jwt, request, input.userContext);
+  const answer = await core.call("POST", PATHS.jwt, request, input.userContext).catch((error: unknown) => {
+    throw withoutAudience(error);
+  });
   if (answer["status"] === "UNSUPPORTED_ALGORITHM_ERROR") return { status: "UNSUPPORTED_ALGORITHM_ERROR" };
   const jwt = tokenIn(answer);
   if (typeof answer["expiresAt"] === "number") warnOfClampedExpiry(request, jwt, answer["expiresAt"], core.isService);
   return { status: "OK", jwt };
+}
+
+/** The core asks for a field that `createJWT` has no name for; any other error stays as it is. */
+function withoutAudience(error: unknown): unknown {
+  if (!(error instanceof CountersignError) || !error.message.includes("'audience' is missing")) return error;
+  const { code, message, status, retryAfter } = error;
+  const advice = "name one as 'aud' in the payload, or use getServiceToken({ audience })";
+  return new CountersignError(code, `${message}: ${advice}`, { status: status!, retryAfter, cause: error });
 }
 
 /** @throws CountersignError `core_refused` */

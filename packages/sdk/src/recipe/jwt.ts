@@ -18,7 +18,8 @@ export function init(config: JwtRecipeConfig = {}): JwtRecipe {
 }
 
 /**
- * Asks the core for a token.
+ * Asks the core for a token. With a service's credential it says who the service is, and whom it may call; one that may
+ * call several names one as `aud` in the payload, or uses `getServiceToken({ audience })`, which also keeps the token.
  *
  * @param payload claims of the token; `iss`, `iat`, `exp` and `jti` are added
  * @param validitySeconds seconds it lives; default `jwtValiditySeconds` of `init`

@@ -10,6 +10,8 @@ import { MemoryIssuer } from "./memory-issuer.ts";
 export interface TestIssuerOptions {
   /** What its keys sign with. Default RS256, as cores do. */
   algorithm?: Algorithm | undefined;
+  /** Who the service under test is: the `sub` of its own tokens (`createServiceFetch`). Default "under-test". */
+  appName?: string | undefined;
 }
 
 /** Headers of a request, as `fetch` takes them. */
@@ -55,7 +57,8 @@ export interface TestIssuer {
  * const issuer = startTestIssuer();
  * const answer = await fetch(url, { headers: issuer.actAs("orders") });
  */
-export function startTestIssuer({ algorithm = "RS256" }: TestIssuerOptions = {}): TestIssuer {
+export function startTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
+  const { algorithm = "RS256", appName = "under-test" } = options;
   if (process.env["NODE_ENV"] === "production") {
     throw new CountersignError("invalid_option", "startTestIssuer: not where NODE_ENV is production");
   }
@@ -68,7 +71,7 @@ export function startTestIssuer({ algorithm = "RS256" }: TestIssuerOptions = {})
   const memory = new MemoryIssuer(algorithm, () => clock.now() + skewed);
   const { countersign, refresh } = buildCountersign(
     {
-      appInfo: { appName: "under test", apiDomain: "http://localhost" },
+      appInfo: { appName, apiDomain: "http://localhost" },
       core: { connectionURI: EMBEDDED_ORIGIN },
       recipeList: [jwt.init()],
     },

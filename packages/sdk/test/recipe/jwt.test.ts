@@ -148,6 +148,21 @@ describe("createJWT", () => {
     await expect(instance.getJWKS()).rejects.toMatchObject({ code: "invalid_option" });
   });
 
+  test("where the core wants to know whom a service will call, the error says how that is said", async () => {
+    const core = await startStandInCore();
+    core.intercept = (req, res) =>
+      req.method === "POST" &&
+      (res.writeHead(400).end("'audience' is missing: cart may call inventory and orders"), true);
+    const instance = instanceAt(core.url, {}, { apiKey: `cs_cart_${"r".repeat(43)}` });
+    await expect(instance.createJWT({})).rejects.toMatchObject({
+      code: "core_refused",
+      status: 400,
+      message: expect.stringMatching(
+        /cart may call inventory and orders: name one as 'aud' in the payload, or use getServiceToken\(\{ audience \}\)$/,
+      ) as string,
+    });
+  });
+
   test("errors never hold the payload or the key", async () => {
     const instance = instanceAt(deadAddress(), {}, { apiKey: "canary-key-0123456789" });
     const error = await instance.createJWT({ canary: "canary-claim" }).catch((reason: unknown) => reason as Error);

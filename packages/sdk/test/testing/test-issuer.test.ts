@@ -123,6 +123,24 @@ test("the service under test calls with a token of the issuer's, and gets anothe
   }
 });
 
+test.each([
+  [{}, "under-test"],
+  [{ appName: "orders" }, "orders"],
+])("the service under test has a name for its callees: of %j, %s", async (options, name) => {
+  await service(options);
+  const app = express();
+  app.get(
+    "/",
+    verifyMicroservice({ audience: "inventory", allow: name }),
+    (req, res) => void res.json(req.caller?.service),
+  );
+  const callee = await listen(app);
+  const call = createServiceFetch({ audience: "inventory" });
+  const answer = await call(callee.url);
+  expect([answer.status, await answer.json()]).toEqual([200, name]);
+  call.close();
+});
+
 test("createJWT and the front interface of the service under test are the issuer's", async () => {
   const ask = await service();
   const answer = await createJWT({ sub: "orders", source: "microservice" }, 60);

@@ -2,6 +2,7 @@ import { text } from "node:stream/consumers";
 import { Command } from "commander";
 import { CountersignError, explainToken, meaningOf, type Check, type VerifierOptions } from "countersign";
 import pc from "picocolors";
+import { isWrittenAsCredential } from "../../domain/credential.ts";
 import { AdminError, tellErrors } from "../admin-client.ts";
 import { print, printable, printTable } from "../output.ts";
 
@@ -35,6 +36,11 @@ export function explainCommand(): Command {
 
 async function explain(given: string, flags: ExplainFlags): Promise<void> {
   const token = given === "-" ? (await text(process.stdin)).trim() : given;
+  if (/^Bearer\s/i.test(token))
+    throw new AdminError("leave 'Bearer' out: it is the header's, and no part of the token");
+  if (isWrittenAsCredential(token)) {
+    throw new AdminError("this is a credential and no token, but what a service gets its tokens with: keep it secret");
+  }
   const explanation = await explainToken(token, optionsOf(flags)).catch((error: unknown) => {
     if (error instanceof CountersignError) throw new AdminError(error.message);
     throw error;
@@ -52,8 +58,11 @@ async function explain(given: string, flags: ExplainFlags): Promise<void> {
     print(`${pc.dim("claims")}  ${safe(JSON.stringify(parts.claims))}`);
   }
   const failed = checks.find((check) => check.reason !== undefined)?.reason;
-  if (failed !== undefined) print(`\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
-  else if (allowed === true) print(`\n${pc.green("allowed")}  a verifier with these options lets it pass`);
+  if (failed !== undefined) {
+    print(`\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
+    if (failed === "audience_mismatch" && flags.audience === undefined)
+      print("It names an audience: add --audience NAME for a callee of that name");
+  } else if (allowed === true) print(`\n${pc.green("allowed")}  a verifier with these options lets it pass`);
   else
     print(`\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`);
 }

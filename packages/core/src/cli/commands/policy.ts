@@ -103,11 +103,9 @@ const WIDTH = 100;
 function shownMistake(name: string, text: string, { line, column, message }: PolicyMistake): string[] {
   const whole = (text.split("\n")[line - 1] ?? "").replaceAll("\t", " ").trimEnd();
   const from = Math.max(0, column - 1 - BEFORE);
-  return [
-    `${name}:${line}:${column}: ${safe(message)}`,
-    `  ${safe(whole.slice(from, from + WIDTH))}`,
-    `  ${" ".repeat(column - 1 - from)}${pc.red("^")}`,
-  ];
+  const place = `${name}:${line}:${column}: ${safe(message)}`;
+  if (whole === "") return [place]; // such as a policy without a word
+  return [place, `  ${safe(whole.slice(from, from + WIDTH))}`, `  ${" ".repeat(column - 1 - from)}${pc.red("^")}`];
 }
 
 function showChanges(changes: readonly PolicyChange[]): void {

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import pc from "picocolors";
 import type { CredentialView, NewCredential, ServiceView } from "../../use-cases/manage-services.ts";
-import { administer } from "../admin-client.ts";
+import { AdminError, administer } from "../admin-client.ts";
 import { confirm, print, printable, printTable } from "../output.ts";
 import { appCommand, basePath, dateIn, type AppFlags } from "./keys.ts";
 import { trustCommands } from "./trusts.ts";
@@ -92,7 +92,10 @@ function show(name: string, flags: AppFlags): Promise<void> {
 function change(what: "disable" | "enable" | "delete", warning?: (name: string) => string) {
   return (name: string, flags: AppFlags): Promise<void> =>
     administer(flags, async (client) => {
-      if (warning !== undefined) await confirm(`${warning(name)} ${itsTokens(name)}`, flags.yes);
+      if (warning !== undefined) {
+        await client.call("GET", pathOf(flags.app, name)); // nothing is announced of one that there is not
+        await confirm(`${warning(name)} ${itsTokens(name)}`, flags.yes);
+      }
       const answer = await client.call<object>("POST", `${pathOf(flags.app, name)}/${what}`);
       print(flags.json === true ? JSON.stringify(answer) : `${what}d ${name}`);
     });
@@ -106,12 +109,17 @@ function addCredential(name: string, flags: AppFlags & { expiresAt?: string }): 
     if (flags.json === true) return print(JSON.stringify({ credential }));
     print(credential.credential); // alone on stdout, for whoever pipes it into a secret store
     const end = credential.expiresAt === null ? "it is revoked" : printable(credential.expiresAt);
-    process.stderr.write(`credential ${credential.id} of ${name}, good until ${end}; it is not shown again\n`);
+    const facts = `good until ${end}, known to every running core within 6 s`;
+    process.stderr.write(`credential ${credential.id} of ${name}, ${facts}; it is not shown again\n`);
   });
 }
 
 function revokeCredential(name: string, id: string, flags: AppFlags): Promise<void> {
   return administer(flags, async (client) => {
+    const { credentials } = await client.call<{ credentials: CredentialView[] }>("GET", pathOf(flags.app, name));
+    if (!credentials.some((one) => one.id === id)) {
+      throw new AdminError(`${name} has no credential of that id; 'countersign services show ${name}' lists them`);
+    }
     await confirm(`Whoever authenticates with credential ${id} of ${name} is refused from now on.`, flags.yes);
     const path = `${pathOf(flags.app, name)}/credentials/${encodeURIComponent(id)}/revoke`;
     const answer = await client.call<object>("POST", path);
