@@ -31,7 +31,7 @@ export const DEFAULT_ROTATION: RotationPolicy = Object.freeze({
   jwksMaxAge: 60 * SECOND,
   instanceRefresh: 5 * SECOND,
   clockSkew: 30 * SECOND,
-  algorithms: Object.freeze(["RS256"] as const),
+  algorithms: Object.freeze(["RS256", "ES256"] as const),
 });
 
 /**
