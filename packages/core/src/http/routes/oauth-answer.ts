@@ -22,7 +22,10 @@ export function refuseOAuth(
   problem: string,
 ): Response {
   noStore(c);
-  if (status === 401) c.header("www-authenticate", 'Basic realm="services"'); // RFC 9110 section 15.5.2
+  // Who has not used the header reads the body: widely used clients look no further than a challenge.
+  if (status === 401 && c.req.header("authorization") !== undefined) {
+    c.header("www-authenticate", 'Basic realm="services"');
+  }
   const body = { error, error_description: problem.replaceAll('"', "'").replaceAll("\\", "/") };
   return c.body(JSON.stringify(body), status, { "content-type": "application/json; charset=utf-8" });
 }
