@@ -84,7 +84,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       "- orders may ask inventory for stock:reserve\nversion 2 is in force in app public\n",
     );
     const versions = (await policy("versions")).stdout.split("\n");
-    expect(versions[1]).toMatch(/^2 +\S+ \S+Z +Zoë, ticket 7$/);
+    expect(versions[1]).toMatch(/^2 +\S+ \S+Z +admin key [0-9a-f]{6}: Zoë, ticket 7$/);
     const who =
       way === "over the network" ? /admin key [0-9a-f]{6}$/ : new RegExp(`${userInfo().username}, where the store is$`);
     expect(versions[2]).toMatch(who);

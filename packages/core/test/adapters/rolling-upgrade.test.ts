@@ -139,6 +139,7 @@ const PLACES = [
 
 /** Undoes what migrations have added since, the latest first. */
 const BACK_TO_0003 = [
+  "alter table revoked_tokens drop column service",
   "drop table used_assertions",
   "drop table trusts",
   "drop table client_keys",

@@ -16,7 +16,10 @@ export type OAuthError =
 /** An answer that is not 200 (RFC 6749 section 5.2). No word of it is the caller's. */
 export function refuseOAuth(c: Exchange, status: ContentfulStatusCode, error: OAuthError, problem: string): Response {
   noStore(c);
-  if (status === 401) c.header("www-authenticate", 'Basic realm="services"'); // RFC 9110 section 15.5.2
+  // Who has not used the header reads the body: widely used clients look no further than a challenge.
+  if (status === 401 && c.req.header("authorization") !== undefined) {
+    c.header("www-authenticate", 'Basic realm="services"');
+  }
   const body = { error, error_description: problem.replaceAll('"', "'").replaceAll("\\", "/") };
   return c.body(JSON.stringify(body), status, { "content-type": "application/json; charset=utf-8" });
 }
