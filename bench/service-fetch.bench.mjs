@@ -75,7 +75,10 @@ async function call() {
 /** As after a deploy: nobody has a token, and everybody wants one in the same moment, of one core. */
 async function deploy() {
   const core = await startCore();
-  const runs = Array.from({ length: processes }, () => fork(RUN, [core.url, API_KEY, String(services / processes)]));
+  // Each service would warn of the core that it waits for: on one terminal, thousands.
+  const quiet = { execArgv: ["--no-warnings"] };
+  const share = String(services / processes);
+  const runs = Array.from({ length: processes }, () => fork(RUN, [core.url, API_KEY, share], quiet));
   await Promise.all(runs.map((run) => once(run, "message"))); // ready
   for (const run of runs) run.send("begin");
   /** @type {{ seconds: number[], failed: string[] }[]} */
