@@ -208,7 +208,7 @@ describe("resolveConfig", () => {
     const environment = { COUNTERSIGN_MAX_RING_AGE: "7200", COUNTERSIGN_ALGORITHMS: "ES256, Ed25519" };
     const { maxRingAge, rotation } = resolveConfig({}, environment);
     expect([maxRingAge, rotation]).toEqual([7_200_000, { ...DEFAULT_ROTATION, algorithms: ["ES256", "Ed25519"] }]);
-    const options = { maxRingAge: 1_000, rotation: { algorithms: ["RS256"] as const } };
+    const options = { maxRingAge: 1_000, rotation: { algorithms: ["RS256", "ES256"] as const } };
     expect(resolveConfig(options, environment)).toMatchObject({ maxRingAge: 1_000, rotation: DEFAULT_ROTATION });
     for (const text of ["0", "-5", "an hour"]) {
       expect(mistakes({}, { COUNTERSIGN_MAX_RING_AGE: text })).toEqual([expect.stringMatching(/^maxRingAge/)]);

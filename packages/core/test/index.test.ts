@@ -161,7 +161,7 @@ describe("the master key (S8)", () => {
     const kms = standInForKms();
     const core = await startTestCore({ dataDir }, { vault: kms.vault });
     const tokens = [await core.mint(), await core.mint({ useStaticSigningKey: false })];
-    await vi.waitFor(() => expect(kms.calls()).toEqual({ sealed: 3, opened: 3 }), { timeout: 5_000 }); // the next one, too
+    await vi.waitFor(() => expect(kms.calls()).toEqual({ sealed: 6, opened: 6 }), { timeout: 5_000 }); // the next one, too
     await core.close();
     expect((await readdir(dataDir)).filter((name) => name.endsWith(".key"))).toEqual([]);
     const again = await startTestCore({ dataDir }, { vault: kms.vault });

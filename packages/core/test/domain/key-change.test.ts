@@ -8,23 +8,23 @@ import {
   type DecideChange,
   type KeyChange,
 } from "../../src/domain/key-change.ts";
-import { DEFAULT_ROTATION, planRotation } from "../../src/domain/rotation.ts";
+import { planRotation } from "../../src/domain/rotation.ts";
 import type { SigningKey } from "../../src/domain/signing-key.ts";
 import { NEW_YEAR } from "../support/clock.ts";
-import { keyOfStep, signingKey } from "../support/keys.ts";
+import { keyOfStep, RSA_ROTATION, signingKey } from "../support/keys.ts";
 
-const { lead } = DEFAULT_ROTATION;
+const { lead } = RSA_ROTATION;
 const HOUR = 3_600_000;
 
 function decided(decide: DecideChange, keys: readonly SigningKey[], now: number): KeyChange {
-  const change = decide(keys, DEFAULT_ROTATION, now);
+  const change = decide(keys, RSA_ROTATION, now);
   if (isRefused(change)) throw new Error(change.problem);
   return change;
 }
 
 /** The keys after the plan was carried out. */
 function planned(keys: readonly SigningKey[], now: number): SigningKey[] {
-  const made = planRotation(keys, DEFAULT_ROTATION, now).filter((step) => step.type === "create");
+  const made = planRotation(keys, RSA_ROTATION, now).filter((step) => step.type === "create");
   return [...keys, ...made.map((step) => keyOfStep(step, now))];
 }
 
@@ -55,7 +55,7 @@ describe("rotateSigner", () => {
   });
 
   it("R16 keeps the old key for a second longer than it signs: its last tokens are not over at once", () => {
-    const keepUntil = (date: number) => rotateSigner("static", "RS256", date)(begun, DEFAULT_ROTATION, NEW_YEAR);
+    const keepUntil = (date: number) => rotateSigner("static", "RS256", date)(begun, RSA_ROTATION, NEW_YEAR);
     const problem = expect.stringContaining("signs until");
     expect(keepUntil(NEW_YEAR + lead + 999)).toEqual({ status: 400, problem });
     expect(keepUntil(NEW_YEAR + lead + 1_000)).toMatchObject({ create: { signsFrom: NEW_YEAR + lead } });
@@ -86,7 +86,7 @@ describe("revokeKey", () => {
   });
 
   it("H9 does not repeat a kid that it does not know", () => {
-    const refused = revokeKey("<img>\u001b[31m")(begun, DEFAULT_ROTATION, NEW_YEAR);
+    const refused = revokeKey("<img>\u001b[31m")(begun, RSA_ROTATION, NEW_YEAR);
     expect(refused).toEqual({ status: 404, problem: "there is no key of that kid to revoke" });
   });
 });
@@ -97,10 +97,10 @@ describe("addImported", () => {
     const { publicJwk } = keys[0]!;
     const importing = (kid: string, n: string) => addImported("RS256", { ...publicJwk, kid, n }, false, null);
     for (const kid of ["s-old", "s-other"]) {
-      const refused = importing(kid, "AQ")(keys, DEFAULT_ROTATION, NEW_YEAR + 1e12);
+      const refused = importing(kid, "AQ")(keys, RSA_ROTATION, NEW_YEAR + 1e12);
       expect(refused).toEqual({ status: 409, problem: "this key has been revoked" });
     }
-    const another = importing("s-old", "Ag")(keys, DEFAULT_ROTATION, NEW_YEAR);
+    const another = importing("s-old", "Ag")(keys, RSA_ROTATION, NEW_YEAR);
     expect(another).toEqual({ status: 400, problem: "the kid is taken" });
   });
 });

@@ -12,10 +12,10 @@ import {
 import { isLive, nextChangeOf, publishedKeys, signerOf, type SigningKey } from "../../src/domain/signing-key.ts";
 import { latestExpiry } from "../../src/domain/token.ts";
 import { NEW_YEAR } from "../support/clock.ts";
-import { keyOfStep, signingKey } from "../support/keys.ts";
+import { keyOfStep, RSA_ROTATION, signingKey } from "../support/keys.ts";
 
 const SECOND = 1000;
-const policyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...DEFAULT_ROTATION, ...rest });
+const policyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...RSA_ROTATION, ...rest });
 
 /** The keys after the plan was carried out. */
 function apply(keys: readonly SigningKey[], policy: RotationPolicy, now: number): readonly SigningKey[] {
@@ -32,12 +32,12 @@ function apply(keys: readonly SigningKey[], policy: RotationPolicy, now: number)
 }
 
 describe("planRotation", () => {
-  const lead = DEFAULT_ROTATION.lead;
-  const { period, hold } = DEFAULT_ROTATION;
+  const lead = RSA_ROTATION.lead;
+  const { period, hold } = RSA_ROTATION;
 
   it("begins with a static key, a dynamic one that signs at once, and its successor", () => {
     const until = NEW_YEAR + period;
-    expect(planRotation([], DEFAULT_ROTATION, NEW_YEAR)).toEqual([
+    expect(planRotation([], RSA_ROTATION, NEW_YEAR)).toEqual([
       {
         type: "create",
         kind: "static",
@@ -69,17 +69,17 @@ describe("planRotation", () => {
   });
 
   it("makes the successor when its predecessor begins to sign", () => {
-    const keys = apply([], DEFAULT_ROTATION, NEW_YEAR);
-    expect(planRotation(keys, DEFAULT_ROTATION, NEW_YEAR + period - 1)).toEqual([]);
-    expect(planRotation(keys, DEFAULT_ROTATION, NEW_YEAR + period)).toMatchObject([
+    const keys = apply([], RSA_ROTATION, NEW_YEAR);
+    expect(planRotation(keys, RSA_ROTATION, NEW_YEAR + period - 1)).toEqual([]);
+    expect(planRotation(keys, RSA_ROTATION, NEW_YEAR + period)).toMatchObject([
       { type: "create", sequence: 3, signsFrom: NEW_YEAR + 2 * period },
     ]);
   });
 
   it("gives a late successor its whole lead, while the old one goes on signing", () => {
-    const keys = apply([], DEFAULT_ROTATION, NEW_YEAR);
+    const keys = apply([], RSA_ROTATION, NEW_YEAR);
     const late = NEW_YEAR + 2 * period + 5;
-    const after = apply(keys, DEFAULT_ROTATION, late);
+    const after = apply(keys, RSA_ROTATION, late);
     expect(after.at(-1)).toMatchObject({ sequence: 3, signsFrom: late + lead });
     expect(signerOf(after, "dynamic", "RS256", late + lead - 1)?.sequence).toBe(2);
     expect(signerOf(after, "dynamic", "RS256", late + lead)?.sequence).toBe(3);
@@ -87,8 +87,7 @@ describe("planRotation", () => {
 
   it("removes a key when it verifies nothing any more, not before", () => {
     const dead = signingKey({ kid: "d-0", kind: "dynamic", signsFrom: 0, signsUntil: 1, verifiesUntil: NEW_YEAR });
-    const removals = (now: number) =>
-      planRotation([dead], DEFAULT_ROTATION, now).filter((step) => step.type === "remove");
+    const removals = (now: number) => planRotation([dead], RSA_ROTATION, now).filter((step) => step.type === "remove");
     expect(removals(NEW_YEAR - 1)).toEqual([]);
     expect(removals(NEW_YEAR)).toEqual([{ type: "remove", kid: "d-0" }]);
   });
@@ -96,13 +95,13 @@ describe("planRotation", () => {
   it("never removes a revoked one: its row keeps it from coming back", () => {
     const revoked = signingKey({ kid: "s-0", revokedAt: NEW_YEAR });
     const century = 100 * 365 * 86_400_000;
-    const plan = planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR + century);
+    const plan = planRotation([revoked], RSA_ROTATION, NEW_YEAR + century);
     expect(plan.filter((step) => step.type === "remove")).toEqual([]);
   });
 
   it("R16 prepares a successor for a static key that is to end, a lead before it signs and not later than that end", () => {
     const planned = (rest: Partial<SigningKey>) => {
-      const plan = planRotation([signingKey(rest)], DEFAULT_ROTATION, NEW_YEAR);
+      const plan = planRotation([signingKey(rest)], RSA_ROTATION, NEW_YEAR);
       return plan.filter((step) => step.type === "create" && step.kind === "static");
     };
     expect(planned({ verifiesUntil: NEW_YEAR + 10 * lead })).toEqual([
@@ -116,7 +115,7 @@ describe("planRotation", () => {
     const ending = signingKey({
       ...{ kind: "dynamic", signsFrom: 0, signsUntil: NEW_YEAR - hold, verifiesUntil: NEW_YEAR + 60_000 },
     });
-    const [, step] = planRotation([ending], DEFAULT_ROTATION, NEW_YEAR);
+    const [, step] = planRotation([ending], RSA_ROTATION, NEW_YEAR);
     expect(step).toMatchObject({ kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + 60_000 });
   });
 
@@ -128,7 +127,7 @@ describe("planRotation", () => {
       ...{ kid: "d-2", kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
       ...{ verifiesUntil: NEW_YEAR + 2 * period + hold, revokedAt: NEW_YEAR },
     });
-    const planned = planRotation([signingKey(), signer, revoked], DEFAULT_ROTATION, NEW_YEAR);
+    const planned = planRotation([signingKey(), signer, revoked], RSA_ROTATION, NEW_YEAR);
     expect(planned).toEqual([
       expect.objectContaining({
         ...{ sequence: 3, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
@@ -139,14 +138,14 @@ describe("planRotation", () => {
 
   it("counts on from the highest sequence, so that two instances want the same one (R7)", () => {
     const revoked = signingKey({ sequence: 7, revokedAt: NEW_YEAR });
-    expect(planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
-    const plans = [1, 2].map(() => planRotation([revoked], DEFAULT_ROTATION, NEW_YEAR));
+    expect(planRotation([revoked], RSA_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
+    const plans = [1, 2].map(() => planRotation([revoked], RSA_ROTATION, NEW_YEAR));
     expect(plans[0]).toEqual(plans[1]);
   });
 
   it("does not touch keys of an algorithm that is not used any more, but lets them end", () => {
     const keys = apply([], policyWith({ algorithms: ["RS256", "ES256"] }), NEW_YEAR);
-    const later = apply(keys, DEFAULT_ROTATION, NEW_YEAR + period + hold);
+    const later = apply(keys, RSA_ROTATION, NEW_YEAR + period + hold);
     expect(later.filter((key) => key.algorithm === "ES256").map((key) => [key.kind, key.sequence])).toEqual([
       ["static", 1],
       ["dynamic", 2],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULT_ROTATION, planRotation } from "../../src/domain/rotation.ts";
+import { planRotation } from "../../src/domain/rotation.ts";
 import {
   isLive,
   nextChangeOf,
@@ -8,7 +8,7 @@ import {
   successorOf,
   type SigningKey,
 } from "../../src/domain/signing-key.ts";
-import { signingKey } from "../support/keys.ts";
+import { RSA_ROTATION, signingKey } from "../support/keys.ts";
 
 const dynamic = (sequence: number, signsFrom: number, verifiesUntil: number, rest = {}) =>
   signingKey({
@@ -44,14 +44,14 @@ describe("signerOf", () => {
 
   it("is the first key where a clock was set back before every turn: nothing new is made for that", () => {
     expect(signs(-1)).toBe("d-1");
-    const plan = planRotation([...keys, signingKey({ signsFrom: 0 })], DEFAULT_ROTATION, -60_000);
+    const plan = planRotation([...keys, signingKey({ signsFrom: 0 })], RSA_ROTATION, -60_000);
     expect(plan.filter((step) => step.type === "create" && step.signsFrom <= -60_000)).toEqual([]);
   });
 
   it("is the prepared successor after a revocation, at once and for good", () => {
     const revoked = [dynamic(1, 0, 50), dynamic(2, 10, 60, { revokedAt: 11 }), dynamic(3, 20, 70)];
     expect([12, 20, 25].map((now) => signerOf(revoked, "dynamic", "RS256", now)?.kid)).toEqual(["d-3", "d-3", "d-3"]);
-    const policy = { ...DEFAULT_ROTATION, lead: 5, period: 10, hold: 40 };
+    const policy = { ...RSA_ROTATION, lead: 5, period: 10, hold: 40 };
     // The next one is prepared for when the successor's own time ends, and published before it.
     expect(
       planRotation(revoked, policy, 12).filter((step) => step.type === "create" && step.kind === "dynamic"),

@@ -45,7 +45,7 @@ const mintIn = (app: string, fields = {}) => core.mint(fields, { path: `/appid-$
 
 beforeAll(async () => {
   clock = fakeClock();
-  core = await startTestCore({ maxRingAge: 1e15 }, { clock });
+  core = await startTestCore({ maxRingAge: 1e15, rotation: { algorithms: ["RS256"] } }, { clock });
 });
 
 describe("rotating a static key by hand", () => {

@@ -35,8 +35,8 @@ const CLOSED = "401 401 401";
 const REFUSED = "400 400 400";
 /** A key in a header is enough to be told of a token. */
 const TOLD = "401 200 401";
-/** Basic opens the others, and the key beside it is the one that counts (H1). */
-const UNTOLD = "200 401 200";
+/** Where a key in a header counts, it is a second way (RFC 6749 section 2.3). */
+const UNTOLD = "200 400 200";
 
 interface Way {
   readonly way: string;
@@ -63,7 +63,7 @@ const WAYS: readonly Way[] = [
   { way: "Api-Key", show: (secret) => [{}, { "api-key": secret }], open: KNOWN, closed: CLOSED },
   { way: "Bearer", show: (secret) => [{}, { authorization: `Bearer ${secret}` }], open: KNOWN, closed: CLOSED },
   {
-    ...{ way: "Api-Key, beside a good Basic", open: { "a service": OPEN, "an API key": OPEN }, closed: UNTOLD },
+    ...{ way: "Api-Key, beside a good Basic", closed: UNTOLD },
     show: (secret) => [{}, { "api-key": secret, ...good() }],
   },
   {

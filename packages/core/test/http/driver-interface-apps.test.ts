@@ -132,7 +132,11 @@ describe("two apps", () => {
     for (const prefix of ["/appid-one", "/appid-one/public", "/appid-ONE"]) {
       const keys = await core.keys("/appid-one");
       expect((await core.call(`${prefix}/recipe/jwt/jwks`)).json).toEqual({ status: "OK", keys });
-      expect((await core.call(`${prefix}/.well-known/jwks-all.json`)).json).toEqual({ keys });
+      const { keys: all } = (await core.call(`${prefix}/.well-known/jwks-all.json`)).json as {
+        keys: { kty: string }[];
+      };
+      expect(all.filter(({ kty }) => kty === "RSA")).toEqual(keys);
+      expect(all).toHaveLength(2 * keys.length); // ES256 beside RS256
     }
   });
 

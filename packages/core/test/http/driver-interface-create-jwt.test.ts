@@ -89,7 +89,7 @@ describe("algorithm", () => {
     "HS256",
     "none",
     "None",
-    "ES256",
+    "ES384",
     "Ed25519",
     "EdDSA",
     "RS256 ",

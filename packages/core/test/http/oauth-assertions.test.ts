@@ -209,8 +209,7 @@ describe("S4 an assertion", () => {
   });
 
   async function startSameStore(): Promise<string> {
-    const rotation = { algorithms: ["ES256", "RS256"] as const };
-    const same = { dataDir: core.dataDir, maxRingAge: 1e15, publicUrl: core.url, rotation };
+    const same = { dataDir: core.dataDir, maxRingAge: 1e15, publicUrl: core.url };
     return (await startTestCore(same, { clock })).url;
   }
 });

@@ -15,7 +15,7 @@ const publicUrl = "https://core.test";
 
 async function startInstances(): Promise<{ cores: TestCore[]; database: string }> {
   const database = await (await sharedPostgres()).newDatabase();
-  const options = { database, publicUrl, rotation: { algorithms: ["ES256" as const, "RS256" as const] } };
+  const options = { database, publicUrl };
   const cores = [await startTestCore(options, { environment }), await startTestCore(options, { environment })];
   const [core] = cores as [TestCore];
   await callServices(core, "", { name: "orders" });

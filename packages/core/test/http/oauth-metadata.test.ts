@@ -27,7 +27,7 @@ describe("the metadata", () => {
       grant_types_supported: ["client_credentials"],
       response_types_supported: [],
       subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: ["RS256"],
+      id_token_signing_alg_values_supported: ["RS256", "ES256"],
     });
     expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
     expect(answer.headers.get("cache-control")).toBe("max-age=60, public");

@@ -36,7 +36,7 @@ function expectNotKept({ headers }: Answer): void {
 }
 
 describe("an access token", () => {
-  it("is one of RFC 9068, signed by ES256, for ten minutes", async () => {
+  it("is one of RFC 9068, signed by ES256 unless an app is told otherwise, for ten minutes", async () => {
     const answer = await askAsOrders({ scope: "stock:read" });
     expect(answer.status).toBe(200);
     expect(answer.json).toEqual({
@@ -121,6 +121,23 @@ describe("an access token", () => {
     expect(claims["iss"]).toBe("https://auth.example.com/countersign");
     await other.close();
   });
+
+  it("is had also in the moment in which its app is told to sign with something else", async () => {
+    const other = await startOAuthCore({ publicUrl: "https://a.test", rotation: { algorithms: ["RS256"] } });
+    const told = other.call("/admin/v1/apps/public/algorithms", {
+      method: "PUT",
+      apiKey: ADMIN_KEY,
+      body: { algorithms: ["RS256", "ES256", "Ed25519"] },
+    });
+    const algorithms: unknown[] = [];
+    let isTold = false;
+    void told.then(() => (isTold = true));
+    while (!isTold) algorithms.push(partsOf(await other.accessToken()).header["alg"]);
+    expect((await told).status).toBe(200);
+    expect(algorithms[0]).toBe("RS256");
+    expect(partsOf(await other.accessToken()).header["alg"]).toBe("ES256");
+    await other.close();
+  });
 });
 
 describe("S5 a client without authentication, or with two", () => {
@@ -166,7 +183,7 @@ describe("S5 a client without authentication, or with two", () => {
   }
 
   it("is nobody on loopback either, where no API key is configured", async () => {
-    const open = await startTestCore({ apiKeys: [], rotation: { algorithms: ["ES256", "RS256"] } });
+    const open = await startTestCore({ apiKeys: [] });
     for (const fields of [{}, { client_id: "orders", client_secret: "x" }]) {
       const answer = await open.call("/oauth/token", {
         ...{ method: "POST", apiKey: null, body: formOf({ ...GRANT, ...fields }) },

@@ -1,6 +1,9 @@
 import type { SigningKey } from "../../src/domain/signing-key.ts";
-import type { CreateStep } from "../../src/domain/rotation.ts";
+import { DEFAULT_ROTATION, type CreateStep, type RotationPolicy } from "../../src/domain/rotation.ts";
 import { NEW_YEAR } from "./clock.ts";
+
+/** The windows that are the default, for one kind of key. */
+export const RSA_ROTATION: RotationPolicy = Object.freeze({ ...DEFAULT_ROTATION, algorithms: ["RS256"] as const });
 
 /** A key for pure functions: dates and names are real, the numbers are not. */
 export function signingKey(facts: Partial<SigningKey> = {}): SigningKey {

@@ -40,10 +40,9 @@ export function expectInvalidClient({ status, json, headers }: Answer): void {
   expect(headers.get("cache-control")).toBe("no-store");
 }
 
-/** A core with the services of the policy, which is in force; ES256 unless told otherwise: its keys are made at once. */
+/** A core with the services of the policy, which is in force. */
 export async function startOAuthCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<OAuthCore> {
-  const rotation = { algorithms: ["ES256", "RS256"] as const, ...options.rotation };
-  const core = await startTestCore({ ...options, rotation }, surroundings);
+  const core = await startTestCore(options, surroundings);
   const credentials: Record<string, string> = {};
   for (const name of Object.keys(POLICY.services)) credentials[name] = (await newCredential(core, name)).credential;
   await applyPolicy(core, POLICY, surroundings);

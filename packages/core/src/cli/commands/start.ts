@@ -45,7 +45,7 @@ as base64url, under which private keys are sealed, or COUNTERSIGN_MASTER_KEY_FIL
 made beside the embedded database is used, and PostgreSQL is refused. There may be several, with commas between them, or
 a line each in a file: the first one seals, any of them opens, and 'countersign keys reseal' ends the need for the others.
 COUNTERSIGN_POOL_SIZE: connections to PostgreSQL at most (default 8). COUNTERSIGN_ALGORITHMS: what apps sign with that
-have not been told otherwise (RS256, ES256, Ed25519; default RS256). COUNTERSIGN_MAX_RING_AGE: seconds that tokens are
+have not been told otherwise (RS256, ES256, Ed25519; default RS256,ES256). COUNTERSIGN_MAX_RING_AGE: seconds that tokens are
 issued from memory while the store is away (default 3600). COUNTERSIGN_ROTATION says when keys change: JSON with seconds for any of lead, period, hold, jwksMaxAge,
 instanceRefresh, clockSkew; by default
 {"lead":600,"period":604800,"hold":2592000,"jwksMaxAge":60,"instanceRefresh":5,"clockSkew":30}.

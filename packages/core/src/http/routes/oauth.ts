@@ -101,7 +101,7 @@ export function oauthRoutes(services: Services): OAuthRoutes {
       scopes,
       issuer,
       kind: "dynamic",
-      algorithm: algorithmOf(keyRing.policyOf(appId).algorithms),
+      algorithm: algorithmIn(appId),
       typ: "at+jwt",
       payload: { client_id: principal.service },
       validity: ACCESS_TOKEN_LIFETIME,
@@ -124,6 +124,16 @@ export function oauthRoutes(services: Services): OAuthRoutes {
       case "forbidden_claim":
         throw new Error(`the token of a service could not be issued: ${issued.status}`);
     }
+  }
+
+  /**
+   * ES256 where the app signs with it: small, fast, and what every verifier of access tokens knows. Of what the app was
+   * told a moment ago there may be no key yet.
+   */
+  function algorithmIn(appId: string): Algorithm {
+    const { algorithms } = keyRing.policyOf(appId);
+    const wanted = algorithms.includes("ES256") ? ["ES256" as const, ...algorithms] : algorithms;
+    return wanted.find((algorithm) => keyRing.signer(appId, "dynamic", algorithm) !== undefined) ?? wanted[0]!;
   }
 
   function tellOf(c: Exchange, form: Form): Response {
@@ -169,8 +179,3 @@ const TOO_OLD = "what is known of keys and revocations is too old to be trusted"
 
 /** What is told of a token (RFC 7662 section 2.2), and no more: what else it says is for its audience. */
 const TOLD = ["iss", "sub", "aud", "client_id", "scope", "source", "iat", "nbf", "exp", "jti"];
-
-/** ES256 where the app signs with it: small, fast, and what every verifier of access tokens knows. */
-function algorithmOf(algorithms: readonly Algorithm[]): Algorithm {
-  return algorithms.includes("ES256") ? "ES256" : algorithms[0]!;
-}
