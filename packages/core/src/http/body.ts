@@ -45,21 +45,19 @@ function readIncoming(incoming: IncomingMessage, most: number): Promise<Uint8Arr
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let size = 0;
-    const settle = (settled: () => void) => {
-      incoming.off("data", take).off("end", end).off("error", fail).off("close", close);
-      settled();
-    };
     const take = (chunk: Uint8Array) => {
       size += chunk.length;
       chunks.push(chunk);
       if (size <= most) return;
-      incoming.pause();
-      settle(() => resolve(undefined));
+      incoming.off("data", take).pause();
+      resolve(undefined);
     };
-    const end = () => settle(() => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
-    const fail = (error: Error) => settle(() => reject(error));
-    const close = () => fail(new Error("the request ended early"));
-    incoming.on("data", take).on("end", end).on("error", fail).on("close", close);
+    incoming.on("data", take);
+    incoming.on("end", () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    incoming.on("error", reject);
+    incoming.on("close", () => {
+      if (!incoming.complete) reject(new Error("the request ended early"));
+    });
   });
 }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { ALGORITHMS, decodeJwt, LIMITS, type Algorithm, type JsonObject } from "countersign/protocol";
 import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../domain/token.ts";
-import type { KeyKind } from "../domain/signing-key.ts";
+import type { KeyKind, SigningKey } from "../domain/signing-key.ts";
 import type { KeyRing } from "./key-ring.ts";
-import { encodeSigningInput, signatureLengthOf, signBytes } from "./private-keys.ts";
+import { encodePart, signatureLengthOf, signBytes } from "./private-keys.ts";
 
 export interface TokenRequest extends Grant {
   readonly appId: string;
@@ -44,7 +44,7 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     if (!built.ok) return { status: "refused", problem: built.problem };
 
     const privateKey = await keyRing.privateKeyOf(key);
-    const signingInput = encodeSigningInput(buildHeader(key, request.typ), built.claims);
+    const signingInput = `${headerOf(key, request.typ)}.${encodePart(built.claims)}`;
     // Our own verifier has the last word on what may be minted, before a signature is spent on it.
     const unsigned = decodeJwt(`${signingInput}.${"A".repeat(Math.ceil((signatureLengthOf(privateKey) * 4) / 3))}`);
     if (!unsigned.ok) {
@@ -63,6 +63,15 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     };
   };
 }
+
+/** The first part of a token: the same for all of a key and type. */
+function headerOf(key: SigningKey, typ: TokenType = "JWT"): string {
+  const known = HEADERS.get(key) ?? {};
+  HEADERS.set(key, known);
+  return (known[typ] ??= encodePart(buildHeader(key, typ)));
+}
+
+const HEADERS = new WeakMap<SigningKey, Partial<Record<TokenType, string>>>();
 
 /** Clients spell algorithms in any case. */
 export function algorithmRequested(name: string): Algorithm | undefined {

@@ -98,12 +98,8 @@ export function verifiesUnder(
   return verify(algorithm === "Ed25519" ? null : "sha256", Buffer.from(signingInput), key, signature);
 }
 
-/** The first two parts of a compact JWS. */
-export function encodeSigningInput(header: object, claims: object): string {
-  return `${encodePart(header)}.${encodePart(claims)}`;
-}
-
-function encodePart(part: object): string {
+/** A part of a compact JWS that is an object. */
+export function encodePart(part: object): string {
   return Buffer.from(JSON.stringify(part)).toString("base64url");
 }
 
@@ -114,7 +110,7 @@ export async function signJws(
   header: object,
   claims: object,
 ): Promise<string> {
-  const signingInput = encodeSigningInput(header, claims);
+  const signingInput = `${encodePart(header)}.${encodePart(claims)}`;
   const signature = await signBytes(algorithm, privateKey, Buffer.from(signingInput));
   return `${signingInput}.${signature.toString("base64url")}`;
 }
