@@ -140,7 +140,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       [["keys", "list", "--app", "ghost"], /no such app/],
       [["keys", "revoke", "s-ghost", "--yes"], /no key s-ghost/],
       [["keys", "import", "/nowhere.pem", "--kid", "s-1"], /cannot read \/nowhere\.pem/],
-      [["keys", "rotate", "--algorithm", "ES256"], /does not sign with ES256/],
+      [["keys", "rotate", "--algorithm", "Ed25519"], /does not sign with Ed25519/],
       [["keys", "rotate", "--keep-until", "soon", "--yes"], /--keep-until: a date/],
       [["revoke", "token", "nonsense", "--yes"], /not a token/],
       [["revoke", "token", "--yes"], /give the token, or its --jti/],
@@ -202,7 +202,7 @@ test("a target that is none is said", async () => {
     [["--data-dir", directory], {}, /there is no database in/],
     [["--url", "http://127.0.0.1:1"], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }, /cannot be reached/],
     [["--url", "http://127.0.0.1:1"], {}, /set COUNTERSIGN_ADMIN_KEY/],
-    [["--url", "nonsense"], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }, /--url: a URL/],
+    [["--url", "nonsense"], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }, /--url: http:\/\/ or https/],
     [["--url", "http://127.0.0.1:1", "--data-dir", directory], {}, /name two cores/],
   ];
   for (const [flags, env, words] of cases) {

@@ -97,7 +97,7 @@ function describeProcesses(server: PostgresServer): void {
   test("R15 countersign backup and restore from one PostgreSQL to another, with no core running", async () => {
     const [from, to] = [await environmentOf(await server.newDatabase()), await server.newDatabase()];
     const core = await startCoreProcess(await temporaryDirectory(), [], from);
-    await vi.waitFor(async () => expect(await keysOf(core.url)).toHaveLength(3), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await keysOf(core.url)).toHaveLength(6), { timeout: 10_000 });
     const tokens = [await mint(core.url, true), await mint(core.url, false)];
     await admin(core.url, "POST", "/apps/public/revocations/services", { service: "intruder" });
     const before = await admin<{ generation: number }>(core.url, "GET", "/status");
@@ -107,7 +107,7 @@ function describeProcesses(server: PostgresServer): void {
     const run = async (env: NodeJS.ProcessEnv, ...flags: string[]) =>
       new Process([COUNTERSIGN_BIN, ...flags], env).ended;
     const written = await run(from, "backup", file);
-    expect([written.code, written.stdout]).toEqual([0, expect.stringMatching(/^wrote 3 key\(s\) of 1 app\(s\) to /)]);
+    expect([written.code, written.stdout]).toEqual([0, expect.stringMatching(/^wrote 6 key\(s\) of 1 app\(s\) to /)]);
     expect(await readFile(file, "utf8")).not.toContain(from["COUNTERSIGN_MASTER_KEY"]);
 
     const wrong = await run({ ...(await environmentOf(to)) }, "restore", file);
@@ -126,7 +126,7 @@ function describeProcesses(server: PostgresServer): void {
     expect((await run(destination, "keys", "list")).code).toBe(0);
     const second = await startCoreProcess(await temporaryDirectory(), [], destination);
     const prepared = async () => (await keysOf(second.url)).filter((key) => key.state === "prepared");
-    await vi.waitFor(async () => expect(await prepared()).toHaveLength(2), { timeout: 5_000 });
+    await vi.waitFor(async () => expect(await prepared()).toHaveLength(4), { timeout: 5_000 });
     expect(await refusalsOf(second.url, tokens)).toEqual([]);
     expect((await admin<{ generation: number }>(second.url, "GET", "/status")).generation).toBeGreaterThan(
       before.generation,

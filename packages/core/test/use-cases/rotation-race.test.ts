@@ -30,7 +30,7 @@ async function letPeriodPass({ store }: Instance): Promise<void> {
 }
 
 describe.each([
-  ["SQLite", it, onSqlite, 1_000],
+  ["SQLite", it, onSqlite, 600],
   ["PostgreSQL", itOnPostgres, onPostgres, 400],
 ] as const)("%s", (engine, itHere, place, usualRounds) => {
   const rounds = Number(process.env["ROUNDS"] ?? usualRounds);
