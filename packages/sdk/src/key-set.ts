@@ -59,8 +59,7 @@ export class KeySet extends PolledDocument<KeyTable> {
   }
 
   /** The same, or a promise where a fetch may help. */
-  find(kid: string, maxStale: number): KeyLookup | Promise<KeyLookup> {
-    const now = this.clock.monotonic();
+  find(kid: string, maxStale: number, now = this.clock.monotonic()): KeyLookup | Promise<KeyLookup> {
     const known = this.isOverdue(now) ? undefined : this.peek(kid, maxStale, now);
     return known ?? this.#findAnew(kid, maxStale, now);
   }

@@ -44,7 +44,7 @@ export function publishedBy(
     };
     return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
   }
-  expect(known !== undefined, "jwksUri", "the URL of a key set, or an issuer to find it through");
+  expect(known !== undefined, "jwksUri", "the URL of a key set, or an issuer");
   if (revocationsUri === undefined) return known;
   return withFeed(known.keySet, revocationsUri, clock, emit);
 }

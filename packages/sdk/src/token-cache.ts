@@ -79,10 +79,7 @@ export function createTokenCache<T>(): TokenCache<T> {
       remove(tail);
       entries.set(tail, (lastUsed = verified));
       bytes += sizeOf(own);
-      for (const oldest of entries.keys()) {
-        if (entries.size <= MAX_ENTRIES && bytes <= MAX_BYTES) return;
-        remove(oldest);
-      }
+      while (entries.size > MAX_ENTRIES || bytes > MAX_BYTES) remove(entries.keys().next().value!);
     },
     delete: ({ token }) => remove(tailOf(token)),
   };

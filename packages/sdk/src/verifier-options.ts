@@ -102,7 +102,7 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
   const issuers = options.jwksUri as readonly TrustedIssuer[];
   expect(issuers.length > 0, "jwksUri", "at least one issuer");
   for (const name of ["issuer", "revocationsUri"] as const) {
-    expect(options[name] === undefined, name, "none beside several issuers: each has its own");
+    expect(options[name] === undefined, name, "none beside several issuers");
   }
   const { jwksUri: _, onEvent: __, ...shared } = options;
   const trusts = issuers.map((issuer, i) => {

@@ -100,8 +100,9 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     const trust = only ?? byIssuer.get(jwt.claims["iss"]);
     if (trust === undefined) return refuseAndTell("issuer_mismatch", jwt);
     if (!trust.algorithms.has(jwt.algorithm)) return refuseAndTell("algorithm_not_allowed", jwt, trust);
-    const news = trust.feed?.news(clock.monotonic()); // begun beside the keys
-    const found = trust.keySet.find(jwt.header.kid, trust.maxStale);
+    const now = clock.monotonic();
+    const news = trust.feed?.news(now); // begun beside the keys
+    const found = trust.keySet.find(jwt.header.kid, trust.maxStale, now);
     // Mostly there is nothing to wait for, and waiting for nothing costs more than the claims.
     if (news === undefined && !(found instanceof Promise)) return judge(token as string, jwt, trust, found);
     return Promise.all([found, news]).then(([key]) => judge(token as string, jwt, trust, key));
@@ -194,7 +195,7 @@ const MAX_DETAIL = 256;
 /** What a stranger could write to forge a line of a log, or to hide one. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu;
 /** Refusals that a clock may be the cause of. */
-const OF_TIME: ReadonlySet<Reason> = new Set(["token_expired", "token_not_yet_valid"]);
+const OF_TIME: readonly Reason[] = ["token_expired", "token_not_yet_valid"];
 
 /** What a refusal is told with: what was wanted and seen, and never the token. */
 function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | undefined, now: number): RefusalDetails {
@@ -213,7 +214,7 @@ function detailsOf(reason: Reason, { header, claims }: Facts, trust: Trusted | u
     const text = typeof value === "string" ? value : JSON.stringify(value);
     details[name as keyof typeof all] = text.slice(0, MAX_DETAIL).replace(UNSEEN, "?");
   }
-  const offset = OF_TIME.has(reason) ? trust?.keySet.clockOffset : undefined;
+  const offset = OF_TIME.includes(reason) ? trust?.keySet.clockOffset : undefined;
   if (offset !== undefined) details.clockOffsetSeconds = offset;
   return details;
 }

@@ -116,7 +116,7 @@ export const CLAIM_CHECKS: readonly ClaimCheck[] = [
 ];
 
 /** RFC 6749 section 3.3; we name none that is longer. */
-const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+const SCOPE_TOKEN = /^[!#-[\]-~]{1,128}$/;
 
 export function isScope(text: unknown): text is string {
   return typeof text === "string" && SCOPE_TOKEN.test(text);

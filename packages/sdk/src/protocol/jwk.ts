@@ -58,7 +58,7 @@ export function parseKeySet(text: string): KeySetDocument {
   // Which of two keys a kid means cannot be known, so it means neither.
   for (const kid of ambiguous) {
     keys.delete(kid);
-    skipped.push({ kid, problem: "two different keys have this kid" });
+    skipped.push({ kid, problem: "its kid is not unique" });
   }
   return { ok: true, keys: [...keys.values()], skipped };
 }

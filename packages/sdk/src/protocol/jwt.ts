@@ -33,13 +33,13 @@ const KID = new RegExp(`^[ -~]{1,${LIMITS.kidLength}}$`);
 /** A kind of signed document: what its header calls it, and how long it may be. One never passes as another (RFC 8725 section 3.11). */
 export interface JwsKind {
   /** Values of `typ`; undefined: it may be absent. */
-  readonly types: ReadonlySet<unknown>;
+  readonly types: readonly unknown[];
   /** Characters. */
   readonly maxLength: number;
 }
 
-const ACCESS_TOKEN: JwsKind = { types: new Set([undefined, "JWT", "at+jwt"]), maxLength: LIMITS.tokenLength };
-export const REVOCATION_FEED: JwsKind = { types: new Set(["revocations+jwt"]), maxLength: LIMITS.feedBytes };
+const ACCESS_TOKEN: JwsKind = { types: [undefined, "JWT", "at+jwt"], maxLength: LIMITS.tokenLength };
+export const REVOCATION_FEED: JwsKind = { types: ["revocations+jwt"], maxLength: LIMITS.feedBytes };
 
 /** Where one token after the other is decoded. Nothing waits while one is, and nothing of it is handed out. */
 const BYTES = new Uint8Array(LIMITS.tokenLength);
@@ -61,15 +61,27 @@ export function decodeJwt(token: unknown, kind: JwsKind = ACCESS_TOKEN): DecodeR
   const read = readHeader(token.slice(0, first), bytes);
   if (!read.ok) return read;
   // Looked at apart from the rest of the header, which is the same for every kind.
-  if (!kind.types.has(read.header["typ"])) return refuse("typ_not_allowed");
+  if (!kind.types.includes(read.header["typ"])) return refuse("typ_not_allowed");
   const claimsEnd = decodeBase64urlInPlace(bytes, first + 1, second);
   const claims = claimsEnd === -1 ? undefined : decodeObject(bytes.subarray(first + 1, claimsEnd));
   if (claims === undefined) return refuse("token_malformed");
   const signatureEnd = decodeBase64urlInPlace(bytes, second + 1, token.length);
   if (signatureEnd <= second + 1) return refuse("token_malformed");
-  const signature = bytes.slice(second + 1, signatureEnd);
+  const signature = copyOf(bytes.subarray(second + 1, signatureEnd));
   const { header, algorithm } = read;
   return { ok: true, jwt: { header, algorithm, claims, signingInput: token.slice(0, second), signature } };
+}
+
+/** What is left of a larger piece of memory. Many small pieces, each had for itself, cost as much as reading the claims. */
+let spare = new Uint8Array(0);
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes;
+  if (spare.length < length) spare = new Uint8Array(65_536 + length);
+  const copy = spare.subarray(0, length);
+  spare = spare.subarray(length);
+  copy.set(bytes);
+  return copy;
 }
 
 type HeaderResult = { ok: true; header: JwtHeader; algorithm: Algorithm } | { ok: false; reason: DecodeRefusal };

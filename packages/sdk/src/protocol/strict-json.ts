@@ -7,7 +7,7 @@ export type JsonProblem =
 export type StrictJson = { ok: true; value: JsonObject } | { ok: false; problem: JsonProblem };
 
 /** Names that reach a prototype when somebody copies the object carelessly. */
-const FORBIDDEN: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+const FORBIDDEN = ["__proto__", "constructor", "prototype"];
 
 const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, a well-formed pair is one code point and does not match
 
@@ -101,7 +101,7 @@ function inspect(value: unknown, tally: Tally): unknown {
     const bare = Object.assign(new Bare(), value);
     for (const name in bare) {
       tally.members++;
-      if (FORBIDDEN.has(name)) tally.problem = "forbidden-name";
+      if (FORBIDDEN.includes(name)) tally.problem = "forbidden-name";
       if (LONE_SURROGATE.test(name)) tally.problem = "lone-surrogate";
       bare[name] = inspect(bare[name], tally);
     }

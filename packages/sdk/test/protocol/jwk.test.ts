@@ -190,7 +190,7 @@ describe("parseKeySet", () => {
     expect(setOf(rsa.jwk, twin.jwk, ed.jwk)).toMatchObject({
       ok: true,
       keys: [{ kid: ed.kid }],
-      skipped: [{ kid: rsa.kid, problem: "two different keys have this kid" }],
+      skipped: [{ kid: rsa.kid, problem: "its kid is not unique" }],
     });
     expect(setOf(rsa.jwk, twin.jwk, rsa.jwk)).toMatchObject({ ok: true, keys: [] });
     const twice = setOf(rsa.jwk, { ...rsa.jwk, x5t: "other" });
