@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportJWK, SignJWT } from "jose";
-import { describe, expect, test } from "vitest";
+import { expect } from "vitest";
 import { itOnPostgres, sharedPostgres } from "../packages/core/test/support/postgres.ts";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "./support/processes.ts";
 
@@ -65,91 +65,86 @@ async function ask(url: string, form: Record<string, string>): Promise<string> {
   return [sub, aud, scope].join(" ");
 }
 
-describe.each([
-  ["SQLite", test, onSqlite],
-  ["PostgreSQL", itOnPostgres, onPostgres],
-] as const)("from %s to another one", (_, testHere, newPlace) => {
-  testHere(
-    "R15 every client is who it was, by secret, own key and platform, and may call whom it could",
-    async () => {
-      const masterKey = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
-      const [from, to] = [
-        { ...(await newPlace()), ...masterKey },
-        { ...(await newPlace()), ...masterKey },
-      ];
-      const files = await temporaryDirectory();
-      const fileOf = async (name: string, text: string) => {
-        await writeFile(join(files, name), text);
-        return join(files, name);
-      };
-      const jwks = await fileOf("jwks.json", JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: "k" }] }));
-      const start = (env: Environment) => startCoreProcess(env["COUNTERSIGN_DATA_DIR"]!, ["--public-url", ISSUER], env);
-      const core = await start(from);
-      const services = (...command: string[]) => run(from, "services", ...command);
-      for (const name of ["orders", "inventory", "archive", "retired"]) await services("register", name);
-      const addCredential = async (name: string) => (await services("credential", "add", name)).trim();
-      const [good, revoked, ofRetired] = [
-        await addCredential("orders"),
-        await addCredential("orders"),
-        await addCredential("retired"),
-      ];
-      const { credentials } = JSON.parse(await services("show", "orders", "--json")) as {
-        credentials: { id: string }[];
-      };
-      await services("credential", "revoke", "orders", credentials[1]!.id, "--yes");
-      await services("disable", "retired", "--yes");
-      await services("keys", "orders", "--set", jwks);
-      await services(
-        "trust",
-        "orders",
-        "--issuer",
-        PLATFORM,
-        "--subject",
-        WORKLOAD,
-        "--audience",
-        "core",
-        "--jwks",
-        jwks,
-      );
-      for (const text of [POLICY.replace("[stock:read]", "[stock:delete]"), POLICY]) {
-        await run(from, "policy", "apply", await fileOf("policy.yaml", text), "--yes");
-      }
-      const before = await toldOf(from);
-      const backup = join(files, "backup.json");
-      await run(from, "backup", backup);
-      await core.kill("SIGKILL");
-      const text = await readFile(backup, "utf8");
-      for (const credential of [good, revoked, ofRetired]) expect(text).not.toContain(credential.slice(-43)); // S1
+itOnPostgres(
+  "R15 from PostgreSQL to an embedded store every client is who it was, by secret, own key and platform, and may call whom it could",
+  async () => {
+    const masterKey = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
+    const [from, to] = [
+      { ...(await onPostgres()), ...masterKey },
+      { ...(await onSqlite()), ...masterKey },
+    ];
+    const files = await temporaryDirectory();
+    const fileOf = async (name: string, text: string) => {
+      await writeFile(join(files, name), text);
+      return join(files, name);
+    };
+    const jwks = await fileOf("jwks.json", JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: "k" }] }));
+    const start = (env: Environment) => startCoreProcess(env["COUNTERSIGN_DATA_DIR"]!, ["--public-url", ISSUER], env);
+    const core = await start(from);
+    const services = (...command: string[]) => run(from, "services", ...command);
+    for (const name of ["orders", "inventory", "archive", "retired"]) await services("register", name);
+    const addCredential = async (name: string) => (await services("credential", "add", name)).trim();
+    const [good, revoked, ofRetired] = [
+      await addCredential("orders"),
+      await addCredential("orders"),
+      await addCredential("retired"),
+    ];
+    const { credentials } = JSON.parse(await services("show", "orders", "--json")) as {
+      credentials: { id: string }[];
+    };
+    await services("credential", "revoke", "orders", credentials[1]!.id, "--yes");
+    await services("disable", "retired", "--yes");
+    await services("keys", "orders", "--set", jwks);
+    await services(
+      "trust",
+      "orders",
+      "--issuer",
+      PLATFORM,
+      "--subject",
+      WORKLOAD,
+      "--audience",
+      "core",
+      "--jwks",
+      jwks,
+    );
+    for (const text of [POLICY.replace("[stock:read]", "[stock:delete]"), POLICY]) {
+      await run(from, "policy", "apply", await fileOf("policy.yaml", text), "--yes");
+    }
+    const before = await toldOf(from);
+    const backup = join(files, "backup.json");
+    await run(from, "backup", backup);
+    await core.kill("SIGKILL");
+    const text = await readFile(backup, "utf8");
+    for (const credential of [good, revoked, ofRetired]) expect(text).not.toContain(credential.slice(-43)); // S1
 
-      await run(to, "restore", backup);
-      expect(await toldOf(to)).toEqual(before);
-      const restored = await start(to);
-      const bySecret = (client_secret: string, client_id = "orders") => ({ client_id, client_secret });
-      const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-      const bySigned = async (claims: object) => ({
-        client_assertion: await signed(claims),
-        client_assertion_type: TYPE,
-      });
-      const audience = "inventory";
-      for (const proof of [
-        bySecret(good),
-        await bySigned({ iss: "orders", sub: "orders", aud: ISSUER, jti: randomUUID() }),
-        await bySigned({ iss: PLATFORM, sub: WORKLOAD, aud: "core" }),
-      ]) {
-        expect(await ask(restored.url, { ...proof, audience })).toBe("orders inventory stock:read");
-      }
-      for (const wrong of [
-        ...[bySecret(revoked), bySecret(ofRetired, "retired")],
-        await bySigned({ iss: PLATFORM, sub: `${WORKLOAD}-2`, aud: "core" }),
-      ]) {
-        expect(await ask(restored.url, { ...wrong, audience })).toBe("invalid_client");
-      }
-      const orders = bySecret(good);
-      expect(await ask(restored.url, { ...orders, audience, scope: "stock:delete" })).toBe("invalid_scope");
-      expect(await ask(restored.url, { ...orders, audience: "retired" })).toBe("invalid_target");
-      expect(await ask(restored.url, { ...orders, audience: "archive", scope: "read" })).toBe("orders archive read");
-      expect(restored.stderr).not.toContain(good.slice(-43));
-    },
-    60_000,
-  );
-});
+    await run(to, "restore", backup);
+    expect(await toldOf(to)).toEqual(before);
+    const restored = await start(to);
+    const bySecret = (client_secret: string, client_id = "orders") => ({ client_id, client_secret });
+    const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    const bySigned = async (claims: object) => ({
+      client_assertion: await signed(claims),
+      client_assertion_type: TYPE,
+    });
+    const audience = "inventory";
+    for (const proof of [
+      bySecret(good),
+      await bySigned({ iss: "orders", sub: "orders", aud: ISSUER, jti: randomUUID() }),
+      await bySigned({ iss: PLATFORM, sub: WORKLOAD, aud: "core" }),
+    ]) {
+      expect(await ask(restored.url, { ...proof, audience })).toBe("orders inventory stock:read");
+    }
+    for (const wrong of [
+      ...[bySecret(revoked), bySecret(ofRetired, "retired")],
+      await bySigned({ iss: PLATFORM, sub: `${WORKLOAD}-2`, aud: "core" }),
+    ]) {
+      expect(await ask(restored.url, { ...wrong, audience })).toBe("invalid_client");
+    }
+    const orders = bySecret(good);
+    expect(await ask(restored.url, { ...orders, audience, scope: "stock:delete" })).toBe("invalid_scope");
+    expect(await ask(restored.url, { ...orders, audience: "retired" })).toBe("invalid_target");
+    expect(await ask(restored.url, { ...orders, audience: "archive", scope: "read" })).toBe("orders archive read");
+    expect(restored.stderr).not.toContain(good.slice(-43));
+  },
+  60_000,
+);

@@ -30,8 +30,8 @@ async function letPeriodPass({ store }: Instance): Promise<void> {
 }
 
 describe.each([
-  ["SQLite", it, onSqlite, 600],
-  ["PostgreSQL", itOnPostgres, onPostgres, 400],
+  ["SQLite", it, onSqlite, 300],
+  ["PostgreSQL", itOnPostgres, onPostgres, 200],
 ] as const)("%s", (engine, itHere, place, usualRounds) => {
   const rounds = Number(process.env["ROUNDS"] ?? usualRounds);
   itHere(
