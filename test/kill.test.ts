@@ -16,15 +16,15 @@ function expectNothingLost(report: Report): void {
   expect(report.keys).toBeGreaterThan(report.rounds / 10);
 }
 
-test("R1 50 kills at random points of a core with keys of seconds: no key and no token is lost, ready within 2 s", async () => {
-  expectNothingLost(await killRounds({ rounds: 50, dataDir: await temporaryDirectory() }));
+test("R1 30 kills at random points of a core with keys of seconds: no key and no token is lost, ready within 2 s", async () => {
+  expectNothingLost(await killRounds({ rounds: 30, dataDir: await temporaryDirectory() }));
 }, 180_000);
 
 itOnPostgres(
-  "R1 50 of them on PostgreSQL",
+  "R1 30 of them on PostgreSQL",
   async () => {
     const database = await (await sharedPostgres()).newDatabase();
-    expectNothingLost(await killRounds({ rounds: 50, dataDir: await temporaryDirectory(), database }));
+    expectNothingLost(await killRounds({ rounds: 30, dataDir: await temporaryDirectory(), database }));
   },
   180_000,
 );
