@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../config.ts";
 import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
 import type { AuthenticateClient } from "../use-cases/authenticate-client.ts";
@@ -51,6 +51,6 @@ export interface Services {
 /** What a request carries through its handlers. */
 export interface Env {
   /** Present where the request came over a socket. */
-  Bindings: { incoming?: IncomingMessage; outgoing?: ServerResponse };
+  Bindings: { incoming?: IncomingMessage };
   Variables: { path: RequestPath; principal: Principal | undefined; cdiVersion: string };
 }

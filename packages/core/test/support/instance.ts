@@ -109,3 +109,10 @@ export async function pass(instance: Instance, ms: number): Promise<void> {
   await instance.keyRing.refresh();
   await instance.rotateKeys.rotateAll();
 }
+
+/** Of what upkeep looks after, what a test of something else leaves to itself. */
+export const IDLE_UPKEEP = {
+  noticeRestore: async () => {},
+  openAhead: async () => {},
+  assertions: { tidy: async () => {} },
+};

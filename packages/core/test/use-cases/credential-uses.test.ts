@@ -2,7 +2,7 @@ import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { StoreUnavailable } from "../../src/ports/store.ts";
 import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
 import { NEW_YEAR } from "../support/clock.ts";
-import { startInstance, type Instance } from "../support/instance.ts";
+import { IDLE_UPKEEP, startInstance, type Instance } from "../support/instance.ts";
 
 const MINUTE = 60_000;
 
@@ -63,19 +63,7 @@ it("what a store that is away does not take is written down when it is back", as
 
 it("an instance that stops writes down what it has seen", async () => {
   const { store, keyRing, rotateKeys, uses, reports, log } = instance;
-  const nothing = async () => {};
-  const assertions = { tidy: nothing };
-  const parts = {
-    store,
-    keyRing,
-    rotateKeys,
-    noticeRestore: nothing,
-    openAhead: nothing,
-    uses,
-    reports,
-    assertions,
-    log,
-  };
+  const parts = { ...IDLE_UPKEEP, store, keyRing, rotateKeys, uses, reports, log };
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   use();

@@ -5,15 +5,14 @@ import { embedCore } from "../../src/index.ts";
 import { StoreUnavailable } from "../../src/ports/store.ts";
 import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
 import { fakeClock } from "../support/clock.ts";
-import { openInstance } from "../support/instance.ts";
+import { IDLE_UPKEEP, openInstance } from "../support/instance.ts";
 import { recordedLog } from "../support/log.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { tempDir } from "../support/temp-dir.ts";
 
-const reports = { flush: async () => {}, flushNow: async () => {} };
 const nothing = async () => {};
-const uses = { flush: nothing, flushNow: nothing };
-const assertions = { tidy: nothing };
+const written = { flush: nothing, flushNow: nothing };
+const idle = { ...IDLE_UPKEEP, uses: written, reports: written };
 
 it("says each trouble once by its name, a new one also while another lasts, and when it is over", async () => {
   const { store, keyRing, rotateKeys, log } = await openInstance();
@@ -27,17 +26,7 @@ it("says each trouble once by its name, a new one also while another lasts, and 
       if (trouble !== undefined) throw trouble;
     },
   };
-  const parts = {
-    store,
-    keyRing,
-    rotateKeys: failing,
-    noticeRestore: nothing,
-    openAhead: nothing,
-    uses,
-    reports,
-    assertions,
-    log,
-  };
+  const parts = { ...idle, store, keyRing, rotateKeys: failing, log };
   log.lines.length = 0;
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
@@ -65,17 +54,7 @@ it("says each trouble once by its name, a new one also while another lasts, and 
 
 it("makes the default app where a restored store has none", async () => {
   const { store, keyRing, rotateKeys, log } = await openInstance();
-  const parts = {
-    store,
-    keyRing,
-    rotateKeys,
-    noticeRestore: nothing,
-    openAhead: nothing,
-    uses,
-    reports,
-    assertions,
-    log,
-  };
+  const parts = { ...idle, store, keyRing, rotateKeys, log };
   const upkeep = keepUpToDate(parts, 1);
   onTestFinished(() => upkeep.stop());
   await vi.waitFor(() => expect(keyRing.signer("public", "static", "ES256")).toBeDefined());

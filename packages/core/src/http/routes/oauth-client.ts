@@ -28,7 +28,7 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     async anybody(c) {
       const form = await readBody(c);
       if (form instanceof Response) return form;
-      const [apiKey, authorization] = [c.req.header("api-key"), c.req.header("authorization")];
+      const [apiKey, authorization] = [headerOf(c, "api-key"), headerOf(c, "authorization")];
       // Whoever stands before this core may have looked at the other one (RFC 6749 section 2.3).
       if (countWays(form, apiKey, authorization) > 1) return refuseOAuth(c, 400, "invalid_request", ONE_WAY);
       const key = apiKey ?? BEARER.exec(authorization ?? "")?.[1];
