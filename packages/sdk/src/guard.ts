@@ -28,8 +28,8 @@ export interface RefusalAnswer {
   readonly body: string;
 }
 
-/** Decides about a request by its Authorization fields; every framework's guard is this one. */
-export type Guard = (authorization: readonly string[]) => Promise<GuardOutcome>;
+/** Decides about a request by its Authorization fields and its URL or path; every framework's guard is this one. */
+export type Guard = (authorization: readonly string[], url?: string) => Promise<GuardOutcome>;
 
 /** @throws CountersignError `invalid_option`, at once; `not_initialised`, at the first request that finds nothing initialised */
 export function createGuard({ countersign, optional = false, ...options }: GuardOptions = {}): Guard {
@@ -43,14 +43,26 @@ export function createGuard({ countersign, optional = false, ...options }: Guard
     return makeVerifier(optional ? forOptional(options, decidesItself, instance?.onEvent) : options, instance);
   };
   let verifier: Verifier | undefined;
-  return async (authorization) => {
+  return async (authorization, url) => {
     verifier ??= open();
-    const decision = await verifier.verifyAuthorization(authorization);
+    const isTwice = authorization.length > 0 && hasQueryToken(url);
+    const decision = await verifier.verifyAuthorization(isTwice ? [...authorization, ""] : authorization);
     const refusal = decision.allowed ? decidesItself && refusalAtDoor(decision.caller, trusts) : decision;
     if (!refusal) return decision as GuardOutcome;
     if (optional && isAbsence(refusal.reason)) return { allowed: true, caller: undefined };
     return { allowed: false, answer: answerTo(refusal) };
   };
+}
+
+/**
+ * Whether a token stands in the query, where we read none: alone it is no token, but beside a header it is a second one,
+ * and no request may have two (RFC 6750 sections 2.3 and 3.1).
+ */
+function hasQueryToken(url = ""): boolean {
+  const start = url.indexOf("?");
+  if (start === -1) return false;
+  const query = url.slice(start);
+  return /access_token|%/.test(query) && new URLSearchParams(query).has("access_token"); // reading all costs more than looking
 }
 
 /** Nobody of ours called, which is no attack. Of such a token all is good that is looked at before the required claims. */

@@ -106,8 +106,8 @@ describe("H2 one blank, one token, nothing else", () => {
   });
 });
 
-// RFC 6750 section 2 forbids a client more than one place. A callee that reads only one never has to choose: what stands
-// elsewhere is no token to it, alone or beside a good one, and may be a parameter of the service's own.
+// RFC 6750 section 2 forbids a client more than one place. In the query of a request with a header (the frameworks' suite)
+// it is refused; a cookie and another header are no places of a token, and a form is not read yet when a guard decides.
 describe("H3 a token in another place", () => {
   const elsewhere: [string, string[]][] = [
     ["a cookie", [`Cookie: Authorization=${good}; access_token=${good}`]],

@@ -47,7 +47,7 @@ export function middleware(options: FrontOptions = {}): ExpressMiddleware {
 export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard(authorizationOf(req))
+    guard(authorizationOf(req), req.url)
       .then((outcome) => {
         if (!outcome.allowed) return send(res, outcome.answer);
         req.caller = outcome.caller;

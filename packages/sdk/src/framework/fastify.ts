@@ -69,7 +69,7 @@ export function middleware(options: FrontOptions = {}): FastifyFront {
 export function verifyMicroservice(options: GuardOptions = {}): FastifyHook {
   const guard = createGuard(options);
   return (request, reply, done) => {
-    guard(authorizationOf(request.raw)).then(
+    guard(authorizationOf(request.raw), request.raw.url).then(
       (outcome) => {
         if (!outcome.allowed) return send(reply, outcome.answer);
         request.caller = outcome.caller;

@@ -48,7 +48,7 @@ export function middleware(options: FrontOptions = {}): Plugin<void> {
 export function verifyMicroservice(options: GuardOptions = {}): Lifecycle.Method {
   const guard = createGuard(options);
   return async (request, h) => {
-    const outcome = await guard(authorizationOf(request.raw.req));
+    const outcome = await guard(authorizationOf(request.raw.req), request.raw.req.url);
     if (!outcome.allowed) return answered(h, outcome.answer);
     request.app.caller = outcome.caller;
     return h.continue;

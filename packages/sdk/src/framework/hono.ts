@@ -36,7 +36,7 @@ export function verifyMicroservice(options: GuardOptions): HonoGuard<Caller | un
 export function verifyMicroservice(options: GuardOptions = {}): MiddlewareHandler {
   const guard = createGuard(options);
   return async (c, next) => {
-    const outcome = await guard(authorizationOf(c.req.raw.headers));
+    const outcome = await guard(authorizationOf(c.req.raw.headers), c.req.url);
     if (!outcome.allowed) return send(c, outcome.answer);
     c.set("caller", outcome.caller); // what it may be is what the overloads say
     return next();

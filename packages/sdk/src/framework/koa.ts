@@ -39,7 +39,7 @@ export function middleware(options: FrontOptions = {}): Middleware {
 export function verifyMicroservice(options: GuardOptions = {}): Middleware {
   const guard = createGuard(options);
   return (ctx, next) =>
-    guard(authorizationOf(ctx.req)).then((outcome) => {
+    guard(authorizationOf(ctx.req), ctx.req.url).then((outcome) => {
       if (!outcome.allowed) return send(ctx, outcome.answer);
       ctx.state.caller = outcome.caller;
       return next();

@@ -69,7 +69,7 @@ export function verifyMicroservice(options: GuardOptions): LambdaGuard<Caller | 
 export function verifyMicroservice(options: GuardOptions = {}): LambdaGuard<Caller> {
   const guard = createGuard(options);
   return (handler) => async (event, context) => {
-    const outcome = await guard(authorizationFields(valuesOf(event, "authorization")));
+    const outcome = await guard(authorizationFields(valuesOf(event, "authorization")), queryOf(event));
     if (!outcome.allowed) return resultOf(event, outcome.answer);
     // Lambda makes a context for each event. What `caller` may be is what the overloads say.
     return handler(event, Object.assign(context, { caller: outcome.caller }) as Parameters<typeof handler>[1]);

@@ -47,7 +47,8 @@ export function verifyMicroservice(options: GuardOptions = {}): CanActivate {
   return {
     async canActivate(context: ExecutionContext) {
       const request = requestOf(context);
-      const outcome = await guard(authorizationOf(request.raw ?? request));
+      const incoming = request.raw ?? request;
+      const outcome = await guard(authorizationOf(incoming), incoming.url);
       if (outcome.allowed) {
         request.caller = outcome.caller;
         return true;

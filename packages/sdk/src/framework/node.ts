@@ -45,7 +45,7 @@ export function verifyMicroservice(options: GuardOptions): NodeGuard<Caller | un
 export function verifyMicroservice(options: GuardOptions = {}): NodeGuard<Caller> {
   const guard = createGuard(options);
   return (handler) => (req, res) => {
-    void guard(authorizationOf(req)).then(
+    void guard(authorizationOf(req), req.url).then(
       (outcome) => {
         if (!outcome.allowed) return send(res, outcome.answer);
         // What `caller` may be is what the overloads say.

@@ -43,7 +43,7 @@ export function verifyMicroservice(options: GuardOptions): WebGuard<Caller | und
 export function verifyMicroservice(options: GuardOptions = {}): WebGuard<Caller> {
   const guard = createGuard(options);
   return (handler) => async (request, context) => {
-    const outcome = await guard(authorizationOf(request.headers));
+    const outcome = await guard(authorizationOf(request.headers), request.url);
     if (!outcome.allowed) return responseOf(outcome.answer);
     // What `caller` may be is what the overloads say; the rest of the context is the platform's.
     return handler(request, { ...context, caller: outcome.caller } as Parameters<typeof handler>[1]);
