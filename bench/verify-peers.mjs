@@ -59,7 +59,7 @@ function cachingFastJwt() {
 
 /**
  * A token that was never seen before, each time. Each is verified once by each peer and round, and our verifier is a new
- * one in each round, so that its cache is written and never answers.
+ * one in each round, so that its cache knows none of them.
  *
  * @param {TokenAlgorithm} algorithm @param {number} rounds @param {number} works
  * @returns {Promise<RatesByName>}

@@ -1,5 +1,4 @@
 import type { Caller, Decision } from "./protocol/decision.ts";
-import * as LIMITS from "./protocol/limits.ts";
 import type { Revocations } from "./protocol/revocations.ts";
 import type { ImportedKey } from "./signature.ts";
 
@@ -24,9 +23,6 @@ export interface VerifiedToken<T> {
 const MAX_ENTRIES = 10_000;
 const MAX_BYTES = 33_554_432;
 
-/** Where a token is written and read back: a text of its own costs a third of what it costs through a new buffer. */
-const COPIED = Buffer.alloc(LIMITS.tokenLength);
-
 /** Of an entry: its token, the claims and header that were parsed from it, and what holds them. Measured, rounded up. */
 const sizeOf = (token: string) => 1_024 + 3 * token.length;
 
@@ -38,20 +34,25 @@ const tailOf = (token: string) => token.slice(-43);
 
 export interface TokenCache<T> {
   get(token: string): VerifiedToken<T> | undefined;
-  set(verified: VerifiedToken<T>): void;
+  /** Keeps a token from its second time on. */
+  set(verified: VerifiedToken<T>, signature: Uint8Array): void;
   delete(verified: VerifiedToken<T>): void;
 }
 
 /**
  * The tokens that a verifier has verified, told apart by the whole token and nothing else, bounded in number and size;
- * the one that was not used for longest goes first. Failures are never kept: whoever sends them cannot push out what is
- * good.
+ * the one that was not used for longest goes first. One that came only once is not kept either: tokens are mostly used for
+ * as long as they live, or once, and keeping one costs a tenth of verifying it. Failures are never kept: whoever sends
+ * them cannot push out what is good.
  */
 export function createTokenCache<T>(): TokenCache<T> {
   /** In the order of their use, the last used one last. */
   const entries = new Map<string, VerifiedToken<T>>();
   let lastUsed: VerifiedToken<T> | undefined;
   let bytes = 0;
+  /** Marks of the tokens that came, by how their signatures begin. That two share one does no harm. */
+  const seen = new Uint8Array(65_536);
+  let marks = 0;
 
   function remove(tail: string): void {
     const entry = entries.get(tail);
@@ -71,9 +72,15 @@ export function createTokenCache<T>(): TokenCache<T> {
       }
       return entry;
     },
-    set(verified) {
+    set(verified, signature) {
+      const mark = (signature[0]! << 8) | signature[1]!;
+      if (seen[mark] === 0) {
+        if (marks++ % MAX_ENTRIES === 0) seen.fill(0);
+        seen[mark] = 1;
+        return;
+      }
       // A copy: what is cut out of a longer text keeps all of that in memory.
-      const own = COPIED.toString("latin1", 0, COPIED.write(verified.token, "latin1"));
+      const own = Buffer.from(verified.token).toString();
       verified.token = own;
       const tail = tailOf(own);
       remove(tail);

