@@ -32,7 +32,7 @@ beforeAll(async () => {
       const own = [0, 1].map(() => writeCredential(service, randomBytes(32).toString("base64url")));
       credentials.set(service, own);
       for (const [id, credential] of own.entries()) {
-        const digest = digestOf(credential).toString("base64url");
+        const digest = digestOf(credential);
         const dates = { createdAt: writer.now, expiresAt: null, lastUsedAt: null };
         await writer.services.insertCredential({ appId: "public", service, id: String(id), digest, ...dates });
       }
@@ -100,7 +100,7 @@ describe(`with ${MAX_SERVICES} services`, () => {
         for (const [service] of deleted) await services.delete("public", service);
         for (const [service] of [...revoked, ...expired]) await services.deleteCredential("public", service, "0");
         for (const [service, [first]] of expired) {
-          const digest = digestOf(first!).toString("base64url");
+          const digest = digestOf(first!);
           const dates = { createdAt: now, expiresAt: now + 1, lastUsedAt: null };
           await services.insertCredential({ appId: "public", service, id: "0", digest, ...dates });
         }

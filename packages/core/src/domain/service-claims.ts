@@ -14,9 +14,9 @@ export interface ServiceClaims {
 export const SERVICE_TOKEN_LIFETIME = 3_600;
 
 /**
- * The payload of a service's token: what the service gives, and what the core says of it. The service may say the same
- * and nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of
- * others that callees go by (RFC 7800, 8693, 9068, 9396). `exp` and `iat` follow from the validity, as everywhere.
+ * What the core says in a service's token, beside the payload that the service gives. The service may say the same and
+ * nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of others
+ * that callees go by (RFC 7800, 8693, 9068, 9396). `exp` and `iat` follow from the validity, as everywhere.
  *
  * @returns the claim of the payload that is not the service's to set
  */
@@ -45,7 +45,7 @@ export function claimsOfService(
   for (const claim of Object.keys(payload)) {
     if (RESERVED.has(claim) && payload[claim] !== said(claim)) return { ok: false, claim };
   }
-  const claims: JsonObject = { ...payload, sub: service, source: "microservice" };
+  const claims: JsonObject = { sub: service, source: "microservice" };
   if (audience !== undefined) claims["aud"] = audience;
   if (scope !== undefined) claims["scope"] = scope;
   return { ok: true, claims };

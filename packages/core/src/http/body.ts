@@ -26,7 +26,7 @@ export async function readJsonBody(c: Exchange, most: number = LIMITS.requestBod
 }
 
 /** The whole body, or undefined as soon as it is known to be too large. */
-export async function readBytes(c: Exchange, most: number): Promise<Uint8Array | undefined> {
+export async function readBytes(c: Exchange, most: number): Promise<Buffer | undefined> {
   const incoming = c.env?.incoming;
   // From the socket where there is one: a web stream around it costs more than the rest of the request.
   if (incoming !== undefined) return readIncoming(incoming, most);
@@ -41,11 +41,11 @@ export async function readBytes(c: Exchange, most: number): Promise<Uint8Array |
 }
 
 /** By its events, which cost half of what its iterator does. What is too large is left where it is, for the answer to go first. */
-function readIncoming(incoming: IncomingMessage, most: number): Promise<Uint8Array | undefined> {
+function readIncoming(incoming: IncomingMessage, most: number): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
+    const chunks: Buffer[] = [];
     let size = 0;
-    const take = (chunk: Uint8Array) => {
+    const take = (chunk: Buffer) => {
       size += chunk.length;
       chunks.push(chunk);
       if (size <= most) return;

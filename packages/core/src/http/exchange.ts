@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Env } from "./environment.ts";
 import { NO_SNIFF } from "./errors.ts";
+import { headerOf } from "./request-header.ts";
 import type { RequestPath } from "./request-path.ts";
 
 /** A request and the way to answer it: what an endpoint uses of Hono's `Context`, so that it can do without. */
@@ -18,6 +19,8 @@ export interface Exchange {
   body(text: string | null, status: number, headers?: Record<string, string>): Response;
 }
 
+const ALWAYS: readonly string[] = Object.entries(NO_SNIFF).flat();
+
 /**
  * The same over a socket and nothing in between: the objects of a web framework cost more than a token. The answer is
  * written at once.
@@ -26,7 +29,7 @@ export class SocketExchange implements Exchange {
   readonly env: { incoming: IncomingMessage; outgoing: ServerResponse };
   readonly #path: RequestPath;
   /** Names and values by turns, as `writeHead` has them quickest. */
-  readonly #headers: string[] = Object.entries(NO_SNIFF).flat();
+  readonly #headers: string[] = [...ALWAYS];
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse, path: RequestPath) {
     this.env = { incoming, outgoing };
@@ -34,8 +37,8 @@ export class SocketExchange implements Exchange {
   }
 
   get req(): Exchange["req"] {
-    const { method = "", headersDistinct } = this.env.incoming;
-    return { method, header: (name) => headersDistinct[name]?.join(", "), raw: { body: null } };
+    const { method = "" } = this.env.incoming;
+    return { method, header: (name) => headerOf(this, name), raw: { body: null } };
   }
 
   get(_name: "path"): RequestPath {
@@ -48,8 +51,10 @@ export class SocketExchange implements Exchange {
 
   body(text: string | null, status: number, headers: Record<string, string> = {}): Response {
     for (const [name, value] of Object.entries(headers)) this.header(name, value);
-    this.header("content-length", String(text === null ? 0 : Buffer.byteLength(text)));
-    this.env.outgoing.writeHead(status, this.#headers).end(text);
+    const length = text === null ? 0 : Buffer.byteLength(text);
+    this.header("content-length", String(length));
+    // For text that may be anything, memory is had for three times its length.
+    this.env.outgoing.writeHead(status, this.#headers).end(text, length === text?.length ? "latin1" : "utf8");
     return RESPONSE_ALREADY_SENT;
   }
 }

@@ -3,8 +3,10 @@ import { readBytes, tooLarge } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { headerOf } from "./request-header.ts";
 
-/** The parameters of a form, each once, those that are empty left out (RFC 6749 section 3.2). */
-export type Form = ReadonlyMap<string, string>;
+/** The parameters of a form, each once; one that is empty counts as left out (RFC 6749 section 3.2). */
+export interface Form {
+  get(name: string): string | undefined;
+}
 
 export type ReadForm =
   | { readonly ok: true; readonly form: Form }
@@ -19,36 +21,37 @@ export async function readForm(c: Exchange): Promise<ReadForm> {
   const length = Number(headerOf(c, "content-length") ?? 0);
   const bytes = length > LIMITS.requestBodyBytes ? undefined : await readBytes(c, LIMITS.requestBodyBytes);
   if (bytes === undefined) return refuse(tooLarge(LIMITS.requestBodyBytes));
-  return parseForm(Buffer.from(bytes).toString("latin1"));
+  return parseForm(bytes.toString("latin1"));
 }
 
 function parseForm(text: string): ReadForm {
-  const seen = new Set<string>();
-  const form = new Map<string, string>();
+  const form = new Map<string, string | undefined>();
   for (const pair of text.split("&")) {
     if (pair === "") continue;
     const at = pair.indexOf("=");
     const name = decodeFormText(at === -1 ? pair : pair.slice(0, at));
     const value = at === -1 ? "" : decodeFormText(pair.slice(at + 1));
     if (name === undefined || value === undefined) return refuse("the body is not form-urlencoded UTF-8");
-    if (seen.has(name)) {
+    if (form.has(name)) {
       // A token for several callees would open the door of each to all others (RFC 8707 section 2).
       if (name === "resource") return { ok: false, error: "invalid_target", problem: "a token is for one resource" };
       return refuse("a parameter was sent more than once");
     }
-    seen.add(name);
-    if (value !== "") form.set(name, value);
+    form.set(name, value === "" ? undefined : value);
   }
   return { ok: true, form };
 }
 
-const ASCII = /^[\x20-\x7e]*$/;
+/** What stands for itself: letters, digits and other ASCII that is seen, without `%` and `+`. */
+const PLAIN = /^[ !-$&-*,-~]*$/;
+const ASCII = /^[ -~]*$/;
 
 /** One encoded name or value (RFC 6749 appendix B); undefined: it is none. */
 export function decodeFormText(text: string): string | undefined {
+  if (PLAIN.test(text)) return text;
   if (!ASCII.test(text)) return undefined;
   try {
-    return /[%+]/.test(text) ? decodeURIComponent(text.replaceAll("+", " ")) : text;
+    return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Exchange } from "./exchange.ts";
 
 /**
@@ -8,5 +9,16 @@ import type { Exchange } from "./exchange.ts";
  */
 export function headerOf(c: Pick<Exchange, "env" | "req">, name: string): string | undefined {
   const incoming = c.env?.incoming;
-  return incoming === undefined ? c.req.header(name) : incoming.headersDistinct[name]?.join(", ");
+  if (incoming === undefined) return c.req.header(name);
+  const fields = fieldsOf(incoming, name);
+  return fields.length === 0 ? undefined : fields.join(", ");
+}
+
+/** Every field of that name, as it came. Node's own lists of them are made of all headers, at each request. */
+export function fieldsOf({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">, name: string): readonly string[] {
+  return rawHeaders.filter((_value, i) => i % 2 === 1 && isNamed(rawHeaders[i - 1]!, name));
+}
+
+function isNamed(field: string, name: string): boolean {
+  return field.length === name.length && field.toLowerCase() === name;
 }

@@ -2,13 +2,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Hono, type Context, type Next } from "hono";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
 import { isLoopbackHost } from "../config.ts";
+import { DEFAULT_APP } from "../domain/app.ts";
 import { StoreUnavailable } from "../ports/store.ts";
 import type { Env, Services } from "./environment.ts";
 import { SocketExchange } from "./exchange.ts";
 import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
 import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "./errors.ts";
 import { presentedKey } from "./presented-key.ts";
-import { headerOf } from "./request-header.ts";
+import { fieldsOf, headerOf } from "./request-header.ts";
 import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
 import { driverRoutes, type Route } from "./routes/driver.ts";
@@ -120,10 +121,11 @@ export function createHttpInterface(services: Services): HttpInterface {
     fetch: app.fetch,
     answerAtOnce(incoming, outgoing) {
       const { method, url = "", headers } = incoming;
-      if (method !== "POST" || !PLAIN_TOKEN_PATH.test(url)) return false;
+      const plain = method === "POST" ? PLAIN_TOKEN_PATH.exec(url) : null;
+      if (plain === null) return false;
       // Else it may be too large, and what to do with the rest of it is the framework's to know.
       if (!(Number(headers["content-length"]) <= LIMITS.requestBodyBytes)) return false;
-      const path = splitPath(url, (one) => routes.has(one));
+      const path = { appId: plain[1] ?? DEFAULT_APP, tenantId: DEFAULT_TENANT, route: TOKEN_PATH };
       void oauth.answerToken(new SocketExchange(incoming, outgoing, path));
       return true;
     },
@@ -131,7 +133,7 @@ export function createHttpInterface(services: Services): HttpInterface {
 }
 
 /** The token endpoint of an app, in characters that need no reading. */
-const PLAIN_TOKEN_PATH = new RegExp(`^(?:/appid-[a-z0-9-]+)?${TOKEN_PATH}$`);
+const PLAIN_TOKEN_PATH = new RegExp(`^(?:/appid-([a-z0-9-]+))?${TOKEN_PATH}$`);
 
 function isPublic({ route }: RequestPath): boolean {
   return route === PATHS.hello || route === "/" || route.startsWith("/.well-known/");
@@ -143,9 +145,9 @@ function isAdmin({ route }: RequestPath): boolean {
 
 /** Node keeps the first Authorization header and joins the others: two readers, two meanings. */
 async function refuseDoubledHeaders(c: Context<Env>, next: Next): Promise<Response | void> {
-  const distinct = c.env?.incoming?.headersDistinct;
+  const incoming = c.env?.incoming;
   for (const name of ["api-key", "authorization", "host"]) {
-    if ((distinct?.[name]?.length ?? 0) <= 1) continue;
+    if (incoming === undefined || fieldsOf(incoming, name).length <= 1) continue;
     const problem = `The header ${name} was sent more than once`;
     return isAdmin(c.get("path")) ? refuseAdmin(c, 400, "invalid", problem) : refuseText(c, 400, problem);
   }

@@ -34,7 +34,7 @@ interface Parts {
 export function createAuthenticateClient(parts: Parts): AuthenticateClient {
   const { authenticate, assertions, keyRing, issuers, platformKeys } = parts;
 
-  async function bySecret(clientId: string, secret: string, appId: string): Promise<ServicePrincipal | undefined> {
+  function bySecret(clientId: string, secret: string, appId: string): ServicePrincipal | undefined {
     const principal = authenticate(secret, appId);
     return principal?.type === "service" && principal.service === clientId ? principal : undefined;
   }
@@ -47,7 +47,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     if (!isOwnAssertion(jwt, service, issuer, keyRing.now() / 1000)) return undefined;
     const { jti, exp } = jwt.claims as { jti: string; exp: number };
     // What is listed under it is of one length, whatever the service made up.
-    const digest = digestOf(`${service} ${jti}`).toString("base64url");
+    const digest = digestOf(`${service} ${jti}`);
     const fresh = await assertions.use({ appId, digest, until: exp + ASSERTION_TOLERANCE });
     return fresh ? { type: "service", appId, service, proof: "key", credentialId: idOfKey(key) } : undefined;
   }

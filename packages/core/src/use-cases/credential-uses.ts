@@ -18,6 +18,7 @@ const FLUSH_EVERY = 60_000;
 
 /** Holds one moment for each credential that there is, at most. */
 export function createCredentialUses(store: Store, monotonic: Monotonic): CredentialUses {
+  /** By the digest of the credential. */
   const pending = new Map<string, CredentialUse>();
   let flushedAt = monotonic();
 
@@ -27,22 +28,17 @@ export function createCredentialUses(store: Store, monotonic: Monotonic): Creden
     if (uses.length === 0) return;
     await store.write((writer) => writer.services.noteUses(uses.map(([, use]) => use)));
     // What was used again meanwhile is for the next time.
-    for (const [name, use] of uses) if (pending.get(name) === use) pending.delete(name);
+    for (const [digest, use] of uses) if (pending.get(digest) === use) pending.delete(digest);
   }
 
   return Object.freeze<CredentialUses>({
-    note(credential, now) {
-      const { appId, service, id } = credential;
-      pending.set(nameOf(credential), { appId, service, id, usedAt: Math.floor(now) });
+    note({ appId, service, id, digest }, now) {
+      pending.set(digest, { appId, service, id, usedAt: Math.floor(now) });
     },
-    lastOf: (credential) => pending.get(nameOf(credential))?.usedAt ?? null,
+    lastOf: ({ digest }) => pending.get(digest)?.usedAt ?? null,
     flush: async () => {
       if (monotonic() - flushedAt >= FLUSH_EVERY) await flushNow();
     },
     flushNow,
   });
-}
-
-function nameOf({ appId, service, id }: Credential): string {
-  return `${appId} ${service} ${id}`;
 }

@@ -48,9 +48,10 @@ export function createIssueServiceToken(
     const said = { issuer, service, audience: decision.audience, scopes: decision.scopes };
     const built = claimsOfService(payload, said);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
-    const { claims } = built;
-    const limits = { validity, maxLifetime: SERVICE_TOKEN_LIFETIME };
-    const issued = await issueToken({ appId, kind, algorithm, typ, payload: claims, issuer, ...limits });
+    const issued = await issueToken({
+      ...{ appId, kind, algorithm, typ, payload, said: built.claims, issuer },
+      ...{ validity, maxLifetime: SERVICE_TOKEN_LIFETIME },
+    });
     if (issued.status === "issued" && decision.audience !== undefined && decision.reported !== undefined) {
       reports.count(appId, service, decision.audience, decision.scopes);
     }

@@ -143,7 +143,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
         const credential = writeCredential(name, randomBytes(CREDENTIAL_BYTES).toString("base64url"));
         const stored: Credential = {
           ...{ appId, service: name, id: newId() },
-          digest: digestOf(credential).toString("base64url"),
+          digest: digestOf(credential),
           ...{ createdAt: now, expiresAt, lastUsedAt: null },
         };
         await services.insertCredential(stored);

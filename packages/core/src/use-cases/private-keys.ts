@@ -115,11 +115,27 @@ export async function signJws(
   return `${signingInput}.${signature.toString("base64url")}`;
 }
 
-/** Signs on the thread pool (RFC 7515 section 5.1). */
+/**
+ * Signs on the thread pool (RFC 7515 section 5.1). What is wanted within one turn of the event loop is asked for together:
+ * a thread that is at work takes the next signature for less than it costs to wake another one.
+ */
 export function signBytes(algorithm: Algorithm, privateKey: KeyObject, data: Buffer): Promise<Buffer> {
   const digest = algorithm === "Ed25519" ? null : "sha256";
   const key = algorithm === "ES256" ? { key: privateKey, dsaEncoding: "ieee-p1363" as const } : privateKey;
   return new Promise((resolve, reject) => {
-    sign(digest, data, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+    const ask = () => {
+      try {
+        sign(digest, data, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+      } catch (error) {
+        reject(error); // a key that is of no use to the algorithm
+      }
+    };
+    if (wanted.push(ask) === 1) setImmediate(askForAll);
   });
+}
+
+const wanted: (() => void)[] = [];
+
+function askForAll(): void {
+  for (const ask of wanted.splice(0)) ask();
 }

@@ -28,5 +28,5 @@ export function isStanding(keyRing: KeyRing, { appId, service, proof, credential
 
 /** A kid may be given to another key. */
 export function idOfKey({ jwk }: ClientKey): string {
-  return digestOf(JSON.stringify(jwk)).toString("base64url");
+  return digestOf(JSON.stringify(jwk));
 }

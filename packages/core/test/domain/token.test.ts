@@ -53,7 +53,9 @@ describe("buildClaims", () => {
     }
     expect(build({ a: Number.MAX_SAFE_INTEGER, b: 0.1, c: 1.5e-7 }).ok).toBe(true);
     expect(build({ sub: 1 })).toEqual({ ok: false, problem: expect.stringContaining("'sub'") });
-    expect(build({}, { issuer: "a\0b" })).toEqual({ ok: false, problem: expect.stringContaining("jwksDomain") });
+    for (const issuer of ["a\0b", "a\ud800"]) {
+      expect(build({}, { issuer })).toEqual({ ok: false, problem: expect.stringContaining("jwksDomain") });
+    }
   });
 
   it("for any payload: claims that our verifier takes, or a refusal; exp never after the key (R16)", () => {
@@ -82,6 +84,11 @@ describe("buildClaims", () => {
 });
 
 describe("problemOfClaims", () => {
+  it("has nothing to say of what a verifier reads", () => {
+    const built = build({ ...(JSON.parse(nested(15)) as JsonObject), constructors: "\ud83d\ude00" });
+    expect(problemOfClaims(claimsOf(built))).toBeUndefined();
+  });
+
   it.each([
     ["depth over 16", JSON.parse(nested(17)) as JsonObject, "16"],
     ["a forbidden name", JSON.parse('{"__proto__":1}') as JsonObject, "__proto__"],

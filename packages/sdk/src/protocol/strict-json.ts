@@ -34,10 +34,11 @@ export function parseStrictJson(text: string, maxDepth: number): StrictJson {
   return { ok: true, value: bare as JsonObject };
 }
 
-/** Checks a value that is about to be written as JSON by the rules a reader will apply. */
+/** What a reader will refuse of a value that JSON was read as, once it is written again. */
 export function problemOfJson(value: JsonObject, maxDepth: number): JsonProblem | undefined {
-  const read = parseStrictJson(JSON.stringify(value), maxDepth);
-  return read.ok ? undefined : read.problem;
+  const tally: Tally = { strings: 0, problem: undefined };
+  inspect(value, tally, maxDepth);
+  return tally.problem;
 }
 
 function refuse(problem: JsonProblem): StrictJson {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeUtf8 } from "../../src/protocol/base64url.ts";
-import { parseStrictJson, problemOfJson } from "../../src/protocol/strict-json.ts";
+import { parseStrictJson, problemOfJson, type JsonObject } from "../../src/protocol/strict-json.ts";
 import { readVectorBytes, vectorFiles } from "../support/vectors.ts";
 
 const problemOf = (text: string, depth = 16) => {
@@ -173,5 +173,19 @@ describe("problemOfJson", () => {
     expect(problemOfJson({ a: [[1]] }, 2)).toBe("depth");
     expect(problemOfJson({ a: "\ud800" }, 2)).toBe("lone-surrogate");
     expect(problemOfJson({ constructor: 1 }, 2)).toBe("forbidden-name");
+    expect(problemOfJson(JSON.parse('{"a":[{"__proto__":1}]}') as JsonObject, 4)).toBe("forbidden-name");
+  });
+
+  test("says of whatever JSON is what reading it again says", () => {
+    fc.assert(
+      fc.property(
+        fc.jsonValue({ maxDepth: 5, stringUnit: "binary" }),
+        fc.integer({ min: 1, max: 5 }),
+        (value, depth) => {
+          const object = JSON.parse(JSON.stringify({ value })) as JsonObject;
+          expect(problemOfJson(object, depth)).toBe(problemOf(JSON.stringify(object), depth));
+        },
+      ),
+    );
   });
 });

@@ -216,19 +216,19 @@ export function describeFramework(name: string, framework: Framework, { hasError
     test("H3 a token in the query or a cookie is no token, and in the query beside a header one too many", async () => {
       const callee = await guarded();
       const token = fresh();
-      const ask = async (query: string, headers: Record<string, string>) => {
+      const askWith = async (query: string, headers: Record<string, string>) => {
         const answer = await fetch(`${callee.url}/stock?${query}`, { headers });
         return [answer.status, answer.headers.get("www-authenticate")];
       };
       const authorization = `Bearer ${token}`;
-      expect(await ask(`access_token=${token}`, { cookie: `token=${token}` })).toEqual([401, CHALLENGE]);
-      for (const name of ["access_token", "a=b&access_token", "access%5Ftoken", "access_token=&access_token"]) {
-        const both = await ask(`${name}=${token}`, { authorization });
-        expect(both, name).toEqual([400, `${CHALLENGE}, error="invalid_request"`]);
+      expect(await askWith(`access_token=${token}`, { cookie: `token=${token}` })).toEqual([401, CHALLENGE]);
+      for (const query of ["access_token", "a=b&access_token", "access%5Ftoken", "access_token=&access_token"]) {
+        const both = await askWith(`${query}=${token}`, { authorization });
+        expect(both, query).toEqual([400, `${CHALLENGE}, error="invalid_request"`]);
       }
       expect(callee.handled()).toBe(0);
       const others = "page=access_token&x_access_token=1&access_token_type=%20&Access_Token=";
-      expect(await ask(others, { authorization, cookie: `access_token=${token}` })).toEqual([200, null]);
+      expect(await askWith(others, { authorization, cookie: `access_token=${token}` })).toEqual([200, null]);
     });
 
     test("an option that cannot work is found out when the route is made", async () => {

@@ -3,7 +3,7 @@ import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "../clien
 import type { Services } from "../environment.ts";
 import type { Exchange } from "../exchange.ts";
 import { readForm, type Form } from "../form-body.ts";
-import { headerOf } from "../request-header.ts";
+import { fieldsOf, headerOf } from "../request-header.ts";
 import { DEFAULT_TENANT } from "../request-path.ts";
 import { refuseOAuth } from "./oauth-answer.ts";
 
@@ -66,7 +66,7 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
 async function readBody(c: Exchange): Promise<Form | Response> {
   for (const name of ["authorization", "api-key"]) {
     // Node keeps the first header of two: whoever stands before this core may have read the other one.
-    if ((c.env?.incoming?.headersDistinct[name]?.length ?? 0) <= 1) continue;
+    if (c.env?.incoming === undefined || fieldsOf(c.env.incoming, name).length <= 1) continue;
     return refuseOAuth(c, 400, "invalid_request", `the header ${name} was sent more than once`);
   }
   const read = await readForm(c);
