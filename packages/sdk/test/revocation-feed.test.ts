@@ -137,7 +137,7 @@ describe("a feed that cannot be had or verified", () => {
     issuer.revoke({});
     const reader = readerOf(issuer);
     const gone = tokenBy(other, { jti: "id-2" });
-    expect([await reader.outcome(token), await reader.outcome(gone)]).toEqual(["allowed", "allowed"]);
+    for (const one of [token, gone, token, gone]) expect(await reader.outcome(one)).toBe("allowed");
     issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
     issuer.keys = [key];
     reader.clock.advance(600);

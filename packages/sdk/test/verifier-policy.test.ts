@@ -178,7 +178,7 @@ describe("report-only", () => {
       maxTokenLifetime: 7_200,
     });
     const short = tokenBy(key, { ...good, aud: "billing", exp: NOW + 60 });
-    await expectAllowed(short);
+    for (let i = 0; i < 2; i++) await expectAllowed(short);
     events.length = 0;
     const strangers = [tokenBy(edKey(), good), tokenBy(edKey(), { aud: "billing" })];
     for (const token of strangers) await expectRefused(token, "signature_invalid");
@@ -208,7 +208,7 @@ describe("report-only", () => {
     issuer.revoke({});
     const { outcome, later, events } = readerOf(issuer, rules);
     const [kept, other] = [tokenBy(key, { jti: "a", aud: "billing" }), tokenBy(key, { jti: "b", aud: "billing" })];
-    expect(await outcome(kept)).toBe("allowed");
+    for (let i = 0; i < 2; i++) expect(await outcome(kept)).toBe("allowed");
     issuer.revoke({
       tokens: [
         ["a", NOW + 3600],
