@@ -45,7 +45,7 @@ export function createGuard({ countersign, optional = false, ...options }: Guard
   let verifier: Verifier | undefined;
   return async (authorization, url) => {
     verifier ??= open();
-    const isTwice = authorization.length > 0 && hasQueryToken(url);
+    const isTwice = hasQueryToken(url) && authorization.some((field) => /^bearer\b/i.test(field));
     const decision = await verifier.verifyAuthorization(isTwice ? [...authorization, ""] : authorization);
     const refusal = decision.allowed ? decidesItself && refusalAtDoor(decision.caller, trusts) : decision;
     if (!refusal) return decision as GuardOutcome;
@@ -56,11 +56,11 @@ export function createGuard({ countersign, optional = false, ...options }: Guard
 
 /**
  * Whether a token stands in the query, where we read none: alone it is no token, but beside a header it is a second one,
- * and no request may have two (RFC 6750 sections 2.3 and 3.1).
+ * and no request may have two (RFC 6750 sections 2.3 and 3.1). Read by the URL standard, not as frameworks may.
  */
-function hasQueryToken(url = ""): boolean {
-  const start = url.indexOf("?");
-  if (start === -1) return false;
+function hasQueryToken(url: unknown): boolean {
+  const start = typeof url === "string" ? url.indexOf("?") : -1;
+  if (typeof url !== "string" || start === -1) return false;
   const query = url.slice(start);
   return /access_token|%/.test(query) && new URLSearchParams(query).has("access_token"); // reading all costs more than looking
 }

@@ -31,6 +31,7 @@ export async function listen(http: HttpInterface, host: string, port: number): P
   const server = createServer(PATIENCE, (incoming, outgoing) => {
     if (!http.answerAtOnce(incoming, outgoing)) void answer(incoming, outgoing);
   });
+  server.maxHeadersCount = 0; // bounded in bytes; what is left out of a longer list could be a second key
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
     server.listen({ port, host, backlog: 4_096 }, resolve);

@@ -7,6 +7,7 @@ import {
   verify,
   type KeyObject,
 } from "node:crypto";
+import { setImmediate } from "node:timers"; // the program around an embedded core may put its own in place of the global one
 import { promisify } from "node:util";
 import type { Algorithm, PublicJwk, PublishedJwk } from "countersign/protocol";
 import type { KeyKind } from "../domain/signing-key.ts";

@@ -86,6 +86,13 @@ describe("issueToken", () => {
     expect(Math.max(...sizes)).toBeGreaterThan(8188);
   });
 
+  it("refuses what a verifier would not read, whoever hands it over (T20, T21, C7)", async () => {
+    const deep = JSON.parse('{"a":'.repeat(17) + "1" + "}".repeat(17)) as JsonObject;
+    for (const payload of [deep, { a: "\ud800" }, JSON.parse('{"__proto__":{"a":1}}') as JsonObject]) {
+      expect(await issue({ payload })).toEqual({ status: "refused", problem: expect.stringMatching(/^payload/) });
+    }
+  });
+
   it("passes on why a payload is refused", async () => {
     expect(await issue({ payload: { exp: 1 } })).toEqual({
       status: "refused",

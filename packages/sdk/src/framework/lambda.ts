@@ -13,6 +13,8 @@ export interface LambdaEvent {
   readonly httpMethod?: string | undefined;
   readonly path?: string | undefined;
   readonly queryStringParameters?: Fields | null | undefined;
+  /** The same, of format 1.0 and load balancers that are set so. */
+  readonly multiValueQueryStringParameters?: Readonly<Record<string, readonly string[] | undefined>> | null | undefined;
   readonly rawPath?: string | undefined;
   readonly rawQueryString?: string | undefined;
   readonly requestContext?:
@@ -119,11 +121,15 @@ function pathOf({ rawPath, path = "/", requestContext }: LambdaEvent): string {
   return rawPath === stage || rawPath.startsWith(`${stage}/`) ? rawPath.slice(stage.length) || "/" : rawPath;
 }
 
-function queryOf({ rawQueryString, queryStringParameters, requestContext }: LambdaEvent): string {
+function queryOf({ rawQueryString, requestContext, ...event }: LambdaEvent): string {
+  const { multiValueQueryStringParameters, queryStringParameters } = event;
   // A load balancer gives the parts as they were sent, a gateway what they mean.
-  const write = requestContext?.elb === undefined ? encodeURIComponent : (text: string) => text;
-  const pairs = Object.entries(queryStringParameters ?? {});
-  const query = rawQueryString ?? pairs.map(([name, value = ""]) => `${write(name)}=${write(value)}`).join("&");
+  const isSent = requestContext?.elb !== undefined;
+  const write = (text: string) => (isSent ? text : encodeURIComponent(text.toWellFormed()));
+  const pairs = Object.entries(multiValueQueryStringParameters ?? queryStringParameters ?? {}).flatMap(
+    ([name, values = ""]) => [values].flat().map((value) => `${write(name)}=${write(value)}`),
+  );
+  const query = rawQueryString ?? pairs.join("&");
   return query === "" ? "" : `?${query}`;
 }
 

@@ -22,6 +22,10 @@ export interface NodeResponse {
 }
 
 const NONE: readonly string[] = Object.freeze([]);
+/** No request has so many fields. */
+const TOO_MANY: readonly string[] = Object.freeze(["", ""]);
+/** Names and values that Node keeps of a longer list. */
+const MAX_RAW_HEADERS = 2_000;
 
 /**
  * Every Authorization field as it came over the wire: two are refused. `headers` keeps the first of them only, also
@@ -29,6 +33,7 @@ const NONE: readonly string[] = Object.freeze([]);
  */
 export function authorizationOf(req: NodeRequest): readonly string[] {
   const raw = req.rawHeaders ?? NONE;
+  if (raw.length >= MAX_RAW_HEADERS) return TOO_MANY; // a second one may stand in what was left out
   let fields = NONE;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;

@@ -41,6 +41,27 @@ test("H1 two Authorization headers of an event are two, whatever letters they ar
   expect(await statusOf(null)).toBe(401);
 });
 
+test("H3 a token in the query of an event, in whatever form, is one too many beside a header", async () => {
+  const key = edKey();
+  const { jwksUri } = await serveKeys(key);
+  const handler = verifyMicroservice({ jwksUri })(async () => ({ statusCode: 200, body: "" }));
+  const now = Math.floor(Date.now() / 1000);
+  const headers = { authorization: `Bearer ${tokenBy(key, { iat: now, exp: now + 60 })}` };
+  const statusOf = async (event: object) => (await handler({ headers, ...event }, {})).statusCode;
+  expect(await statusOf({})).toBe(200);
+  expect(await statusOf({ queryStringParameters: { page: "access_token", "\ud800": "\ud800" } })).toBe(200);
+  const [elb, value] = [{ requestContext: { elb: {} } }, "x"];
+  for (const event of [
+    { rawQueryString: "a=b&access_token=x" },
+    { queryStringParameters: { access_token: value } },
+    { queryStringParameters: { access_token: value }, ...elb },
+    { multiValueQueryStringParameters: { access_token: [value] } },
+    { queryStringParameters: {}, multiValueQueryStringParameters: { a: ["b"], access_token: ["", value] }, ...elb },
+  ]) {
+    expect(await statusOf(event), JSON.stringify(event)).toBe(400);
+  }
+});
+
 test("the context is Lambda's own, with the caller", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { middleware, verifyMicroservice } from "../../src/framework/node.ts";
 import type { VerifierEvent } from "../../src/index.ts";
 import { describeFramework } from "../support/framework-suite.ts";
-import { listen, readBody } from "../support/http.ts";
+import { listen, readBody, sendRaw } from "../support/http.ts";
 import { edKey, tokenBy } from "../support/keys.ts";
 import { serveKeys } from "../support/key-server.ts";
 
@@ -24,6 +24,19 @@ describeFramework(
   },
   { hasErrorHandler: false },
 );
+
+test("H1 a second Authorization behind more fields than Node keeps is refused", async () => {
+  const key = edKey();
+  const { jwksUri } = await serveKeys(key);
+  const { port } = await listen(verifyMicroservice({ jwksUri })((_req, res) => void res.end()));
+  const good = `Authorization: Bearer ${tokenBy(key, { iat: 0, exp: 4_102_444_800 })}`;
+  const statusWith = async (others: number) => {
+    const fields = [good, ...Array.from({ length: others }, () => "a:1"), "Authorization: Bearer x"];
+    return (await sendRaw(port, ["GET /stock HTTP/1.1", "Host: a", ...fields])).status;
+  };
+  expect((await sendRaw(port, ["GET /stock HTTP/1.1", "Host: a", good])).status).toBe(200);
+  for (const others of [0, 900, 997, 998, 999, 1_000, 1_500]) expect(await statusWith(others), `${others}`).toBe(400);
+});
 
 test("H1 two authorization fields over HTTP/2, of which node:http2 shows the first, are refused", async () => {
   const key = edKey();

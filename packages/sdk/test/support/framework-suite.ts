@@ -227,6 +227,8 @@ export function describeFramework(name: string, framework: Framework, { hasError
         expect(both, query).toEqual([400, `${CHALLENGE}, error="invalid_request"`]);
       }
       expect(callee.handled()).toBe(0);
+      // Of another scheme there is no token in the header, and a parameter of the route's own is none.
+      expect(await askWith("access_token=1", { authorization: "Basic dTpw" })).toEqual([401, CHALLENGE]);
       const others = "page=access_token&x_access_token=1&access_token_type=%20&Access_Token=";
       expect(await askWith(others, { authorization, cookie: `access_token=${token}` })).toEqual([200, null]);
     });
