@@ -46,7 +46,7 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     const privateKey = await keyRing.privateKeyOf(key);
     const signingInput = `${headerOf(key, request.typ)}.${encodePart(built.claims)}`;
     const length = signingInput.length + 1 + Math.ceil((signatureLengthOf(privateKey) * 4) / 3);
-    // Our own verifier has the last word on what may be minted, before a signature is spent on it.
+    // What our verifier would not read is refused before a signature is spent on it; what the core says itself it reads.
     const problem = length > LIMITS.tokenLength ? TOO_LARGE : problemOfClaims(request.payload);
     if (problem !== undefined) return { status: "refused", problem };
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));

@@ -69,27 +69,25 @@ interface Tally {
 const Bare = function () {} as unknown as new () => JsonObject;
 Bare.prototype = Object.freeze(Object.create(null));
 
-/** @returns the value, its objects bare */
+/** @param depth levels that may follow @returns the value, its objects bare */
 function inspect(value: unknown, tally: Tally, depth: number): unknown {
   if (typeof value === "string") {
     tally.strings++;
     if (!value.isWellFormed()) tally.problem = "lone-surrogate";
   } else if (typeof value === "number") {
     if (!Number.isFinite(value)) tally.problem = "number-range"; // such as 1e999, which would be written as null
-  } else if (typeof value === "object" && value !== null) {
-    if (depth === 0) {
-      tally.problem = "depth";
-    } else if (Array.isArray(value)) {
-      return Object.freeze(value.map((item) => inspect(item, tally, depth - 1)));
-    } else {
-      const bare = Object.assign(new Bare(), value);
-      for (const name in bare) {
-        if (FORBIDDEN.includes(name)) tally.problem = "forbidden-name";
-        inspect(name, tally, 0);
-        bare[name] = inspect(bare[name], tally, depth - 1);
-      }
-      return Object.freeze(bare);
-    }
   }
-  return value;
+  if (typeof value !== "object" || value === null) return value;
+  if (depth === 0) {
+    tally.problem = "depth";
+    return value;
+  }
+  if (Array.isArray(value)) return Object.freeze(value.map((item) => inspect(item, tally, depth - 1)));
+  const bare = Object.assign(new Bare(), value);
+  for (const name in bare) {
+    if (FORBIDDEN.includes(name)) tally.problem = "forbidden-name";
+    inspect(name, tally, 0); // a string, as values may be
+    bare[name] = inspect(bare[name], tally, depth - 1);
+  }
+  return Object.freeze(bare);
 }
