@@ -5,7 +5,7 @@ const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "lambda", "nest
 export default defineConfig({
   entry: {
     index: "src/index.ts",
-    "recipe/jwt": "src/recipe/jwt.ts",
+    "recipe/jwt": "src/recipe-jwt.ts",
     ...Object.fromEntries(FRAMEWORKS.map((name) => [`framework/${name}`, `src/framework/${name}.ts`])),
     testing: "src/testing/index.ts",
     protocol: "src/protocol/index.ts",
@@ -19,7 +19,9 @@ export default defineConfig({
   outputOptions: {
     exports: "named",
     codeSplitting: {
-      groups: [{ name: "countersign", test: /\/sdk\/src\/(?!framework|testing|recipe).*(?<!\.d)\.ts$/ }],
+      groups: [
+        { name: "countersign", test: /\/sdk\/src\/(?!framework\/|middleware\/|testing\/|recipe-jwt).*(?<!\.d)\.ts$/ },
+      ],
     },
   },
   logLevel: "warn",

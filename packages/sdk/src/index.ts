@@ -1,8 +1,8 @@
 // The public API. Every name added here is a promise.
-import { createCountersign, type Countersign, type CountersignConfig } from "./countersign.ts";
-import { defaultInstance, setDefaultInstance } from "./default-instance.ts";
-import { createServiceFetch, getServiceToken } from "./service-client.ts";
-import { createVerifier } from "./verifier.ts";
+import { createCountersign, type Countersign, type CountersignConfig } from "./instance/countersign.ts";
+import { defaultInstance, setDefaultInstance } from "./instance/default-instance.ts";
+import { createServiceFetch, getServiceToken } from "./instance/service-client.ts";
+import { createVerifier } from "./verify/verifier.ts";
 
 /**
  * Makes the default instance, which the recipe functions and the framework middleware use. Calling it
@@ -22,19 +22,19 @@ export function init(config: CountersignConfig): void {
 
 export { createCountersign, createServiceFetch, createVerifier, getServiceToken };
 export type { Countersign, CountersignConfig };
-export type { AppInfo, NormalisedAppInfo } from "./app-info.ts";
-export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client.ts";
+export type { AppInfo, NormalisedAppInfo } from "./config/app-info.ts";
+export type { CoreConfig, CoreRequest, NetworkInterceptor } from "./core-client/core-client.ts";
 export { definePolicy, type PolicyDocument, type PolicyEntry } from "./define-policy.ts";
-export type { VerifierEvent } from "./events.ts";
-export { explainToken, type Check, type Explanation } from "./explain.ts";
-export type { Front, FrontAnswer, FrontCall } from "./front.ts";
+export type { VerifierEvent } from "./telemetry/events.ts";
+export { explainToken, type Check, type Explanation } from "./verify/explain.ts";
+export type { Front, FrontAnswer, FrontCall } from "./recipe/jwks-endpoints.ts";
 export type { Caller, Decision, Reason, Refusal } from "./protocol/decision.ts";
 export { meaningOf } from "./protocol/decision.ts";
 export { CountersignError, type ErrorCode } from "./protocol/errors.ts";
-export type { ServiceFetch, ServiceFetchOptions, ServiceTokenOptions } from "./service-fetch.ts";
-export type { FeedHealth } from "./revocation-feed.ts";
-export type { KeySetHealth } from "./key-set.ts";
-export type { IssuerHealth, Verifier, VerifierHealth } from "./verifier.ts";
-export type { TokenRules, TrustedIssuer, VerifierOptions } from "./verifier-options.ts";
+export type { ServiceFetch, ServiceFetchOptions, ServiceTokenOptions } from "./service-token/service-fetch.ts";
+export type { FeedHealth } from "./revocation/revocation-feed.ts";
+export type { KeySetHealth } from "./jwks/key-set.ts";
+export type { IssuerHealth, Verifier, VerifierHealth } from "./verify/verifier.ts";
+export type { TokenRules, TrustedIssuer, VerifierOptions } from "./verify/verifier-options.ts";
 
 export default { init, createCountersign, createServiceFetch, createVerifier, getServiceToken };

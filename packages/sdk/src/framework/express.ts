@@ -1,9 +1,9 @@
 // Translates between Express and the parts that decide. Express is not imported: its objects are node:http's.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, presentable, warnOf, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf, send } from "./node-http.ts";
+import { answerToError, presentable, warnOf, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf, send } from "../middleware/node-http.ts";
 
 declare global {
   // How Express's own types are extended.

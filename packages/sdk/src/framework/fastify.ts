@@ -1,8 +1,8 @@
 // Translates between Fastify and the parts that decide. Fastify is not imported: its requests carry node:http's.
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, presentable, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf, type NodeRequest } from "./node-http.ts";
+import { answerToError, presentable, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf, type NodeRequest } from "../middleware/node-http.ts";
 
 declare module "fastify" {
   interface FastifyRequest {

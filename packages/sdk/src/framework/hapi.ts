@@ -1,9 +1,9 @@
 // Translates between hapi and the parts that decide. hapi is not imported: its requests carry node:http's.
 import type { Lifecycle, Plugin, ResponseObject, ResponseToolkit } from "@hapi/hapi";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf } from "./node-http.ts";
+import { answerToError, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf } from "../middleware/node-http.ts";
 
 declare module "@hapi/hapi" {
   interface RequestApplicationState {

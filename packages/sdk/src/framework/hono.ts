@@ -1,10 +1,10 @@
 // Translates between Hono and the parts that decide. Hono is not imported: its contexts carry the platform's Request.
 import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, warnOf, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf } from "./web-http.ts";
+import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf } from "../middleware/web-http.ts";
 
 /** What handlers behind the guard find: `c.var.caller`, or `c.get("caller")`. */
 export type HonoGuard<C> = MiddlewareHandler<{ Variables: { caller: C } }>;

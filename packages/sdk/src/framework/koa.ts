@@ -1,9 +1,9 @@
 // Translates between Koa and the parts that decide. Koa is not imported: its contexts carry node:http's objects.
 import type { Context, Middleware } from "koa";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, presentable, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf } from "./node-http.ts";
+import { answerToError, presentable, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf } from "../middleware/node-http.ts";
 
 declare module "koa" {
   interface DefaultState {

@@ -1,9 +1,9 @@
 // For AWS Lambda behind an API Gateway (payload formats 1.0 and 2.0), a function URL or a load balancer. A handler goes
 // in, a handler comes out.
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, warnOf, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationFields } from "./web-http.ts";
+import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationFields } from "../middleware/web-http.ts";
 
 /** What is read of an event; those of `@types/aws-lambda` fit. */
 export interface LambdaEvent {

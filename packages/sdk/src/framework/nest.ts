@@ -9,11 +9,11 @@ import {
   type ExceptionFilter,
   type ExecutionContext,
 } from "@nestjs/common";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { answerToError, answerWith, CountersignFailure, type Answer } from "./answer.ts";
-import { authorizationOf, type NodeRequest } from "./node-http.ts";
+import { answerToError, answerWith, CountersignFailure, type Answer } from "../middleware/responses.ts";
+import { authorizationOf, type NodeRequest } from "../middleware/node-http.ts";
 
 /** Serves the front interface: on both platforms, what `app.use` takes is Express's. */
 export { middleware } from "./express.ts";

@@ -1,9 +1,9 @@
 // For servers of plain node:http: a handler goes in, a handler comes out.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, answerWith, warnOf, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf, send, type NodeRequest, type NodeResponse } from "./node-http.ts";
+import { answerToError, answerWith, warnOf, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf, send, type NodeRequest, type NodeResponse } from "../middleware/node-http.ts";
 
 /** Takes and gives handlers of node:http, or of node:http2 where those are expected. */
 export type NodeMiddleware = <Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(

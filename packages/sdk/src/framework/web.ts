@@ -1,9 +1,9 @@
 // For whatever takes a Request and gives a Response: Next.js route handlers, Bun, Deno, workers. A handler goes in, a
 // handler comes out.
-import { createGuard, type GuardOptions } from "../guard.ts";
+import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
-import { answerToError, warnOf, type Answer, type FrontOptions } from "./answer.ts";
-import { askFrontFor, authorizationOf } from "./web-http.ts";
+import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
+import { askFrontFor, authorizationOf } from "../middleware/web-http.ts";
 
 /** Makes a handler of a handler. What comes after the request is the platform's own, such as Next.js' `{ params }`. */
 export type WebMiddleware = <Args extends [Request, ...unknown[]]>(

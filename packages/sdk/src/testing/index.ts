@@ -1,10 +1,10 @@
 // The test kit. An issuer in this process, so that a service's tests need no core, no network and no waiting.
-import { buildCountersign, type Countersign } from "../countersign.ts";
-import { defaultInstance, setDefaultInstance } from "../default-instance.ts";
-import { EMBEDDED_ORIGIN } from "../embedded-core.ts";
+import { buildCountersign, type Countersign } from "../instance/countersign.ts";
+import { defaultInstance, setDefaultInstance } from "../instance/default-instance.ts";
+import { EMBEDDED_ORIGIN } from "../core-client/embedded-core.ts";
 import { ALGORITHMS, type Algorithm } from "../protocol/algorithms.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import jwt from "../recipe/jwt.ts";
+import jwt from "../recipe-jwt.ts";
 import { MemoryIssuer } from "./memory-issuer.ts";
 
 export interface TestIssuerOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseKeySet, readJwk } from "../../src/protocol/jwk.ts";
-import { importKey } from "../../src/signature.ts";
+import { importKey } from "../../src/crypto/signature.ts";
 import { ecKey, edKey, rsaKey, type Jwk } from "../support/keys.ts";
 import { readVectors } from "../support/vectors.ts";
 

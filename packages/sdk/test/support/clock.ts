@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/runtime/clock.ts";
 import { NOW } from "./keys.ts";
 
 export interface FakeClock extends Clock {

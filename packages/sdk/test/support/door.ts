@@ -1,8 +1,8 @@
 import { afterEach, expect } from "vitest";
-import type { VerifierEvent } from "../../src/events.ts";
+import type { VerifierEvent } from "../../src/telemetry/events.ts";
 import type { Caller, Reason } from "../../src/protocol/decision.ts";
-import { buildVerifier, type Verifier } from "../../src/verifier.ts";
-import type { VerifierOptions } from "../../src/verifier-options.ts";
+import { buildVerifier, type Verifier } from "../../src/verify/verifier.ts";
+import type { VerifierOptions } from "../../src/verify/verifier-options.ts";
 import { fakeClock, type FakeClock } from "./clock.ts";
 import { serveKeys, type KeyServer } from "./key-server.ts";
 import { tokenBy, type Jwk, type TestKey } from "./keys.ts";

@@ -1,11 +1,11 @@
 // What every framework's adapter must do, over a real socket. A framework brings one small service to it.
 import type { RequestListener } from "node:http";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { FrontOptions } from "../../src/framework/answer.ts";
-import type { GuardOptions } from "../../src/guard.ts";
+import type { FrontOptions } from "../../src/middleware/responses.ts";
+import type { GuardOptions } from "../../src/middleware/guard.ts";
 import { init, type Caller, type VerifierEvent } from "../../src/index.ts";
 import { CountersignError } from "../../src/protocol/errors.ts";
-import jwt, { createJWT, type RecipeApis } from "../../src/recipe/jwt.ts";
+import jwt, { createJWT, type RecipeApis } from "../../src/recipe-jwt.ts";
 import { deadAddress, listen, sendRaw, type TestServer } from "./http.ts";
 import { appInfo, forgetDefaultInstance, instanceAt } from "./instances.ts";
 import { edKey, tokenBy } from "./keys.ts";

@@ -1,7 +1,7 @@
 import { afterEach } from "vitest";
-import { createCountersign, type Countersign, type CountersignConfig } from "../../src/countersign.ts";
-import { defaultInstance, setDefaultInstance } from "../../src/default-instance.ts";
-import jwt, { type JwtRecipeConfig } from "../../src/recipe/jwt.ts";
+import { createCountersign, type Countersign, type CountersignConfig } from "../../src/instance/countersign.ts";
+import { defaultInstance, setDefaultInstance } from "../../src/instance/default-instance.ts";
+import jwt, { type JwtRecipeConfig } from "../../src/recipe-jwt.ts";
 
 export const appInfo = {
   appName: "orders",

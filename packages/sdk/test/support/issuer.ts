@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect, vi } from "vitest";
-import type { VerifierEvent } from "../../src/events.ts";
-import { buildVerifier, type Verifier } from "../../src/verifier.ts";
-import type { VerifierOptions } from "../../src/verifier-options.ts";
+import type { VerifierEvent } from "../../src/telemetry/events.ts";
+import { buildVerifier, type Verifier } from "../../src/verify/verifier.ts";
+import type { VerifierOptions } from "../../src/verify/verifier-options.ts";
 import { fakeClock, type FakeClock } from "./clock.ts";
 import { closing } from "./door.ts";
 import { listen, type TestServer } from "./http.ts";

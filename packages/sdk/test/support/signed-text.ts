@@ -2,7 +2,7 @@ import { algorithmNamed } from "../../src/protocol/algorithms.ts";
 import { decodeBase64url, decodeUtf8 } from "../../src/protocol/base64url.ts";
 import { parseKeySet } from "../../src/protocol/jwk.ts";
 import { parseStrictJson, type JsonObject } from "../../src/protocol/strict-json.ts";
-import { importKey, verifySignature, type ImportedKey } from "../../src/signature.ts";
+import { importKey, verifySignature, type ImportedKey } from "../../src/crypto/signature.ts";
 import type { Jwk } from "./keys.ts";
 
 // Public vectors sign texts that are no claims, so they are read up to where the claims would be.

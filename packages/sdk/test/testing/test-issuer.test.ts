@@ -1,9 +1,9 @@
 import express, { type Request, type Response } from "express";
 import { afterEach, expect, test, vi } from "vitest";
-import { defaultInstance } from "../../src/default-instance.ts";
+import { defaultInstance } from "../../src/instance/default-instance.ts";
 import { middleware, verifyMicroservice } from "../../src/framework/express.ts";
 import { createServiceFetch, init } from "../../src/index.ts";
-import { createJWT } from "../../src/recipe/jwt.ts";
+import { createJWT } from "../../src/recipe-jwt.ts";
 import { startTestIssuer, type TestIssuer, type TestIssuerOptions } from "../../src/testing/index.ts";
 import { listen } from "../support/http.ts";
 import { forgetDefaultInstance } from "../support/instances.ts";

@@ -1,0 +1,84 @@
+import { fileURLToPath } from "node:url";
+import type { Fetch } from "../runtime/bounded-fetch.ts";
+import { CountersignError } from "../protocol/errors.ts";
+
+/** Where requests to an embedded core go: a name nobody can own (RFC 6761), so that a mistake never leaves the process. */
+export const EMBEDDED_ORIGIN = "http://countersign-core.invalid";
+
+/** The part of `countersign-core` this package uses. Loaded at run time: the SDK depends on nothing. */
+interface CorePackage {
+  embedCore(options: { dataDir: string }): Promise<EmbeddedCore>;
+}
+
+interface EmbeddedCore {
+  fetch: Fetch;
+  close(): Promise<void>;
+}
+
+/**
+ * A core inside this process, started by the first request and spoken to through its HTTP
+ * interface without a socket. Other processes may share its directory.
+ */
+export function connectEmbeddedCore(connectionURI: string): {
+  hosts: readonly string[];
+  send: Fetch;
+  close(): Promise<void>;
+} {
+  const dataDir = directoryOf(connectionURI);
+  let core: Promise<EmbeddedCore> | undefined;
+  const start = () => {
+    core ??= startCore(dataDir).catch((error: unknown) => {
+      core = undefined; // what hindered it may pass
+      throw error;
+    });
+    return core;
+  };
+  return {
+    hosts: [EMBEDDED_ORIGIN],
+    send: async (request) => (await start()).fetch(request),
+    close: async () => {
+      const running = core;
+      core = undefined;
+      await running?.then((one) => one.close());
+    },
+  };
+}
+
+/** `file:./relative`, `file:/absolute` and `file:///absolute`. */
+function directoryOf(connectionURI: string): string {
+  try {
+    const path = connectionURI.startsWith("file://")
+      ? fileURLToPath(connectionURI)
+      : connectionURI.slice("file:".length);
+    if (path !== "") return path;
+  } catch {
+    // A file URL names no relative path.
+  }
+  throw new CountersignError(
+    "invalid_option",
+    "connectionURI: file: needs a directory, such as file:./countersign or file:///var/lib/countersign",
+  );
+}
+
+async function startCore(dataDir: string): Promise<EmbeddedCore> {
+  const { embedCore } = await loadCore();
+  return embedCore({ dataDir }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CountersignError("core_unreachable", `The embedded core could not start: ${reason}`, { cause: error });
+  });
+}
+
+async function loadCore(): Promise<CorePackage> {
+  const name = "countersign-core";
+  try {
+    return (await import(name)) as CorePackage;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "ERR_MODULE_NOT_FOUND" || !message.includes(`'${name}'`)) throw error;
+    throw new CountersignError(
+      "core_not_installed",
+      "A connectionURI that begins with file: runs the core inside this process: install it with 'npm install countersign-core'",
+      { cause: error },
+    );
+  }
+}

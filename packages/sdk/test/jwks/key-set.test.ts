@@ -1,0 +1,312 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { VerifierEvent } from "../../src/telemetry/events.ts";
+import { KeySet } from "../../src/jwks/key-set.ts";
+import { getKeySet } from "../../src/verify/issuer-documents.ts";
+import { fakeClock, type FakeClock } from "../support/clock.ts";
+import { listen } from "../support/http.ts";
+import { edKey, type TestKey } from "../support/keys.ts";
+import { serveKeys, type KeyServer } from "../support/key-server.ts";
+
+const MAX_STALE = 72 * 3_600_000;
+const first = edKey("k1");
+const second = edKey("k2");
+
+const open = new Set<KeySet>();
+afterEach(() => {
+  for (const keySet of open) keySet.close();
+  open.clear();
+});
+
+interface Bench {
+  readonly keySet: KeySet;
+  readonly server: KeyServer;
+  readonly clock: FakeClock;
+  readonly events: VerifierEvent[];
+  /** `found`, `unknown` or `unavailable`. */
+  look(kid: string): Promise<string>;
+  /** Lets a refresh that nobody waits for come to its end. */
+  settled(event: VerifierEvent["type"], count: number): Promise<void>;
+}
+
+async function bench(...keys: TestKey[]): Promise<Bench> {
+  const server = await serveKeys(...keys);
+  const clock = fakeClock();
+  const events: VerifierEvent[] = [];
+  const waiting = new Set<() => void>();
+  const source = { name: server.jwksUri, places: async () => [server.jwksUri], get: getKeySet };
+  const keySet = new KeySet(source, clock, (event) => {
+    events.push(event);
+    for (const wake of waiting) wake();
+  });
+  open.add(keySet);
+  const self: Bench = {
+    keySet,
+    server,
+    clock,
+    events,
+    async look(kid) {
+      const found = await keySet.find(kid, MAX_STALE);
+      return typeof found === "string" ? found : "found";
+    },
+    settled: (type, count) =>
+      new Promise((resolve) => {
+        const wake = () => {
+          if (events.filter((event) => event.type === type).length < count) return;
+          waiting.delete(wake);
+          setImmediate(resolve);
+        };
+        waiting.add(wake);
+        wake();
+      }),
+  };
+  return self;
+}
+
+test("one fetch serves everybody who asks at the same time", async () => {
+  const { look, server } = await bench(first);
+  expect(await Promise.all(Array.from({ length: 50 }, () => look("k1")))).toEqual(Array(50).fill("found"));
+  expect(server.fetches()).toBe(1);
+});
+
+describe("refreshing ahead", () => {
+  test("a set is fetched again before its max-age ends, without anybody waiting", async () => {
+    const { look, server, clock, settled } = await bench(first);
+    await look("k1");
+    clock.advance(44); // 75 % of a minute at the earliest
+    await look("k1");
+    expect(server.fetches()).toBe(1);
+    clock.advance(14); // 95 % of it at the latest
+    server.publish(first, second);
+    expect(await look("k1")).toBe("found");
+    await settled("keys_refreshed", 2);
+    expect(server.fetches()).toBe(2);
+    expect(await look("k2")).toBe("found");
+  });
+
+  test.each([
+    [undefined, 44, 58],
+    ["max-age=600", 449, 571],
+    ["public, max-age=600, must-revalidate", 449, 571],
+    ["max-age=99999999", 3599, 3601],
+    ["no-store", 44, 58],
+  ])("Cache-Control %s: not after %i s, but after %i s", async (cacheControl, before, after) => {
+    const { look, server, clock, settled } = await bench(first);
+    server.cacheControl(cacheControl);
+    await look("k1");
+    clock.advance(before);
+    await look("k1");
+    expect(server.fetches()).toBe(1);
+    clock.advance(after - before);
+    await look("k1");
+    await settled("keys_refreshed", 2);
+    expect(server.fetches()).toBe(2);
+  });
+});
+
+describe("K5 whole sets", () => {
+  test("K5 a removed key is gone, an added one there, after one refresh", async () => {
+    const { look, server } = await bench(first);
+    await look("k1");
+    server.publish(second);
+    expect(await look("k2")).toBe("found");
+    expect(await look("k1")).toBe("unknown");
+  });
+
+  test("K5 an empty set means that no key is trusted any more", async () => {
+    const { look, server, clock, settled } = await bench(first);
+    await look("k1");
+    server.publish();
+    clock.advance(60);
+    await look("k1");
+    await settled("keys_refreshed", 2);
+    expect(await look("k1")).toBe("unknown");
+  });
+});
+
+describe("K4 unknown kids", () => {
+  test("K4 a flood of them costs one fetch in 30 s, and known ones do not notice", async () => {
+    const { look, server, clock } = await bench(first);
+    await look("k1");
+    const flood = () => Promise.all(Array.from({ length: 500 }, (_, i) => look(`x${i}`)));
+    expect(new Set(await flood())).toEqual(new Set(["unknown"]));
+    expect(server.fetches()).toBe(2);
+    clock.advance(29);
+    await flood();
+    expect(await look("k1")).toBe("found");
+    expect(server.fetches()).toBe(2);
+    clock.advance(1);
+    await flood();
+    expect(server.fetches()).toBe(3);
+  });
+
+  test("a known kid is answered while a fetch for an unknown one hangs", async () => {
+    let hang = false;
+    const server = await listen((_req, res) => {
+      if (!hang) res.end(JSON.stringify({ keys: [first.jwk] }));
+    });
+    const keySet = new KeySet(
+      { name: server.url, places: async () => [server.url], get: getKeySet },
+      fakeClock(),
+      () => {},
+    );
+    open.add(keySet);
+    await keySet.find("k1", MAX_STALE);
+    hang = true;
+    const unknown = keySet.find("k2", MAX_STALE);
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
+    await server.close();
+    expect(await unknown).toBe("unknown");
+  });
+});
+
+describe("K7 a source that is down", () => {
+  test("K7 before the first set: unavailable, and retried no faster than the back-off says", async () => {
+    const { look, server, clock, events } = await bench(first);
+    server.failWith({ status: 500 });
+    expect(await look("k1")).toBe("unavailable");
+    expect(await look("k1")).toBe("unavailable");
+    expect(server.fetches()).toBe(1);
+    expect(events).toEqual([
+      {
+        type: "keys_refresh_failed",
+        source: server.jwksUri,
+        problem: "the key set was answered with status 500",
+        ageSeconds: undefined,
+      },
+    ]);
+    server.failWith(undefined);
+    clock.advance(1);
+    expect(await look("k1")).toBe("found");
+  });
+
+  test("R9 afterwards: known keys verify for 72 h, and not a second longer", async () => {
+    const { look, server, clock, events, settled } = await bench(first);
+    await look("k1");
+    server.failWith({ status: 503 });
+    clock.advance(72 * 3600);
+    expect(await look("k1")).toBe("found");
+    await settled("keys_refresh_failed", 1);
+    expect(events.at(-1)).toMatchObject({ ageSeconds: 72 * 3600 });
+    clock.advance(1);
+    expect(await look("k1")).toBe("unavailable");
+  });
+
+  test("R9 attempts back off to one in 30 s", async () => {
+    const { look, server, clock } = await bench(first);
+    server.failWith({ status: 500 });
+    const attempts: number[] = [];
+    for (let elapsed = 0; elapsed < 300; elapsed++) {
+      const before = server.fetches();
+      await look("k1");
+      if (server.fetches() > before) attempts.push(elapsed);
+      clock.advance(1);
+    }
+    const gaps = attempts.slice(1).map((at, i) => at - attempts[i]!);
+    expect(gaps[0]).toBeLessThanOrEqual(1);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(30);
+    expect(gaps.slice(6).every((gap) => gap >= 22)).toBe(true);
+  });
+
+  test("a set that comes back replaces the old one", async () => {
+    const { look, server, clock, settled } = await bench(first);
+    await look("k1");
+    server.failWith({ status: 500 });
+    clock.advance(3600);
+    await look("k1");
+    await settled("keys_refresh_failed", 1);
+    server.failWith(undefined);
+    server.publish(second);
+    clock.advance(30);
+    await look("k1");
+    await settled("keys_refreshed", 2);
+    expect(await look("k1")).toBe("unknown");
+    expect(await look("k2")).toBe("found");
+  });
+});
+
+describe("places", () => {
+  async function twoPlaces(answers: Record<string, number>) {
+    const server = await listen((req, res) => {
+      const status = answers[req.url!] ?? 404;
+      res.writeHead(status).end(JSON.stringify({ keys: [first.jwk] }));
+    });
+    const clock = fakeClock();
+    const source = {
+      name: "two places",
+      places: async () => [`${server.url}/all`, `${server.url}/rsa`],
+      get: getKeySet,
+    };
+    const keySet = new KeySet(source, clock, () => {});
+    open.add(keySet);
+    const asked = () => server.requests.splice(0).map((request) => request.url);
+    return { keySet, clock, asked, answers };
+  }
+
+  test("the best one that answers is kept; a failure of it is no reason to take the lesser", async () => {
+    const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
+    await keySet.find("k1", MAX_STALE);
+    answers["/all"] = 500;
+    clock.advance(31);
+    await keySet.find("x", MAX_STALE);
+    expect(asked()).toEqual(["/all", "/all"]);
+  });
+
+  test.each([[500], [429]])("%i at the best one is a failure, not an absence", async (status) => {
+    const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
+    expect(await keySet.find("k1", MAX_STALE)).toBe("unavailable");
+    expect(asked()).toEqual(["/all"]);
+  });
+
+  test.each([[401], [403], [404]])("%i at the best one means that it is not there", async (status) => {
+    const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
+    expect(asked()).toEqual(["/all", "/rsa"]);
+  });
+
+  test("a page at the best one, as single-page applications answer everything with, means the same", async () => {
+    const server = await listen((req, res) => {
+      res.end(req.url === "/rsa" ? JSON.stringify({ keys: [first.jwk] }) : "<!doctype html>");
+    });
+    const source = { name: "a page", places: async () => [`${server.url}/all`, `${server.url}/rsa`], get: getKeySet };
+    const keySet = new KeySet(source, fakeClock(), () => {});
+    open.add(keySet);
+    expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
+  });
+
+  test("one that vanished is looked for anew", async () => {
+    const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
+    await keySet.find("k1", MAX_STALE);
+    answers["/all"] = 404;
+    await keySet.find("x", MAX_STALE);
+    clock.advance(31);
+    await keySet.find("x", MAX_STALE);
+    expect(asked()).toEqual(["/all", "/all", "/all", "/rsa"]);
+  });
+});
+
+describe("the timer", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  test("refreshes a set asked for or not, until the set is closed", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let fetches = 0;
+    const clock = fakeClock();
+    const headers = new Headers({ "cache-control": "max-age=100" });
+    const text = JSON.stringify({ keys: [first.jwk] });
+    const source = {
+      name: "memory",
+      places: async () => ["a"],
+      get: async () => (fetches++, { status: 200, headers, text }),
+    };
+    const keySet = new KeySet(source, clock, () => {});
+    await keySet.find("k1", MAX_STALE);
+    await vi.advanceTimersByTimeAsync(74_000);
+    expect(fetches).toBe(1);
+    await vi.advanceTimersByTimeAsync(22_000);
+    expect(fetches).toBe(2);
+    keySet.close();
+    expect(vi.getTimerCount()).toBe(0);
+    await keySet.find("unknown", MAX_STALE);
+    expect([fetches, vi.getTimerCount()]).toEqual([3, 0]);
+  });
+});

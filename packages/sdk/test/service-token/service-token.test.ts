@@ -1,0 +1,518 @@
+// How long a service's own token is kept, and when the core is asked for the next one. Timers and the clock are one.
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { buildCountersign } from "../../src/instance/countersign.ts";
+import { CountersignError } from "../../src/protocol/errors.ts";
+import { ServiceToken } from "../../src/service-token/service-token.ts";
+import { ServiceTokens } from "../../src/service-token/token-cache.ts";
+import { listen } from "../support/http.ts";
+import { appInfo } from "../support/instances.ts";
+import { edKey, tokenBy } from "../support/keys.ts";
+
+const clock = { now: () => Date.now(), monotonic: () => Date.now() };
+const key = edKey();
+const LIFE = 3_600;
+const REFUSED = new CountersignError("core_refused", "The core answered with status 403: no", { status: 403 });
+const DOWN = new CountersignError("core_unreachable", "No host of the core could be reached");
+
+let made: ServiceToken[] = [];
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+  vi.spyOn(process, "emitWarning").mockReturnValue();
+});
+afterEach(() => {
+  for (const token of made) token.close();
+  made = [];
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** A token of a core that answers what it is told to: tokens, unless something is wrong. */
+function tokenOf(life = LIFE) {
+  let number = 0;
+  const core = { asked: [] as number[], problem: undefined as Error | undefined, life };
+  const began = Date.now();
+  const token = new ServiceToken(
+    async () => {
+      core.asked.push((Date.now() - began) / 1000);
+      if (core.problem !== undefined) throw core.problem;
+      const iat = 1_000_000; // the core's clock is none of ours
+      return tokenBy(key, { jti: String(++number), iat, exp: iat + core.life });
+    },
+    " for inventory",
+    clock,
+  );
+  made.push(token);
+  return { core, token };
+}
+
+const numberOf = (text: string | undefined) =>
+  text === undefined
+    ? undefined
+    : (JSON.parse(Buffer.from(text.split(".")[1]!, "base64url").toString()) as { jti: string }).jti;
+const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1000);
+
+describe("renewal", () => {
+  test.each([
+    [0, 0.6],
+    [0.999_999, 0.73],
+  ])("at about two thirds of the token's life: with a random share of %d, at %d", async (random, share) => {
+    vi.spyOn(Math, "random").mockReturnValue(random);
+    const { core, token } = tokenOf();
+    expect(token.current()).toBeUndefined();
+    await token.get();
+    await pass(LIFE * share - 1);
+    expect(numberOf(token.current())).toBe("1");
+    await pass(2);
+    expect(core.asked).toHaveLength(1); // nobody holds it, so nothing happens by itself
+    expect(numberOf(token.current())).toBe("1"); // at once; the next one is on its way
+    await pass(0);
+    expect(numberOf(token.current())).toBe("2");
+    expect(core.asked).toHaveLength(2);
+  });
+
+  test("services that start together do not renew together", async () => {
+    const due: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      const { token } = tokenOf();
+      token.hold();
+      await token.get();
+    }
+    for (let second = 0; second < LIFE * 0.75; second += 5) {
+      const before = made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0);
+      await pass(5);
+      due.push(made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0) - before);
+    }
+    expect(due.reduce((sum, count) => sum + count, 0)).toBe(200);
+    expect(Math.max(...due)).toBeLessThan(15); // 200 within 468 seconds
+  }, 30_000);
+
+  test("goes on by itself while somebody holds it, and ends with the last who does", async () => {
+    const { core, token } = tokenOf();
+    const [one, two] = [token.hold(), token.hold()];
+    await pass(10 * LIFE);
+    expect(core.asked).toHaveLength(0); // nobody has wanted one yet
+    await token.get();
+    await pass(10 * LIFE);
+    expect(core.asked.length).toBeGreaterThanOrEqual(13);
+    expect(core.asked.length).toBeLessThanOrEqual(18);
+    expect(token.current()).toBeDefined();
+    one();
+    one(); // twice by mistake
+    const before = core.asked.length;
+    await pass(LIFE);
+    expect(core.asked.length).toBeGreaterThan(before);
+    two();
+    const last = core.asked.length;
+    await pass(10 * LIFE);
+    expect(core.asked).toHaveLength(last);
+    expect(token.current()).toBeUndefined();
+  });
+
+  test("no timer lives as long as a token says: a hundred years are an hour", async () => {
+    const { core, token } = tokenOf(3_153_600_000);
+    token.hold();
+    await token.get();
+    await pass(LIFE);
+    expect(core.asked).toHaveLength(2);
+  });
+
+  test("a token without a life is none", async () => {
+    for (const life of [0, -1, NaN, "1"]) {
+      const { token } = tokenOf(life as number);
+      await expect(token.get()).rejects.toMatchObject({ code: "core_refused" });
+    }
+  });
+});
+
+describe("while the core is down", () => {
+  test("the token is used to its end, which is told once, and renewed as soon as the core is back", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { core, token } = tokenOf();
+    token.hold();
+    await token.get();
+    core.problem = DOWN;
+    await pass(LIFE - 1);
+    expect(numberOf(token.current())).toBe("1");
+    expect(warned).toHaveBeenCalledTimes(1);
+    expect(warned).toHaveBeenCalledWith(
+      expect.stringMatching(/^The service's token for inventory could not be renewed, and ends in \d+ s: No host/),
+      { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
+    );
+    await pass(1);
+    expect(token.current()).toBeUndefined();
+    core.problem = undefined;
+    await pass(30);
+    expect(numberOf(token.current())).toBe("2");
+  });
+
+  test("who has no token learns at once why it is waited for, and once only", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { core, token } = tokenOf();
+    core.problem = DOWN;
+    const waiting = token.get();
+    await pass(0);
+    expect(warned.mock.calls).toEqual([
+      [
+        "The service's token for inventory could not be had, and is asked for again: No host of the core could be reached",
+        { code: "COUNTERSIGN_TOKEN_NOT_HAD" },
+      ],
+    ]);
+    await pass(30);
+    core.problem = undefined;
+    await pass(10);
+    await waiting;
+    expect(warned).toHaveBeenCalledTimes(1);
+
+    const { core: refusing, token: refused } = tokenOf();
+    refusing.problem = REFUSED;
+    await expect(refused.get()).rejects.toBe(REFUSED); // which says it
+    expect(warned).toHaveBeenCalledTimes(1);
+  });
+
+  test("it is asked less and less often, and not by everybody at the same moment", async () => {
+    const { core, token } = tokenOf();
+    token.hold();
+    await token.get();
+    core.problem = DOWN;
+    await pass(LIFE);
+    const tries = core.asked.slice(1);
+    const pauses = tries.slice(1).map((at, i) => at - tries[i]!);
+    for (const [i, pause] of pauses.entries()) {
+      const most = Math.min(30, 0.25 * 2 ** i);
+      expect(pause).toBeGreaterThanOrEqual(most / 2 - 0.01);
+      expect(pause).toBeLessThanOrEqual(most + 0.01);
+    }
+    expect(new Set(pauses.slice(8).map((pause) => pause.toFixed(2))).size).toBeGreaterThan(5);
+  });
+
+  test("who has no token waits for two minutes, all by the same tries, and then nobody is kept waiting", async () => {
+    const { core, token } = tokenOf();
+    core.problem = DOWN;
+    const outcomes = Promise.allSettled(Array.from({ length: 100 }, () => token.get()));
+    await pass(105);
+    core.problem = undefined;
+    await pass(15);
+    expect(new Set((await outcomes).map(({ status }) => status))).toEqual(new Set(["fulfilled"]));
+    expect(core.asked.length).toBeLessThanOrEqual(32);
+
+    const { core: gone, token: late } = tokenOf();
+    gone.problem = DOWN;
+    const waiting = expect(late.get()).rejects.toBe(DOWN);
+    await pass(121);
+    await waiting;
+    const before = gone.asked.length;
+    for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
+    expect(gone.asked.length - before).toBeLessThanOrEqual(1); // where the next try was due
+    gone.problem = undefined;
+    await pass(10);
+    expect(numberOf(await late.get())).toBe("1");
+  });
+
+  test("one that took long to fail is overrun: the next try comes later, and is given more time", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0.999_999);
+    const timeouts: number[] = [];
+    const began = Date.now();
+    const token = new ServiceToken(
+      async (timeout) => {
+        timeouts.push(timeout);
+        if (timeouts.length === 3) return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+        await new Promise((resolve) => setTimeout(resolve, timeout));
+        throw DOWN;
+      },
+      "",
+      clock,
+    );
+    const waiting = token.get();
+    await pass(120);
+    expect(numberOf(await waiting)).toBe("id-1");
+    expect(timeouts).toEqual([5_000, 20_000, 20_000]);
+    expect(Date.now() - began).toBe(120_000);
+  });
+
+  test("what no other try changes is an error at once, and the core is left alone for a while", async () => {
+    const { core, token } = tokenOf();
+    core.problem = REFUSED;
+    for (let i = 0; i < 100; i++) await expect(token.get()).rejects.toBe(REFUSED);
+    expect(core.asked).toHaveLength(1);
+    core.problem = undefined; // such as a policy that was wrong
+    await pass(0.25);
+    expect(numberOf(await token.get())).toBe("1");
+  });
+
+  test.each([400, 403])("what the policy grants after a long no is had within 6 s by who calls: %i", async (status) => {
+    for (let run = 0; run < 10; run++) {
+      const { core, token } = tokenOf();
+      token.hold(); // so that it is asked for also while nobody calls
+      core.problem = new CountersignError("core_refused", "no", { status });
+      await expect(token.get()).rejects.toBe(core.problem);
+      await pass(60 + 3.7 * run);
+      const before = core.asked.length;
+      for (let i = 0; i < 600; i++) {
+        await expect(token.get()).rejects.toBe(core.problem);
+        await pass(0.1);
+      }
+      expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
+      core.problem = undefined;
+      await pass(4); // two seconds are left for the instances of the core, and for its answer
+      expect(numberOf(await token.get())).toBe("1");
+      token.close();
+    }
+  });
+
+  test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
+    const { core, token } = tokenOf();
+    token.hold();
+    core.problem = REFUSED;
+    await expect(token.get()).rejects.toBe(REFUSED);
+    await pass(60);
+    const before = core.asked.length;
+    await pass(600);
+    expect(core.asked.length - before).toBeGreaterThanOrEqual(20);
+    expect(core.asked.length - before).toBeLessThanOrEqual(40);
+  });
+});
+
+describe("in place of a token that a callee refused", () => {
+  /** A core that gives one token, and then hangs until it is let go on. */
+  async function hanging() {
+    const answers: ((token: string) => void)[] = [];
+    let asked = 0;
+    const token = new ServiceToken(
+      () => {
+        const fresh = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
+        return asked === 1 ? Promise.resolve(fresh) : new Promise((resolve) => answers.push(() => resolve(fresh)));
+      },
+      "",
+      clock,
+    );
+    made.push(token);
+    return { token, first: await token.get(), answers, asked: () => asked };
+  }
+
+  test("another one is waited for for two seconds; what comes later is had in the background", async () => {
+    const { token, first, answers, asked } = await hanging();
+    const outcomes: (string | undefined)[] = [];
+    const replace = () => void token.replace(first).then((second) => outcomes.push(second && numberOf(second)));
+    replace();
+    await pass(1);
+    replace(); // by another call, which does not wait for longer than the first
+    await pass(0.999);
+    expect(outcomes).toEqual([]);
+    await pass(0.001);
+    expect(outcomes).toEqual([undefined, undefined]);
+    replace();
+    await pass(0);
+    expect(outcomes).toHaveLength(3); // at once: the core still hangs
+    expect(numberOf(token.current())).toBe("1");
+    answers[0]!("");
+    await pass(0);
+    expect([numberOf(token.current()), asked()]).toEqual(["2", 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("one that comes in time is taken, and no timer is left", async () => {
+    const { token, first, answers } = await hanging();
+    const second = token.replace(first);
+    await pass(1.9);
+    answers[0]!("");
+    expect(numberOf(await second)).toBe("2");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("S1 a key that the core does not know", () => {
+  const UNKNOWN = new CountersignError("core_refused", "Invalid API key", { status: 401 });
+  const SENT_AWAY = new CountersignError("core_refused", "Too many", { status: 429, retryAfter: 60 });
+
+  function tokensOf() {
+    const core = { asked: 0, problem: UNKNOWN as CountersignError | undefined };
+    const tokens = new ServiceTokens(async () => {
+      core.asked++;
+      if (core.problem !== undefined) throw core.problem;
+      return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+    }, clock);
+    const of = (audience: string) => {
+      const token = tokens.of({ audience, scope: undefined });
+      made.push(token);
+      return token;
+    };
+    return { core, of };
+  }
+
+  test("S1 uses up no more of what an address may fail than one try a minute, while nobody calls", async () => {
+    const { core, of } = tokensOf();
+    const token = of("inventory");
+    token.hold();
+    await expect(token.get()).rejects.toBe(UNKNOWN);
+    await pass(1);
+    const before = core.asked;
+    await pass(900);
+    expect(core.asked - before).toBeGreaterThanOrEqual(9);
+    expect(core.asked - before).toBeLessThanOrEqual(15);
+    core.problem = undefined; // such as a service that was disabled
+    await pass(30);
+    expect(await token.get()).toBeDefined();
+  });
+
+  test("S1 is told at once also where the core has begun to send it away, for whatever purpose", async () => {
+    const { core, of } = tokensOf();
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    core.problem = SENT_AWAY;
+    await pass(60);
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    await expect(of("billing").get()).rejects.toBe(UNKNOWN);
+    expect(core.asked).toBe(3);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("S1 is forgotten once the core has another word: who is asked too much is waited for", async () => {
+    const { core, of } = tokensOf();
+    await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
+    core.problem = undefined;
+    await of("billing").get();
+    core.problem = SENT_AWAY;
+    const waiting = of("shipping").get();
+    await pass(59);
+    core.problem = undefined;
+    await pass(10);
+    expect(await waiting).toBeDefined();
+  });
+});
+
+test("closing tells who waits at once, and nothing is asked any more", async () => {
+  const { core, token } = tokenOf();
+  token.hold();
+  core.problem = DOWN;
+  const waiting = expect(token.get()).rejects.toBe(DOWN);
+  await pass(5);
+  const asked = core.asked.length;
+  token.close();
+  await waiting;
+  expect(vi.getTimerCount()).toBe(0);
+  await pass(LIFE);
+  expect(core.asked).toHaveLength(asked);
+});
+
+test("what is released or held after closing begins nothing anew", async () => {
+  const { core, token } = tokenOf();
+  const release = token.hold();
+  await token.get();
+  token.close();
+  release();
+  token.hold();
+  await token.get(); // who still calls is answered
+  await pass(10 * LIFE);
+  await token.get();
+  await pass(10 * LIFE);
+  expect(core.asked).toHaveLength(2);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("a life of many audiences keeps some hundreds of tokens: those that are held, and those wanted last", async () => {
+  let asked = 0;
+  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const of = (audience: string) => tokens.of({ audience, scope: undefined });
+  const held = of("held");
+  held.hold();
+  const often = of("often");
+  const [first, last] = [of("a0"), "a1999"];
+  for (const token of [held, often, first]) await token.get();
+  for (let i = 1; i < 2_000; i++) {
+    await of(`a${i}`).get();
+    expect(of("often")).toBe(often);
+  }
+  expect(of("held")).toBe(held);
+  expect(of("a0")).not.toBe(first);
+  const before = asked;
+  await of(last).get();
+  expect(asked).toBe(before);
+  for (let i = 1_600; i < 2_000; i++) await of(`a${i}`).get();
+  expect(asked).toBe(before);
+  await of("a1000").get();
+  expect(asked).toBe(before + 1);
+  tokens.close();
+});
+
+test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
+  let asked = 0;
+  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const first = tokens.of({ audience: "a", scope: undefined });
+  const held = tokens.of({ audience: "b", scope: undefined });
+  held.hold();
+  await first.get();
+  expect(tokens.of({ audience: "a", scope: undefined })).toBe(first);
+  await pass(LIFE);
+  tokens.of({ audience: "c", scope: undefined });
+  expect(tokens.of({ audience: "a", scope: undefined })).not.toBe(first);
+  expect(tokens.of({ audience: "b", scope: undefined })).toBe(held);
+  tokens.close();
+});
+
+describe("a core that is asked too much", () => {
+  const ANSWER = JSON.stringify({ status: "OK", jwt: tokenBy(key, { iat: 1, exp: 1 + LIFE }) });
+  const DATE = "Tue, 01 Jan 2030 00:00:00 GMT";
+
+  test.each([
+    [503, "3", 3],
+    [429, "3", 3],
+    [503, "Tue, 01 Jan 2030 00:00:03 GMT", 3],
+    [503, "soon", 0],
+  ])("S1 is not asked again before it wants it: %i with Retry-After %s", async (status, retryAfter, seconds) => {
+    let isFree = false;
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      if (isFree) return void res.end(ANSWER);
+      res.writeHead(status, { date: DATE, "retry-after": retryAfter }).end("later");
+    });
+    const { countersign } = buildCountersign({ appInfo, core: { connectionURI: core.url } }, { clock });
+    const waiting = countersign.getServiceToken();
+    const came: number[] = [];
+    while (came.length < 3) {
+      // Sockets have a time of their own: none passes before the answer is there and somebody waits because of it.
+      if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
+      isFree = came.length === 2;
+    }
+    expect(numberOf(await waiting)).toBe("id-1");
+    for (const pause of [came[1]! - came[0]!, came[2]! - came[1]!]) {
+      expect(pause).toBeGreaterThanOrEqual(seconds);
+      expect(pause).toBeLessThan(seconds + 1);
+    }
+    await countersign.close();
+  });
+
+  test("S1 has nobody wait for longer than somebody would: a Retry-After of an hour is an error at once", async () => {
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      res.writeHead(503, { "retry-after": "3600" }).end("later");
+    });
+    const { countersign } = buildCountersign({ appInfo, core: { connectionURI: core.url } }, { clock });
+    await expect(countersign.getServiceToken()).rejects.toMatchObject({ status: 503, retryAfter: 3600 });
+    await expect(countersign.createServiceFetch().ready()).rejects.toMatchObject({ status: 503 });
+    expect(core.count("/recipe/jwt")).toBe(1);
+    await countersign.close();
+  });
+
+  test("gives everybody a token in the end: a thousand services at once, each sent away twice", async () => {
+    vi.useRealTimers();
+    const came = new Map<unknown, number[]>();
+    const core = await listen((req, res) => {
+      if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
+      const tries = came.get(req.headers["api-key"]) ?? [];
+      came.set(req.headers["api-key"], tries);
+      if (tries.push(performance.now()) === 3) return void res.end(ANSWER);
+      res.writeHead(tries.length === 1 ? 503 : 429, { "retry-after": "1" }).end("later");
+    });
+    const services = Array.from({ length: 1_000 }, (_, i) =>
+      buildCountersign({ appInfo, core: { connectionURI: core.url, apiKey: `service-number-${i}` } }),
+    );
+    await Promise.all(services.map(({ countersign }) => countersign.createServiceFetch().ready()));
+    expect(came.size).toBe(1_000);
+    for (const [first, second, third] of came.values()) {
+      expect(second! - first!).toBeGreaterThanOrEqual(990); // what timers may be early by
+      expect(third! - second!).toBeGreaterThanOrEqual(990);
+    }
+    for (const { countersign } of services) await countersign.close();
+  }, 60_000);
+});

@@ -1,0 +1,211 @@
+// The verifier against jose, on tokens that were good and then changed: 20,000 of them, or as many as TOKENS says;
+// `npm run bench -- differential` runs it with 2,000,000.
+import {
+  createLocalJWKSet,
+  jwtVerify,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+} from "jose";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Reason } from "../../../src/protocol/decision.ts";
+import { buildVerifier } from "../../../src/verify/verifier.ts";
+import type { VerifierOptions } from "../../../src/verify/verifier-options.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { closing } from "../../support/door.ts";
+import { ecKey, edKey, goodClaims, NOW, rsaKey, type Jwk } from "../../support/keys.ts";
+import { serveKeys } from "../../support/key-server.ts";
+import { mutatedToken } from "../../support/mutated-token.ts";
+import { mutations } from "../../support/token-mutation.ts";
+
+const TOKENS = Number(process.env["TOKENS"] ?? 20_000);
+/** The same tokens on every run, so that a red run is one's own; TOKENS_SEED tries others. */
+const SEED = Number(process.env["TOKENS_SEED"] ?? 1);
+
+const keys = [rsaKey(), ecKey(), edKey()];
+// Without `alg`, because jose takes Ed25519 and EdDSA, its older name, for two.
+const jwks = keys.map((key): Jwk => ({ ...key.jwk, alg: undefined }));
+
+interface Settings {
+  readonly ours: Omit<VerifierOptions, "jwksUri">;
+  /** The same, as jose calls it. */
+  readonly jose: JWTVerifyOptions & { clockTolerance: number };
+  /** What its tokens say beside `goodClaims`. */
+  readonly claims: object;
+}
+
+const doors: readonly Settings[] = [
+  { ours: {}, jose: { algorithms: ["RS256", "ES256", "Ed25519", "EdDSA"], clockTolerance: 30 }, claims: {} },
+  {
+    ours: { issuer: "https://core.test", audience: ["inventory", "stock"], clockTolerance: 0 },
+    jose: {
+      issuer: "https://core.test",
+      audience: ["inventory", "stock"],
+      algorithms: ["RS256", "ES256", "Ed25519", "EdDSA"],
+      clockTolerance: 0,
+    },
+    claims: { aud: ["other", "stock"] },
+  },
+  {
+    ours: { audience: null, requiredClaims: {}, clockTolerance: 300, algorithms: ["RS256", "EdDSA"] },
+    jose: { algorithms: ["RS256", "Ed25519", "EdDSA"], clockTolerance: 300 },
+    claims: { aud: "anybody", nbf: NOW },
+  },
+];
+
+/** A token that jose accepts: three parts, the first two of them JSON objects. */
+interface Seen {
+  readonly token: string;
+  readonly door: Settings;
+  readonly header: Readonly<Record<string, unknown>>;
+  readonly claims: JWTPayload;
+  /** What stands in header and payload, and what JSON.parse makes of it. */
+  readonly texts: readonly string[];
+  readonly leaves: readonly Leaf[];
+}
+
+interface Leaf {
+  /** Undefined in a list. */
+  readonly name: string | undefined;
+  readonly value: unknown;
+}
+
+function* leavesOf(tree: unknown): Generator<Leaf> {
+  if (typeof tree !== "object" || tree === null) return;
+  for (const [name, value] of Object.entries(tree)) {
+    yield { name: Array.isArray(tree) ? undefined : name, value };
+    yield* leavesOf(value);
+  }
+}
+
+function depthOf(tree: unknown): number {
+  return typeof tree === "object" && tree !== null ? 1 + Math.max(0, ...Object.values(tree).map(depthOf)) : 0;
+}
+
+/** A string before a colon is a name, wherever it stands. */
+const namesIn = (text: string) => [...text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)].filter((match) => match[1]).length;
+const isCanonical = (part: string) => Buffer.from(part, "base64url").toString("base64url") === part;
+const isWellFormed = (value: unknown) => typeof value !== "string" || Buffer.from(value).toString() === value;
+const isTime = (value: unknown) => value === undefined || (Number.isInteger(value) && inRange(value as number));
+const inRange = (seconds: number) => seconds >= 0 && seconds <= 253_402_300_799;
+const isName = (value: unknown) => value === undefined || (typeof value === "string" && !value.includes("\0"));
+
+/**
+ * All that we refuse and jose does not, each with the reason we give. Each is found by a look of its own at the token,
+ * never by our answer: exactly what shows none of them passes.
+ */
+const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolean]>> = {
+  "longer than 8192 characters": ["token_too_large", ({ token }) => token.length > 8192],
+  "a header of more than 1024 bytes": ["token_too_large", ({ texts }) => Buffer.from(texts[0]!).length > 1024],
+  "base64url that is not canonical": ["token_malformed", ({ token }) => !token.split(".").every(isCanonical)],
+  "a byte order mark": ["token_malformed", ({ texts }) => texts.some((text) => text.startsWith("\ufeff"))],
+  "more than 16 levels": [
+    "token_malformed",
+    ({ header, claims }) => [header, claims].some((tree) => depthOf(tree) > 16),
+  ],
+  "a name twice": [
+    "token_malformed",
+    ({ texts, leaves }) =>
+      texts.reduce((sum, text) => sum + namesIn(text), 0) !== leaves.filter(({ name }) => name !== undefined).length,
+  ],
+  "a name that reaches a prototype": [
+    "token_malformed",
+    ({ leaves }) => leaves.some(({ name = "" }) => ["__proto__", "constructor", "prototype"].includes(name)),
+  ],
+  "half of a surrogate pair": [
+    "token_malformed",
+    ({ leaves }) => !leaves.every(({ name, value }) => isWellFormed(name) && isWellFormed(value)),
+  ],
+  "a number that is infinite": [
+    "token_malformed",
+    ({ leaves }) => leaves.some(({ value }) => typeof value === "number" && !Number.isFinite(value)),
+  ],
+  "crit or b64": ["header_not_allowed", ({ header }) => "crit" in header || "b64" in header],
+  "no kid of 1 to 256 printable characters": [
+    "header_not_allowed",
+    ({ header: { kid } }) => !(typeof kid === "string" && /^[ -~]{1,256}$/.test(kid)),
+  ],
+  "a typ other than JWT and at+jwt": [
+    "typ_not_allowed",
+    ({ header: { typ } }) => typ !== undefined && typ !== "JWT" && typ !== "at+jwt",
+  ],
+  "no exp": ["claims_malformed", ({ claims }) => claims.exp === undefined],
+  "a time that is no integer from 0 to 253402300799": [
+    "claims_malformed",
+    ({ claims: { exp, nbf, iat } }) => ![exp, nbf, iat].every(isTime),
+  ],
+  "iss, sub or jti that is no text, or holds NUL": [
+    "claims_malformed",
+    ({ claims: { iss, sub, jti } }) => ![iss, sub, jti].every(isName),
+  ],
+  "aud that is neither text nor a list of it": [
+    "claims_malformed",
+    ({ claims: { aud = [] } }) => ![aud].flat().every((one) => typeof one === "string"),
+  ],
+  "iat in the future": [
+    "token_not_yet_valid",
+    ({ claims, door }) => claims.iat !== undefined && claims.iat > NOW + door.jose.clockTolerance,
+  ],
+  "aud at a door without a name": [
+    "audience_mismatch",
+    ({ claims, door }) => door.ours.audience === undefined && claims.aud !== undefined,
+  ],
+  "not the required claims": [
+    "claim_mismatch",
+    ({ claims, door }) => door.ours.requiredClaims === undefined && claims["source"] !== "microservice",
+  ],
+};
+
+function look(token: string, door: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
+  const texts = token.split(".", 2).map((part) => Buffer.from(part, "base64url").toString());
+  return { token, door, header: { ...header }, claims, texts, leaves: [...leavesOf(header), ...leavesOf(claims)] };
+}
+
+test(
+  `of ${TOKENS} changed tokens we accept what jose accepts, with the same claims, except what has a name here`,
+  async () => {
+    const server = await serveKeys(...jwks);
+    const verifiers = doors.map(({ ours }) =>
+      closing(buildVerifier({ ...ours, jwksUri: server.jwksUri }, undefined, fakeClock())),
+    );
+    const keySet = createLocalJWKSet({ keys: jwks } as JSONWebKeySet);
+    const currentDate = new Date(NOW * 1000);
+    const counts = new Map(["accepted", "refused by both", ...Object.keys(STRICTER)].map((name) => [name, 0]));
+    const count = (name: string) => counts.set(name, counts.get(name)! + 1);
+
+    const sameAnswer = fc.asyncProperty(mutations(doors.length, keys), async (mutation) => {
+      const door = doors[mutation.door]!;
+      const verifier = verifiers[mutation.door]!;
+      const token = mutatedToken(mutation, keys[mutation.key]!, goodClaims({ ...door.claims, ...mutation.claims }));
+      const decision = await verifier.verify(token);
+      const theirs = await jwtVerify(token, keySet, { ...door.jose, currentDate }).catch(() => undefined);
+      expect(await verifier.verify(token), `asked again: ${token}`).toEqual(decision);
+
+      if (theirs === undefined) {
+        expect(decision.allowed, `accepted by us alone: ${token}`).toBe(false);
+        return void count("refused by both");
+      }
+      const seen = look(token, door, theirs);
+      const stricter = Object.entries(STRICTER).filter(([, [, holds]]) => holds(seen));
+      for (const [name] of stricter) count(name);
+      if (decision.allowed) {
+        expect(stricter, `accepted in spite of: ${token}`).toEqual([]);
+        expect([decision.caller.claims, decision.caller.header], token).toEqual([
+          theirs.payload,
+          theirs.protectedHeader,
+        ]);
+        return void count("accepted");
+      }
+      const reasons = stricter.map(([, [reason]]) => reason);
+      expect(reasons, `refused by us alone, as ${decision.reason}: ${token}`).toContain(decision.reason);
+    });
+    await fc.assert(sameAnswer, { numRuns: TOKENS, seed: SEED });
+
+    console.log(`seed ${SEED}`, Object.fromEntries(counts));
+    // A law that is never put to the test proves nothing.
+    if (TOKENS >= 20_000) expect([...counts].filter(([, times]) => times === 0)).toEqual([]);
+  },
+  60_000 + TOKENS * 5,
+);
