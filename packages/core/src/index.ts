@@ -1,13 +1,13 @@
-import { isLoopbackHost, resolveConfig, storeSettingsIn, type CoreOptions } from "./config.ts";
-import { listen } from "./http/listen.ts";
-import { openCore, type Surroundings } from "./open-core.ts";
+import { isLoopbackHost, resolveConfig, storeSettingsIn, type CoreOptions } from "./config/config.ts";
+import { listen } from "./http/server/listen.ts";
+import { openCore, type Surroundings } from "./composition/compose-core.ts";
 
-export type { CoreOptions } from "./config.ts";
-export type { RotationPolicy } from "./domain/rotation.ts";
+export type { CoreOptions } from "./config/config.ts";
+export type { RotationPolicy } from "./domain/keys/rotation.ts";
 export type { KeyVault, SealContext, Sealed } from "./ports/key-vault.ts";
-export { VERSION, type CoreClock, type Surroundings } from "./open-core.ts";
-export { StartupError } from "./startup-error.ts";
-export type { Log } from "./use-cases/log.ts";
+export { VERSION, type CoreClock, type Surroundings } from "./composition/compose-core.ts";
+export { StartupError } from "./ports/startup-error.ts";
+export type { Log } from "./ports/log.ts";
 
 /** A core inside this process, without a socket. */
 export interface EmbeddedCore {

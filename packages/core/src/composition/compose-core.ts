@@ -1,45 +1,45 @@
 // The composition root: the one place that knows every part.
-import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { openStore } from "./adapters/open-store.ts";
-import { readPolicyFile } from "./adapters/policy-file.ts";
-import { checkVault, openVault, type ReadMasterKeyIds } from "./adapters/open-vault.ts";
-import { createPlatformKeys } from "./adapters/platform-keys.ts";
-import type { CoreConfig } from "./config.ts";
-import { DEFAULT_APP } from "./domain/app.ts";
-import { problemsOfStoredKeys } from "./domain/rotation.ts";
-import type { Services } from "./http/environment.ts";
-import { createFailureLimit } from "./http/failure-limit.ts";
-import { createHttpInterface, type HttpInterface } from "./http/server.ts";
-import { createTroubleLog } from "./http/trouble-log.ts";
-import type { KeyVault } from "./ports/key-vault.ts";
-import { reasonOf, StartupError } from "./startup-error.ts";
-import { createAuthenticate } from "./use-cases/authenticate.ts";
-import { createAuthenticateClient } from "./use-cases/authenticate-client.ts";
-import { createTakeBackup } from "./use-cases/backup.ts";
-import { createCredentialUses } from "./use-cases/credential-uses.ts";
-import { createIntrospect } from "./use-cases/introspect.ts";
-import { createIssueServiceToken } from "./use-cases/issue-service-token.ts";
-import { createIssueToken } from "./use-cases/issue-token.ts";
-import { Issuers } from "./use-cases/issuers.ts";
-import { KeyRing } from "./use-cases/key-ring.ts";
-import type { Log } from "./use-cases/log.ts";
-import { createManageApps } from "./use-cases/manage-apps.ts";
-import { createManageClients } from "./use-cases/manage-clients.ts";
-import { createManageKeys } from "./use-cases/manage-keys.ts";
-import { createManagePolicy } from "./use-cases/manage-policy.ts";
-import { createManageServices } from "./use-cases/manage-services.ts";
-import { createOpenAhead } from "./use-cases/open-ahead.ts";
-import { createPolicyReports } from "./use-cases/policy-reports.ts";
-import { createPublishFeed } from "./use-cases/publish-feed.ts";
-import { createResealKeys } from "./use-cases/reseal-keys.ts";
-import { createNoticeRestore } from "./use-cases/restore.ts";
-import { createRevoke } from "./use-cases/revoke.ts";
-import { createRotateKeys } from "./use-cases/rotate-keys.ts";
-import { StoreClock } from "./use-cases/store-clock.ts";
-import { keepUpToDate } from "./use-cases/upkeep.ts";
-import { createUsedAssertions } from "./use-cases/used-assertions.ts";
+import { openStore } from "./open-store.ts";
+import { readPolicyFile } from "../adapters/policy/policy-yaml.ts";
+import { checkVault, openVault, type ReadMasterKeyIds } from "../adapters/vault/open-vault.ts";
+import { createPlatformKeys } from "../adapters/platforms/platform-keys.ts";
+import type { CoreConfig } from "../config/config.ts";
+import { DEFAULT_APP } from "../domain/apps/app.ts";
+import { problemsOfStoredKeys } from "../domain/keys/rotation.ts";
+import type { Services } from "../http/request/use-cases.ts";
+import { createFailureLimit } from "../http/limits/failed-authentication-limit.ts";
+import { createHttpInterface, type HttpInterface } from "../http/server/server.ts";
+import { createTroubleLog } from "../http/telemetry/outage-log.ts";
+import type { KeyVault } from "../ports/key-vault.ts";
+import { reasonOf, StartupError } from "../ports/startup-error.ts";
+import { createAuthenticate } from "../use-cases/authentication/authenticate.ts";
+import { createAuthenticateClient } from "../use-cases/authentication/authenticate-client.ts";
+import { createTakeBackup } from "../use-cases/backup/backup.ts";
+import { createCredentialUses } from "../use-cases/authentication/credential-uses.ts";
+import { createIntrospect } from "../use-cases/tokens/introspect.ts";
+import { createIssueServiceToken } from "../use-cases/tokens/issue-service-token.ts";
+import { createIssueToken } from "../use-cases/tokens/issue-token.ts";
+import { Issuers } from "../use-cases/apps/issuer-urls.ts";
+import { KeyRing } from "../state/instance-state.ts";
+import type { Log } from "../ports/log.ts";
+import { createManageApps } from "../use-cases/apps/manage-apps.ts";
+import { createManageClients } from "../use-cases/services/manage-clients.ts";
+import { createManageKeys } from "../use-cases/keys/manage-keys.ts";
+import { createManagePolicy } from "../use-cases/policy/manage-policy.ts";
+import { createManageServices } from "../use-cases/services/manage-services.ts";
+import { createOpenAhead } from "../use-cases/keys/preload-keys.ts";
+import { createPolicyReports } from "../use-cases/policy/policy-reports.ts";
+import { createPublishFeed } from "../use-cases/revocation/publish-feed.ts";
+import { createResealKeys } from "../use-cases/keys/reseal-keys.ts";
+import { createNoticeRestore } from "../use-cases/backup/restore.ts";
+import { createRevoke } from "../use-cases/revocation/revoke.ts";
+import { createRotateKeys } from "../use-cases/keys/rotate-keys.ts";
+import { StoreClock } from "../state/store-clock.ts";
+import { keepUpToDate } from "../use-cases/background/background-jobs.ts";
+import { createUsedAssertions } from "../use-cases/authentication/replay-guard.ts";
 
 /** Time as the core sees it; tests bring their own. */
 export interface CoreClock {
@@ -178,7 +178,6 @@ function checkStoredKeys(keyRing: KeyRing): void {
 const SILENT: Log = { info() {}, warn() {}, error() {} };
 const SYSTEM_CLOCK: CoreClock = { now: () => Date.now(), monotonic: () => performance.now() };
 
-/** This package's version, as its package.json says. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
+/** This package's version. Resolved by name, because source and build lie at different depths. */
+export const VERSION: string = (createRequire(import.meta.url)("countersign-core/package.json") as { version: string })
+  .version;

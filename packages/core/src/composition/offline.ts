@@ -1,20 +1,20 @@
 // The second composition root: what is done to a store by hand, without a core that serves.
 import { randomBytes } from "node:crypto";
-import { masterKeyIdOf } from "./adapters/envelope-vault.ts";
-import { masterKeyPath, readMasterKeys, writeMasterKeys } from "./adapters/master-key.ts";
-import { openStore } from "./adapters/open-store.ts";
-import { foreignTo, openVault, openVaultFor } from "./adapters/open-vault.ts";
-import { hasSqliteStore } from "./adapters/sqlite.ts";
-import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "./config.ts";
-import { openCore } from "./open-core.ts";
-import type { KeyVault } from "./ports/key-vault.ts";
-import type { Store } from "./ports/store.ts";
-import { StartupError } from "./startup-error.ts";
-import type { Backup } from "./use-cases/backup.ts";
-import type { Log } from "./use-cases/log.ts";
-import type { Managed } from "./use-cases/manage-keys.ts";
-import { createResealKeys, type Resealed } from "./use-cases/reseal-keys.ts";
-import { createRestore, type Restored } from "./use-cases/restore.ts";
+import { masterKeyIdOf } from "../adapters/vault/envelope-vault.ts";
+import { masterKeyPath, readMasterKeys, writeMasterKeys } from "../adapters/vault/master-key.ts";
+import { openStore } from "./open-store.ts";
+import { foreignTo, openVault, openVaultFor } from "../adapters/vault/open-vault.ts";
+import { hasSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
+import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "../config/config.ts";
+import { openCore } from "./compose-core.ts";
+import type { KeyVault } from "../ports/key-vault.ts";
+import type { Store } from "../ports/store.ts";
+import { StartupError } from "../ports/startup-error.ts";
+import type { Backup } from "../use-cases/backup/backup.ts";
+import type { Log } from "../ports/log.ts";
+import type { Managed } from "../use-cases/keys/manage-keys.ts";
+import { createResealKeys, type Resealed } from "../use-cases/keys/reseal-keys.ts";
+import { createRestore, type Restored } from "../use-cases/backup/restore.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
 

@@ -1,6 +1,6 @@
 import type { Store } from "../ports/store.ts";
-import type { BeforeMigration } from "./sql/store.ts";
-import { openSqliteStore } from "./sqlite.ts";
+import type { BeforeMigration } from "../adapters/sql/sql-store.ts";
+import { openSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
 
 export interface StoreOptions {
   /** `postgres://...`; undefined: the embedded store. */
@@ -22,6 +22,6 @@ export interface StoreOptions {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { database, poolSize, dataDir, now, beforeMigration } = options;
   if (database === undefined) return openSqliteStore({ dataDir, now, beforeMigration });
-  const { openPostgresStore } = await import("./postgres.ts"); // who does without it need not wait for its driver
+  const { openPostgresStore } = await import("../adapters/postgres/postgres-store.ts"); // who does without it need not wait for its driver
   return openPostgresStore({ url: database, poolSize, beforeMigration });
 }

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import { DEFAULT_CORE_PORT, type Algorithm } from "countersign/protocol";
 import { z } from "zod";
-import { isPostgresUrl } from "./adapters/database-url.ts";
-import { parseMasterKeys } from "./adapters/master-key.ts";
-import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "./domain/rotation.ts";
-import { StartupError } from "./startup-error.ts";
+import { isPostgresUrl } from "../adapters/postgres/database-url.ts";
+import { parseMasterKeys } from "../adapters/vault/master-key.ts";
+import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "../domain/keys/rotation.ts";
+import { StartupError } from "../ports/startup-error.ts";
 
 /** A core's settings, checked and frozen. */
 export interface CoreConfig {

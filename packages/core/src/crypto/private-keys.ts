@@ -10,7 +10,7 @@ import {
 import { setImmediate } from "node:timers"; // the program around an embedded core may put its own in place of the global one
 import { promisify } from "node:util";
 import type { Algorithm, PublicJwk, PublishedJwk } from "countersign/protocol";
-import type { KeyKind } from "../domain/signing-key.ts";
+import type { KeyKind } from "../domain/keys/signing-key.ts";
 import type { KeyVault, Sealed } from "../ports/key-vault.ts";
 
 const generate = promisify(generateKeyPair);

@@ -1,4 +1,4 @@
-import type { Policy } from "../domain/policy.ts";
+import type { Policy } from "../domain/policy/policy.ts";
 
 /** A mistake in the text of a policy. Lines and columns begin at 1. */
 export interface PolicyMistake {

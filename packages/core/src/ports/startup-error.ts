@@ -23,6 +23,6 @@ const REASONS: Readonly<Record<string, string>> = {
 /** One line for an error of the operating system, without its stack, and without its constant where that is common. */
 export function reasonOf(error: unknown): string {
   // Where a name has several addresses, the error is a list of errors and has no message.
-  const { code = "", message } = error as NodeJS.ErrnoException;
+  const { code = "", message } = error as Error & { code?: string };
   return (REASONS[code] ?? message.replace(/\s+/g, " ").trim()) || code || "unknown error";
 }

@@ -1,13 +1,13 @@
 import type { Algorithm } from "countersign/protocol";
-import type { ClientKey } from "../domain/client-key.ts";
-import type { Credential, CredentialUse } from "../domain/credential.ts";
-import type { KeyDates } from "../domain/key-change.ts";
-import type { ReportedCall } from "../domain/policy-report.ts";
-import type { RevokedService, RevokedToken } from "../domain/revocation.ts";
-import type { RotationPolicy } from "../domain/rotation.ts";
-import type { Service } from "../domain/service.ts";
-import type { SigningKey } from "../domain/signing-key.ts";
-import type { Trust } from "../domain/trust.ts";
+import type { ClientKey } from "../domain/authentication/client-key.ts";
+import type { Credential, CredentialUse } from "../domain/authentication/credential.ts";
+import type { KeyDates } from "../domain/keys/key-change.ts";
+import type { ReportedCall } from "../domain/policy/policy-report.ts";
+import type { RevokedService, RevokedToken } from "../domain/revocation/revocation-feed.ts";
+import type { RotationPolicy } from "../domain/keys/rotation.ts";
+import type { Service } from "../domain/services/service.ts";
+import type { SigningKey } from "../domain/keys/signing-key.ts";
+import type { Trust } from "../domain/authentication/workload-trust.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
 export interface StoredKey extends SigningKey {

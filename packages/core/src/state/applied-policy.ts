@@ -1,5 +1,5 @@
-import { readPolicy } from "../domain/policy-document.ts";
-import type { Policy } from "../domain/policy.ts";
+import { readPolicy } from "../domain/policy/policy-document.ts";
+import type { Policy } from "../domain/policy/policy.ts";
 import type { StoredPolicy } from "../ports/store.ts";
 
 /** A policy in force, as it is stored and as calls are decided by it. */

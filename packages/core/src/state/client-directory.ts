@@ -1,5 +1,5 @@
-import type { ClientKey } from "../domain/client-key.ts";
-import type { Trust } from "../domain/trust.ts";
+import type { ClientKey } from "../domain/authentication/client-key.ts";
+import type { Trust } from "../domain/authentication/workload-trust.ts";
 import type { ServiceDirectory } from "./service-directory.ts";
 
 /** How the services of one app prove who they are without a secret, as one snapshot of the store has it. */

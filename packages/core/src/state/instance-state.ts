@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from "node:crypto";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
-import { countIssued, countUnexpired, type IssuedTokens } from "../domain/issued-tokens.ts";
+import { countIssued, countUnexpired, type IssuedTokens } from "../domain/tokens/issued-tokens.ts";
 import {
   buildFeed,
   nextChangeOfFeed,
@@ -8,15 +8,15 @@ import {
   type RevocationFeed,
   type RevokedService,
   type RevokedToken,
-} from "../domain/revocation.ts";
-import type { RotationPolicy } from "../domain/rotation.ts";
-import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/signing-key.ts";
-import type { Policy } from "../domain/policy.ts";
+} from "../domain/revocation/revocation-feed.ts";
+import type { RotationPolicy } from "../domain/keys/rotation.ts";
+import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/keys/signing-key.ts";
+import type { Policy } from "../domain/policy/policy.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
 import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
 import { ClientDirectory } from "./client-directory.ts";
-import { openPrivateKey } from "./private-keys.ts";
+import { openPrivateKey } from "../crypto/private-keys.ts";
 import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
 

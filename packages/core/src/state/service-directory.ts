@@ -1,5 +1,5 @@
-import type { Credential } from "../domain/credential.ts";
-import type { Service } from "../domain/service.ts";
+import type { Credential } from "../domain/authentication/credential.ts";
+import type { Service } from "../domain/services/service.ts";
 
 /** A service with what it authenticates with. */
 export interface RegisteredService extends Service {

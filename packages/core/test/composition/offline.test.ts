@@ -2,13 +2,13 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { CoreOptions } from "../src/config.ts";
-import { embedCore } from "../src/index.ts";
-import { administerStore } from "../src/maintenance.ts";
-import type { KeyView } from "../src/use-cases/manage-keys.ts";
-import { note, startPostgres } from "./support/postgres.ts";
-import { openDatabase } from "./support/sqlite.ts";
-import { tempDir } from "./support/temp-dir.ts";
+import type { CoreOptions } from "../../src/config/config.ts";
+import { embedCore } from "../../src/index.ts";
+import { administerStore } from "../../src/composition/offline.ts";
+import type { KeyView } from "../../src/use-cases/keys/manage-keys.ts";
+import { note, startPostgres } from "../support/postgres.ts";
+import { openDatabase } from "../support/sqlite.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
 const ADMIN_KEY = "admin-key-of-the-tests-01";
 const environment = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { isLoopbackHost, resolveConfig, type CoreOptions } from "../src/config.ts";
-import { DEFAULT_ROTATION } from "../src/domain/rotation.ts";
-import { StartupError } from "../src/startup-error.ts";
-import { ADMIN_KEY, API_KEY } from "./support/core.ts";
+import { isLoopbackHost, resolveConfig, type CoreOptions } from "../../src/config/config.ts";
+import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
+import { StartupError } from "../../src/ports/startup-error.ts";
+import { ADMIN_KEY, API_KEY } from "../support/core.ts";
 
 /** The lines of the refusal; none: it is accepted. */
 function mistakes(options: CoreOptions, environment: NodeJS.ProcessEnv = {}): string[] {

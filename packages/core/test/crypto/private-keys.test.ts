@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { publishedJwk, signBytes, verifiesUnder } from "../../src/use-cases/private-keys.ts";
+import { publishedJwk, signBytes, verifiesUnder } from "../../src/crypto/private-keys.ts";
 
 test("of signatures that are wanted at once each is its own key's, and what a key cannot do fails alone", async () => {
   const pairs = [

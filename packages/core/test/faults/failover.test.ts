@@ -2,7 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { openPostgresStore } from "../../src/adapters/postgres.ts";
+import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
 import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { appIdsOf } from "../ports/store-contract.ts";
 import { describeOnPostgres, itOnOwnPostgres, note, startPostgres, type PostgresServer } from "../support/postgres.ts";

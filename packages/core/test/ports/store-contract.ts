@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { ClientKey } from "../../src/domain/client-key.ts";
-import type { Credential } from "../../src/domain/credential.ts";
-import type { KeyDates } from "../../src/domain/key-change.ts";
-import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
-import type { Trust } from "../../src/domain/trust.ts";
+import type { ClientKey } from "../../src/domain/authentication/client-key.ts";
+import type { Credential } from "../../src/domain/authentication/credential.ts";
+import type { KeyDates } from "../../src/domain/keys/key-change.ts";
+import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
+import type { Trust } from "../../src/domain/authentication/workload-trust.ts";
 import type { Store, StoreContent, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";

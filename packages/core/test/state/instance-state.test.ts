@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
+import { createEnvelopeVault } from "../../src/adapters/vault/envelope-vault.ts";
 import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
 import { NEW_YEAR } from "../support/clock.ts";
 import { openInstance, type Instance } from "../support/instance.ts";

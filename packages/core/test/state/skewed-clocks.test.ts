@@ -1,8 +1,8 @@
 // R8 on the embedded store; PostgreSQL's is in faults/postgres.test.ts.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { expect, it } from "vitest";
-import { partsOf, startTestCore } from "./support/core.ts";
-import { openDatabase } from "./support/sqlite.ts";
+import { partsOf, startTestCore } from "../support/core.ts";
+import { openDatabase } from "../support/sqlite.ts";
 import { join } from "node:path";
 
 it("R8 instances on one directory whose own clocks are 5 minutes off, either way, stamp the store's time on tokens that verify", async () => {

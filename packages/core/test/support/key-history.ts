@@ -7,8 +7,13 @@ import {
   revokeKey,
   rotateSigner,
   type DecideChange,
-} from "../../src/domain/key-change.ts";
-import { planRotation, problemsOfStoredKeys, type CreateStep, type RotationPolicy } from "../../src/domain/rotation.ts";
+} from "../../src/domain/keys/key-change.ts";
+import {
+  planRotation,
+  problemsOfStoredKeys,
+  type CreateStep,
+  type RotationPolicy,
+} from "../../src/domain/keys/rotation.ts";
 import {
   isLive,
   nextChangeOf,
@@ -16,8 +21,8 @@ import {
   signerOf,
   type KeyKind,
   type SigningKey,
-} from "../../src/domain/signing-key.ts";
-import { buildClaims } from "../../src/domain/token.ts";
+} from "../../src/domain/keys/signing-key.ts";
+import { buildClaims } from "../../src/domain/tokens/token.ts";
 import { NEW_YEAR } from "./clock.ts";
 import { keyOfStep, signingKey } from "./keys.ts";
 

@@ -1,5 +1,5 @@
-import type { SigningKey } from "../../src/domain/signing-key.ts";
-import { DEFAULT_ROTATION, type CreateStep, type RotationPolicy } from "../../src/domain/rotation.ts";
+import type { SigningKey } from "../../src/domain/keys/signing-key.ts";
+import { DEFAULT_ROTATION, type CreateStep, type RotationPolicy } from "../../src/domain/keys/rotation.ts";
 import { NEW_YEAR } from "./clock.ts";
 
 /** The windows that are the default, for one kind of key. */

@@ -1,5 +1,5 @@
 import { expect, vi } from "vitest";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
 import type { CoreOptions, Surroundings } from "../../src/index.ts";
 import { startTestCore, type Answer, type TestCore } from "./core.ts";
 import { newCredential } from "./services.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import type { Policy } from "../../src/domain/policy.ts";
-import { readPolicy } from "../../src/domain/policy-document.ts";
+import type { Policy } from "../../src/domain/policy/policy.ts";
+import { readPolicy } from "../../src/domain/policy/policy-document.ts";
 
 /** A policy from its document, or the test fails. */
 export function policyOf(document: unknown): Policy {

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
 import type { Store } from "../../src/ports/store.ts";
-import type { NewCredential } from "../../src/use-cases/manage-services.ts";
+import type { NewCredential } from "../../src/use-cases/services/manage-services.ts";
 import { ADMIN_KEY, type Answer, type TestCore } from "./core.ts";
 
 /** The admin API below `/apps/:app/services`. */

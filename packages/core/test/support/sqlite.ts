@@ -1,5 +1,5 @@
-import type { SqliteDatabase } from "../../src/adapters/sqlite-driver.ts";
-import { usableSqliteDrivers } from "../../src/adapters/sqlite.ts";
+import type { SqliteDatabase } from "../../src/adapters/sqlite/sqlite-driver.ts";
+import { usableSqliteDrivers } from "../../src/adapters/sqlite/sqlite-store.ts";
 
 /**
  * A connection of somebody else's, by the same driver as the store's: the locks of a file are a process's, so two copies

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { openPostgresStore } from "../../src/adapters/postgres.ts";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
+import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { sharedPostgres } from "./postgres.ts";
 import { tempDir } from "./temp-dir.ts";

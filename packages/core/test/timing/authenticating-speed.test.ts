@@ -2,15 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { openSqliteStore } from "../src/adapters/sqlite.ts";
-import { MAX_SERVICES } from "../src/domain/service.ts";
-import { writeCredential } from "../src/domain/credential.ts";
-import { embedCore } from "../src/index.ts";
-import { createAuthenticate, digestOf, type Authenticate } from "../src/use-cases/authenticate.ts";
-import { API_KEY, OTHER_API_KEY, partsOf } from "./support/core.ts";
-import { openInstance, type Instance } from "./support/instance.ts";
-import { note } from "./support/postgres.ts";
-import { tempDir } from "./support/temp-dir.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
+import { MAX_SERVICES } from "../../src/domain/services/service.ts";
+import { writeCredential } from "../../src/domain/authentication/credential.ts";
+import { embedCore } from "../../src/index.ts";
+import { createAuthenticate, digestOf, type Authenticate } from "../../src/use-cases/authentication/authenticate.ts";
+import { API_KEY, OTHER_API_KEY, partsOf } from "../support/core.ts";
+import { openInstance, type Instance } from "../support/instance.ts";
+import { note } from "../support/postgres.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 20);
 const PER_ROUND = 2_000;

@@ -1,17 +1,17 @@
 // What issuing does not wait for: the store, and the making of keys.
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { expect, it } from "vitest";
-import { openSqliteStore } from "../src/adapters/sqlite.ts";
-import { createEnvelopeVault } from "../src/adapters/envelope-vault.ts";
-import { DEFAULT_ROTATION } from "../src/domain/rotation.ts";
-import type { Store } from "../src/ports/store.ts";
-import { createIssueToken } from "../src/use-cases/issue-token.ts";
-import { KeyRing } from "../src/use-cases/key-ring.ts";
-import { createRotateKeys } from "../src/use-cases/rotate-keys.ts";
-import { StoreClock } from "../src/use-cases/store-clock.ts";
-import { recordedLog } from "./support/log.ts";
-import { note } from "./support/postgres.ts";
-import { tempDir } from "./support/temp-dir.ts";
+import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
+import { createEnvelopeVault } from "../../src/adapters/vault/envelope-vault.ts";
+import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
+import type { Store } from "../../src/ports/store.ts";
+import { createIssueToken } from "../../src/use-cases/tokens/issue-token.ts";
+import { KeyRing } from "../../src/state/instance-state.ts";
+import { createRotateKeys } from "../../src/use-cases/keys/rotate-keys.ts";
+import { StoreClock } from "../../src/state/store-clock.ts";
+import { recordedLog } from "../support/log.ts";
+import { note } from "../support/postgres.ts";
+import { tempDir } from "../support/temp-dir.ts";
 
 const vault = createEnvelopeVault([new Uint8Array(32).fill(1)]);
 

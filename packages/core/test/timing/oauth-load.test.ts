@@ -1,8 +1,8 @@
 // Many services at once on a shared store, and who administers it meanwhile.
 import { generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
 import { expect } from "vitest";
-import { openPostgresStore } from "../../src/adapters/postgres.ts";
-import { createUsedAssertions } from "../../src/use-cases/used-assertions.ts";
+import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
+import { createUsedAssertions } from "../../src/use-cases/authentication/replay-guard.ts";
 import { ADMIN_KEY, startTestCore, type TestCore } from "../support/core.ts";
 import { startInstance } from "../support/instance.ts";
 import { formOf } from "../support/oauth.ts";

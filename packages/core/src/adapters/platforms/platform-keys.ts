@@ -1,6 +1,6 @@
 import { createVerifier, type Verifier } from "countersign";
 import { CountersignError, LIMITS } from "countersign/protocol";
-import { PlatformUnavailable, type PlatformKeys } from "../ports/platform-keys.ts";
+import { PlatformUnavailable, type PlatformKeys } from "../../ports/platform-keys.ts";
 
 /** Issuers whose keys are kept. Beyond, the one that was asked for longest ago is fetched anew. */
 const MAX_ISSUERS = 100;

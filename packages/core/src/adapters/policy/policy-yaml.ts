@@ -11,8 +11,8 @@ import {
   type Node,
   type YAMLMap,
 } from "yaml";
-import { MAX_POLICY_BYTES, readPolicy, type PolicyProblem } from "../domain/policy-document.ts";
-import type { PolicyMistake, PolicyText } from "../use-cases/policy-text.ts";
+import { MAX_POLICY_BYTES, readPolicy, type PolicyProblem } from "../../domain/policy/policy-document.ts";
+import type { PolicyMistake, PolicyText } from "../../ports/policy-text.ts";
 
 /** More are not worth reading at once. */
 const MAX_MISTAKES = 20;

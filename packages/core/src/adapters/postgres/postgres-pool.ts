@@ -1,8 +1,8 @@
 // A pool for Kysely that tells what may pass from what is wrong, and keeps no connection that is in doubt.
 import type { PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
-import { StoreUnavailable } from "../ports/store.ts";
-import { reasonOf } from "../startup-error.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
+import { reasonOf } from "../../ports/startup-error.ts";
 import { prepareSession } from "./postgres-connection.ts";
 
 export interface PoolLimits {

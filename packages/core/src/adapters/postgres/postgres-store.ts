@@ -1,13 +1,13 @@
 import { Kysely, PostgresDialect, sql } from "kysely";
 import pg from "pg";
-import type { Store } from "../ports/store.ts";
-import { StartupError } from "../startup-error.ts";
+import type { Store } from "../../ports/store.ts";
+import { StartupError } from "../../ports/startup-error.ts";
 import { placeOf } from "./database-url.ts";
 import { connectionSettings } from "./postgres-connection.ts";
 import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
-import type { Schema } from "./sql/schema.ts";
-import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
+import type { Schema } from "../sql/schema.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "../sql/sql-store.ts";
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */

@@ -1,7 +1,7 @@
 import { sql, type Kysely, type RawBuilder, type Selectable } from "kysely";
 import type { Algorithm, PublicJwk } from "countersign/protocol";
-import type { ClientKey } from "../../domain/client-key.ts";
-import type { Trust } from "../../domain/trust.ts";
+import type { ClientKey } from "../../domain/authentication/client-key.ts";
+import type { Trust } from "../../domain/authentication/workload-trust.ts";
 import type { ClientWriter, OneUse } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";

@@ -1,5 +1,5 @@
 import type { Kysely, Selectable } from "kysely";
-import type { ReportedCall } from "../../domain/policy-report.ts";
+import type { ReportedCall } from "../../domain/policy/policy-report.ts";
 import type { PolicyVersion, PolicyWriter, StoredPolicy } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";

@@ -1,6 +1,6 @@
 import { sql, type Kysely, type Selectable } from "kysely";
-import type { Credential, CredentialUse } from "../../domain/credential.ts";
-import type { Service } from "../../domain/service.ts";
+import type { Credential, CredentialUse } from "../../domain/authentication/credential.ts";
+import type { Service } from "../../domain/services/service.ts";
 import type { ServiceWriter } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";

@@ -1,8 +1,8 @@
 import { Migrator, type Insertable, type Kysely, type RawBuilder, type Selectable, type Transaction } from "kysely";
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
-import type { KeyDates } from "../../domain/key-change.ts";
-import type { RevokedService, RevokedToken } from "../../domain/revocation.ts";
-import type { RotationPolicy } from "../../domain/rotation.ts";
+import type { KeyDates } from "../../domain/keys/key-change.ts";
+import type { RevokedService, RevokedToken } from "../../domain/revocation/revocation-feed.ts";
+import type { RotationPolicy } from "../../domain/keys/rotation.ts";
 import type {
   Revocations,
   Store,
@@ -14,7 +14,7 @@ import type {
   StoreState,
   StoreWriter,
 } from "../../ports/store.ts";
-import { StartupError } from "../../startup-error.ts";
+import { StartupError } from "../../ports/startup-error.ts";
 import {
   forgetUsed,
   SqlClientWriter,

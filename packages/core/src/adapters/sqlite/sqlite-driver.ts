@@ -10,7 +10,7 @@ import {
   type Kysely,
   type QueryResult,
 } from "kysely";
-import { StoreUnavailable } from "../ports/store.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
 
 /** The part of `node:sqlite` that is used; `@photostructure/sqlite` has the same. */
 export interface SqliteDatabase {

@@ -2,10 +2,10 @@ import { existsSync, statSync } from "node:fs";
 import { mkdir, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Kysely, sql } from "kysely";
-import { reasonOf, StartupError } from "../startup-error.ts";
-import { StoreUnavailable, type Store } from "../ports/store.ts";
-import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "./sql/store.ts";
-import type { Schema } from "./sql/schema.ts";
+import { reasonOf, StartupError } from "../../ports/startup-error.ts";
+import { StoreUnavailable, type Store } from "../../ports/store.ts";
+import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "../sql/sql-store.ts";
+import type { Schema } from "../sql/schema.ts";
 import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
 
 const FILE_NAME = "countersign.db";

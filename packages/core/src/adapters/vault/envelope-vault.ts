@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
-import type { KeyVault, SealContext } from "../ports/key-vault.ts";
+import type { KeyVault, SealContext } from "../../ports/key-vault.ts";
 
 const CIPHER = "aes-256-gcm";
 const VERSION = 1;

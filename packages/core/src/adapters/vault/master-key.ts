@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeBase64url } from "countersign/protocol";
-import { reasonOf, StartupError } from "../startup-error.ts";
-import { writeWholeFile } from "./whole-file.ts";
+import { reasonOf, StartupError } from "../../ports/startup-error.ts";
+import { writeWholeFile } from "../atomic-file.ts";
 
 const KEY_BYTES = 32;
 const FILE_NAME = "master.key";

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
-import type { KeyVault } from "../ports/key-vault.ts";
-import { StartupError } from "../startup-error.ts";
-import type { Log } from "../use-cases/log.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import { StartupError } from "../../ports/startup-error.ts";
+import type { Log } from "../../ports/log.ts";
 import { createEnvelopeVault } from "./envelope-vault.ts";
 import { loadOrCreateMasterKeys, masterKeyPath, readMasterKeys } from "./master-key.ts";
 

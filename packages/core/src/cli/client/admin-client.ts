@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import { hasSqliteStore } from "../adapters/sqlite.ts";
-import { isLoopbackHost } from "../config.ts";
-import { StartupError } from "../index.ts";
-import { administerStore } from "../maintenance.ts";
-import { StoreUnavailable } from "../ports/store.ts";
-import type { PolicyMistake } from "../use-cases/policy-text.ts";
+import { hasSqliteStore } from "../../adapters/sqlite/sqlite-store.ts";
+import { isLoopbackHost } from "../../config/config.ts";
+import { StartupError } from "../../index.ts";
+import { administerStore } from "../../composition/offline.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
+import type { PolicyMistake } from "../../ports/policy-text.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
 export interface AdminTarget {

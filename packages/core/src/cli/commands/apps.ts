@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { AdminError, administer, withTarget, type AdminTarget } from "../admin-client.ts";
-import { print, printTable } from "../output.ts";
+import { AdminError, administer, withTarget, type AdminTarget } from "../client/admin-client.ts";
+import { print, printTable } from "../terminal/output.ts";
 import { appCommand, basePath, type AppFlags } from "./keys.ts";
 
 export function appsCommand(): Command {

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
-import { placeOf } from "../../adapters/database-url.ts";
-import { writeWholeFile } from "../../adapters/whole-file.ts";
-import { restoreBackup } from "../../maintenance.ts";
-import { reasonOf } from "../../startup-error.ts";
-import { readBackup, type Backup } from "../../use-cases/backup.ts";
+import { placeOf } from "../../adapters/postgres/database-url.ts";
+import { writeWholeFile } from "../../adapters/atomic-file.ts";
+import { restoreBackup } from "../../composition/offline.ts";
+import { reasonOf } from "../../ports/startup-error.ts";
+import { readBackup, type Backup } from "../../use-cases/backup/backup.ts";
 import {
   AdminError,
   administer,
@@ -13,9 +13,9 @@ import {
   withTarget,
   type AdminTarget,
   type LocalTarget,
-} from "../admin-client.ts";
-import { createLogger } from "../logger.ts";
-import { print } from "../output.ts";
+} from "../client/admin-client.ts";
+import { createLogger } from "../terminal/logger.ts";
+import { print } from "../terminal/output.ts";
 
 export function backupCommand(): Command {
   return withTarget(new Command("backup").description("Write everything of a store, keys still sealed, to one file."))

@@ -2,9 +2,9 @@ import { text } from "node:stream/consumers";
 import { Command } from "commander";
 import { CountersignError, explainToken, meaningOf, type Check, type VerifierOptions } from "countersign";
 import pc from "picocolors";
-import { isWrittenAsCredential } from "../../domain/credential.ts";
-import { AdminError, tellErrors } from "../admin-client.ts";
-import { print, printable, printTable } from "../output.ts";
+import { isWrittenAsCredential } from "../../domain/authentication/credential.ts";
+import { AdminError, tellErrors } from "../client/admin-client.ts";
+import { print, printable, printTable } from "../terminal/output.ts";
 
 interface ExplainFlags {
   jwks?: string;

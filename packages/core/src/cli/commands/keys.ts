@@ -2,9 +2,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Command } from "commander";
 import pc from "picocolors";
-import type { KeyView } from "../../use-cases/manage-keys.ts";
-import { AdminError, administer, withTarget, type AdminClient, type AdminTarget } from "../admin-client.ts";
-import { confirm, print, printable, printTable } from "../output.ts";
+import type { KeyView } from "../../use-cases/keys/manage-keys.ts";
+import { AdminError, administer, withTarget, type AdminClient, type AdminTarget } from "../client/admin-client.ts";
+import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { resealCommand } from "./reseal.ts";
 
 export interface AppFlags extends AdminTarget {

@@ -2,12 +2,12 @@ import { userInfo } from "node:os";
 import { Command } from "commander";
 import pc from "picocolors";
 import { Document, isSeq, visit } from "yaml";
-import type { PolicyChange } from "../../domain/policy-diff.ts";
-import type { CallExplanation } from "../../domain/policy-explanation.ts";
-import type { PolicyDiff, PolicyVersionView, PolicyView, ReportView } from "../../use-cases/manage-policy.ts";
-import type { PolicyMistake } from "../../use-cases/policy-text.ts";
-import { AdminError, administer, type AdminClient } from "../admin-client.ts";
-import { confirm, print, printable, printTable } from "../output.ts";
+import type { PolicyChange } from "../../domain/policy/policy-diff.ts";
+import type { CallExplanation } from "../../domain/policy/policy-explanation.ts";
+import type { PolicyDiff, PolicyVersionView, PolicyView, ReportView } from "../../use-cases/policy/manage-policy.ts";
+import type { PolicyMistake } from "../../ports/policy-text.ts";
+import { AdminError, administer, type AdminClient } from "../client/admin-client.ts";
+import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { safe } from "./explain.ts";
 import { appCommand, basePath, readInput, type AppFlags } from "./keys.ts";
 

@@ -1,8 +1,15 @@
 import { Command } from "commander";
-import { masterKeysToForget, renewMasterKey } from "../../maintenance.ts";
-import type { Resealed } from "../../use-cases/reseal-keys.ts";
-import { AdminError, administer, localTarget, tellErrors, withTarget, type AdminTarget } from "../admin-client.ts";
-import { confirm, print } from "../output.ts";
+import { masterKeysToForget, renewMasterKey } from "../../composition/offline.ts";
+import type { Resealed } from "../../use-cases/keys/reseal-keys.ts";
+import {
+  AdminError,
+  administer,
+  localTarget,
+  tellErrors,
+  withTarget,
+  type AdminTarget,
+} from "../client/admin-client.ts";
+import { confirm, print } from "../terminal/output.ts";
 
 export function resealCommand(): Command {
   return withTarget(

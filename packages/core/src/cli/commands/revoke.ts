@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import { Command } from "commander";
-import { AdminError, administer } from "../admin-client.ts";
-import { confirm, print, printable } from "../output.ts";
+import { AdminError, administer } from "../client/admin-client.ts";
+import { confirm, print, printable } from "../terminal/output.ts";
 import { appCommand, basePath, dateIn, revokeKeyCommand, type AppFlags } from "./keys.ts";
 
 export function revokeCommand(): Command {

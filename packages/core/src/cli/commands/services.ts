@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import pc from "picocolors";
-import type { CredentialView, NewCredential, ServiceView } from "../../use-cases/manage-services.ts";
-import { AdminError, administer } from "../admin-client.ts";
-import { confirm, print, printable, printTable } from "../output.ts";
+import type { CredentialView, NewCredential, ServiceView } from "../../use-cases/services/manage-services.ts";
+import { AdminError, administer } from "../client/admin-client.ts";
+import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { appCommand, basePath, dateIn, type AppFlags } from "./keys.ts";
 import { trustCommands } from "./trusts.ts";
 

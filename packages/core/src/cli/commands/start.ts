@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { startCore, StartupError, type CoreOptions } from "../../index.ts";
-import { createLogger } from "../logger.ts";
+import { createLogger } from "../terminal/logger.ts";
 
 interface StartFlags {
   port?: string;

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import type { ClientKeyView, TrustView } from "../../use-cases/manage-clients.ts";
-import { AdminError, administer } from "../admin-client.ts";
-import { confirm, print, printable, printTable } from "../output.ts";
+import type { ClientKeyView, TrustView } from "../../use-cases/services/manage-clients.ts";
+import { AdminError, administer } from "../client/admin-client.ts";
+import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { appCommand, basePath, type AppFlags } from "./keys.ts";
 
 /** What of `services` is about proving who one is without a secret. */

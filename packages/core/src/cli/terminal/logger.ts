@@ -1,6 +1,6 @@
 import pino from "pino";
 import pc from "picocolors";
-import type { Log } from "../use-cases/log.ts";
+import type { Log } from "../../ports/log.ts";
 
 const STDERR = 2;
 

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import pc from "picocolors";
-import { AdminError } from "./admin-client.ts";
+import { AdminError } from "../client/admin-client.ts";
 
 /** Columns as wide as their widest cell; colours do not count. */
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {

@@ -1,5 +1,5 @@
 import { refusalOfClaims, type ClaimRules, type DecodedJwt } from "countersign/protocol";
-import { coversSubject, type Trust } from "./trust.ts";
+import { coversSubject, type Trust } from "./workload-trust.ts";
 
 /** Seconds that a service's own assertion is good for at most: so long its `jti` is remembered. */
 const MAX_ASSERTION_LIFETIME = 300;

@@ -1,6 +1,6 @@
 import type { Policy, PolicyService } from "./policy.ts";
 import { problemOfScope } from "./scope.ts";
-import { problemOfServiceName } from "./service.ts";
+import { problemOfServiceName } from "../services/service.ts";
 
 /** A policy as it is written down and stored. */
 export interface PolicyDocument {

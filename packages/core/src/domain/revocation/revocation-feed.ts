@@ -1,6 +1,6 @@
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
-import type { RotationPolicy } from "./rotation.ts";
-import { publishedKeys, signerOf, type SigningKey } from "./signing-key.ts";
+import type { RotationPolicy } from "../keys/rotation.ts";
+import { publishedKeys, signerOf, type SigningKey } from "../keys/signing-key.ts";
 
 /** A token that is refused although its `exp` has not come. */
 export interface RevokedToken {

@@ -1,5 +1,5 @@
 import { LIMITS, mistypedClaim, problemOfJson, type Algorithm, type JsonObject } from "countersign/protocol";
-import type { SigningKey } from "./signing-key.ts";
+import type { SigningKey } from "../keys/signing-key.ts";
 
 /** What a caller asks the core to sign. */
 export interface Grant {

@@ -1,12 +1,12 @@
 import { Hono } from "hono";
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import { z } from "zod";
-import type { Env, Services } from "../environment.ts";
-import { answerJson, refuseAdmin } from "../errors.ts";
-import { answer, appOf, readBody } from "./admin-answer.ts";
-import { policyRoutes } from "./admin-policy.ts";
-import { clientRoutes } from "./admin-clients.ts";
-import { serviceRoutes } from "./admin-services.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { answerJson, refuseAdmin } from "../request/responses.ts";
+import { answer, appOf, readBody } from "./responses.ts";
+import { policyRoutes } from "./policy.ts";
+import { clientRoutes } from "./clients.ts";
+import { serviceRoutes } from "./services.ts";
 
 export const ADMIN_BASE = "/admin/v1";
 

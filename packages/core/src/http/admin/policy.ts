@@ -1,12 +1,12 @@
 import { Hono, type Context } from "hono";
 import { z } from "zod";
-import { labelOfAdminKey } from "../../use-cases/authenticate.ts";
-import type { ManagedPolicy } from "../../use-cases/manage-policy.ts";
-import { POLICY_BODY_BYTES } from "../body.ts";
-import type { Env, Services } from "../environment.ts";
-import { answerJson, refuseMistakes } from "../errors.ts";
-import { presentedKey } from "../presented-key.ts";
-import { answer, appOf, readBody } from "./admin-answer.ts";
+import { labelOfAdminKey } from "../../use-cases/authentication/authenticate.ts";
+import type { ManagedPolicy } from "../../use-cases/policy/manage-policy.ts";
+import { POLICY_BODY_BYTES } from "../request/body.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { answerJson, refuseMistakes } from "../request/responses.ts";
+import { presentedKey } from "../request/presented-key.ts";
+import { answer, appOf, readBody } from "./responses.ts";
 
 const version = z.number().int().min(0);
 const BODIES = {

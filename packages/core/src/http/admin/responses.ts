@@ -1,9 +1,9 @@
 import type { Context } from "hono";
 import type { z } from "zod";
-import type { Managed } from "../../use-cases/manage-keys.ts";
-import { readJsonBody } from "../body.ts";
-import type { Env } from "../environment.ts";
-import { answerJson, refuseAdmin } from "../errors.ts";
+import type { Managed } from "../../use-cases/keys/manage-keys.ts";
+import { readJsonBody } from "../request/body.ts";
+import type { Env } from "../request/use-cases.ts";
+import { answerJson, refuseAdmin } from "../request/responses.ts";
 
 export function appOf(c: Context<Env>): string {
   return c.req.param("app")!;

@@ -1,8 +1,8 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Env, Services } from "../environment.ts";
-import { answerJson } from "../errors.ts";
-import { answer, appOf, readBody } from "./admin-answer.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { answerJson } from "../request/responses.ts";
+import { answer, appOf, readBody } from "./responses.ts";
 
 const BODIES = {
   register: z.strictObject({ name: z.string() }),

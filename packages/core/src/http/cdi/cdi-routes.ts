@@ -1,12 +1,12 @@
 import type { Context } from "hono";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS, type JsonObject } from "countersign/protocol";
-import { DEFAULT_APP } from "../../domain/app.ts";
-import { scopesIn } from "../../domain/scope.ts";
-import type { IssuedServiceToken, ServiceTokenRequest } from "../../use-cases/issue-service-token.ts";
-import { algorithmRequested } from "../../use-cases/issue-token.ts";
-import type { Env, Services } from "../environment.ts";
-import { readJsonBody } from "../body.ts";
-import { answerJson, refuseText } from "../errors.ts";
+import { DEFAULT_APP } from "../../domain/apps/app.ts";
+import { scopesIn } from "../../domain/policy/scope.ts";
+import type { IssuedServiceToken, ServiceTokenRequest } from "../../use-cases/tokens/issue-service-token.ts";
+import { algorithmRequested } from "../../use-cases/tokens/issue-token.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { readJsonBody } from "../request/body.ts";
+import { answerJson, refuseText } from "../request/responses.ts";
 
 /** One row of the driver interface. */
 export interface Route {

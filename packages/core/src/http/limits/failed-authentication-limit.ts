@@ -1,5 +1,5 @@
-import type { Log } from "../use-cases/log.ts";
-import type { Monotonic } from "../use-cases/store-clock.ts";
+import type { Log } from "../../ports/log.ts";
+import type { Monotonic } from "../../state/store-clock.ts";
 
 export interface FailureLimit {
   /**

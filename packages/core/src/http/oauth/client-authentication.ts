@@ -1,5 +1,5 @@
-import type { ClientProof } from "../use-cases/authenticate-client.ts";
-import { decodeFormText, type Form } from "./form-body.ts";
+import type { ClientProof } from "../../use-cases/authentication/authenticate-client.ts";
+import { decodeFormText, type Form } from "../request/form-body.ts";
 
 /** RFC 7523 section 2.2. */
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

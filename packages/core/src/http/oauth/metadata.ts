@@ -1,8 +1,8 @@
 import { ALGORITHMS, PATHS } from "countersign/protocol";
-import { answerJson, refuseText } from "../errors.ts";
-import type { Services } from "../environment.ts";
-import { GRANT_TYPE, INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH } from "./oauth.ts";
-import type { PublicRoute } from "./well-known.ts";
+import { answerJson, refuseText } from "../request/responses.ts";
+import type { Services } from "../request/use-cases.ts";
+import { GRANT_TYPE, INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH } from "./oauth-routes.ts";
+import type { PublicRoute } from "../public/well-known.ts";
 
 /** RFC 8414, and the name under which other programs look for the same. */
 const METADATA_PATHS = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];

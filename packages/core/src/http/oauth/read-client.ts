@@ -1,11 +1,11 @@
-import type { ServicePrincipal } from "../../use-cases/authenticate.ts";
-import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "../client-proof.ts";
-import type { Services } from "../environment.ts";
-import type { Exchange } from "../exchange.ts";
-import { readForm, type Form } from "../form-body.ts";
-import { fieldsOf, headerOf } from "../request-header.ts";
-import { DEFAULT_TENANT } from "../request-path.ts";
-import { refuseOAuth } from "./oauth-answer.ts";
+import type { ServicePrincipal } from "../../use-cases/authentication/authenticate.ts";
+import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "./client-authentication.ts";
+import type { Services } from "../request/use-cases.ts";
+import type { Exchange } from "../request/socket-context.ts";
+import { readForm, type Form } from "../request/form-body.ts";
+import { fieldsOf, headerOf } from "../request/request-header.ts";
+import { DEFAULT_TENANT } from "../request/request-path.ts";
+import { refuseOAuth } from "./responses.ts";
 
 /** Who asks, with what it sent, or the answer that refuses it. */
 export interface ReadClient {

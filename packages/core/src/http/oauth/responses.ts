@@ -1,5 +1,5 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange } from "../request/socket-context.ts";
 
 /** RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009 section 2.2.1 and RFC 8707 section 2. */
 export type OAuthError =

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
-import type { Env, Services } from "../environment.ts";
-import { refuseText } from "../errors.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { refuseText } from "../request/responses.ts";
 
 /** Milliseconds that one look at the store answers for: nobody has to authenticate here, and anybody may ask often. */
 const REMEMBERED = 1_000;

@@ -1,9 +1,9 @@
 import type { Context } from "hono";
 import { PATHS } from "countersign/protocol";
-import type { Env, Services } from "../environment.ts";
-import { refuseText } from "../errors.ts";
-import { allowsStaleWhileRevalidate } from "../../domain/rotation.ts";
-import type { PublishedSets } from "../../use-cases/key-ring.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { refuseText } from "../request/responses.ts";
+import { allowsStaleWhileRevalidate } from "../../domain/keys/rotation.ts";
+import type { PublishedSets } from "../../state/instance-state.ts";
 
 /** The documents everybody may read. */
 export interface PublicRoute {

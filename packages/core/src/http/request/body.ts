@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange } from "./socket-context.ts";
 import { decodeUtf8, LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
-import { MAX_POLICY_BYTES } from "../domain/policy-document.ts";
+import { MAX_POLICY_BYTES } from "../../domain/policy/policy-document.ts";
 
 export type ReadBody = { ok: true; value: JsonObject } | { ok: false; status: 400 | 413; problem: string };
 

@@ -1,6 +1,6 @@
 import { LIMITS } from "countersign/protocol";
 import { readBytes, tooLarge } from "./body.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange } from "./socket-context.ts";
 import { headerOf } from "./request-header.ts";
 
 /** The parameters of a form, each once; one that is empty counts as left out (RFC 6749 section 3.2). */

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { Env } from "./environment.ts";
+import type { Env } from "./use-cases.ts";
 import { headerOf } from "./request-header.ts";
 
 /** The key that a request brought: `Api-Key: K`, `Authorization: Bearer K`, or just `K` there. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange } from "./socket-context.ts";
 
 /**
  * A header of the request, joined where it came more than once (RFC 9110 section 5.3). From the socket where there is

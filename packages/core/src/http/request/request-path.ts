@@ -1,4 +1,4 @@
-import { DEFAULT_APP, normaliseAppId } from "../domain/app.ts";
+import { DEFAULT_APP, normaliseAppId } from "../../domain/apps/app.ts";
 
 /** A path of the driver interface taken apart: `/appid-<appId>/<tenantId><route>`. */
 export interface RequestPath {

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange } from "./socket-context.ts";
 
 /** An answer that is not 200, by the driver interface: plain text of fixed words. */
 export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import type { Env } from "./environment.ts";
-import { NO_SNIFF } from "./errors.ts";
+import type { Env } from "./use-cases.ts";
+import { NO_SNIFF } from "./responses.ts";
 import { headerOf } from "./request-header.ts";
 import type { RequestPath } from "./request-path.ts";
 

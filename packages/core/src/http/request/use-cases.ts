@@ -1,26 +1,26 @@
 import type { IncomingMessage } from "node:http";
-import type { CoreConfig } from "../config.ts";
-import type { Authenticate, Principal } from "../use-cases/authenticate.ts";
-import type { AuthenticateClient } from "../use-cases/authenticate-client.ts";
-import type { TakeBackup } from "../use-cases/backup.ts";
-import type { Introspect } from "../use-cases/introspect.ts";
-import type { IssueServiceToken } from "../use-cases/issue-service-token.ts";
-import type { IssueToken } from "../use-cases/issue-token.ts";
-import type { Issuers } from "../use-cases/issuers.ts";
-import type { KeyRing } from "../use-cases/key-ring.ts";
-import type { ManageApps } from "../use-cases/manage-apps.ts";
-import type { ManageClients } from "../use-cases/manage-clients.ts";
-import type { ManageKeys } from "../use-cases/manage-keys.ts";
-import type { ManagePolicy } from "../use-cases/manage-policy.ts";
-import type { ManageServices } from "../use-cases/manage-services.ts";
-import type { PolicyReports } from "../use-cases/policy-reports.ts";
-import type { PublishFeed } from "../use-cases/publish-feed.ts";
-import type { ResealKeys } from "../use-cases/reseal-keys.ts";
-import type { Revoke } from "../use-cases/revoke.ts";
-import type { Store } from "../ports/store.ts";
-import type { FailureLimit } from "./failure-limit.ts";
+import type { CoreConfig } from "../../config/config.ts";
+import type { Authenticate, Principal } from "../../use-cases/authentication/authenticate.ts";
+import type { AuthenticateClient } from "../../use-cases/authentication/authenticate-client.ts";
+import type { TakeBackup } from "../../use-cases/backup/backup.ts";
+import type { Introspect } from "../../use-cases/tokens/introspect.ts";
+import type { IssueServiceToken } from "../../use-cases/tokens/issue-service-token.ts";
+import type { IssueToken } from "../../use-cases/tokens/issue-token.ts";
+import type { Issuers } from "../../use-cases/apps/issuer-urls.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { ManageApps } from "../../use-cases/apps/manage-apps.ts";
+import type { ManageClients } from "../../use-cases/services/manage-clients.ts";
+import type { ManageKeys } from "../../use-cases/keys/manage-keys.ts";
+import type { ManagePolicy } from "../../use-cases/policy/manage-policy.ts";
+import type { ManageServices } from "../../use-cases/services/manage-services.ts";
+import type { PolicyReports } from "../../use-cases/policy/policy-reports.ts";
+import type { PublishFeed } from "../../use-cases/revocation/publish-feed.ts";
+import type { ResealKeys } from "../../use-cases/keys/reseal-keys.ts";
+import type { Revoke } from "../../use-cases/revocation/revoke.ts";
+import type { Store } from "../../ports/store.ts";
+import type { FailureLimit } from "../limits/failed-authentication-limit.ts";
 import type { RequestPath } from "./request-path.ts";
-import type { TroubleLog } from "./trouble-log.ts";
+import type { TroubleLog } from "../telemetry/outage-log.ts";
 
 /** What the HTTP interface is given to work with. */
 export interface Services {

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { StartupError } from "../startup-error.ts";
+import { StartupError } from "../../ports/startup-error.ts";
 import type { HttpInterface } from "./server.ts";
 
 export interface Listening {

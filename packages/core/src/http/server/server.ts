@@ -1,22 +1,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Hono, type Context, type Next } from "hono";
 import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
-import { isLoopbackHost } from "../config.ts";
-import { DEFAULT_APP } from "../domain/app.ts";
-import { StoreUnavailable } from "../ports/store.ts";
-import type { Env, Services } from "./environment.ts";
-import { SocketExchange } from "./exchange.ts";
-import { POLICY_BODY_BYTES, tooLarge } from "./body.ts";
-import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "./errors.ts";
-import { presentedKey } from "./presented-key.ts";
-import { fieldsOf, headerOf } from "./request-header.ts";
-import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "./request-path.ts";
-import { ADMIN_BASE, adminRoutes } from "./routes/admin.ts";
-import { driverRoutes, type Route } from "./routes/driver.ts";
-import { helloHandler } from "./routes/health.ts";
-import { metadataRoutes } from "./routes/oauth-metadata.ts";
-import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes, TOKEN_PATH } from "./routes/oauth.ts";
-import { wellKnownRoutes } from "./routes/well-known.ts";
+import { isLoopbackHost } from "../../config/config.ts";
+import { DEFAULT_APP } from "../../domain/apps/app.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
+import type { Env, Services } from "../request/use-cases.ts";
+import { SocketExchange } from "../request/socket-context.ts";
+import { POLICY_BODY_BYTES, tooLarge } from "../request/body.ts";
+import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "../request/responses.ts";
+import { presentedKey } from "../request/presented-key.ts";
+import { fieldsOf, headerOf } from "../request/request-header.ts";
+import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "../request/request-path.ts";
+import { ADMIN_BASE, adminRoutes } from "../admin/admin-routes.ts";
+import { driverRoutes, type Route } from "../cdi/cdi-routes.ts";
+import { helloHandler } from "../public/health.ts";
+import { metadataRoutes } from "../oauth/metadata.ts";
+import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes, TOKEN_PATH } from "../oauth/oauth-routes.ts";
+import { wellKnownRoutes } from "../public/well-known.ts";
 
 /** Tenants came with version 3.0; before it such a path was unknown. */
 const TENANTS_SINCE = "3.0";

@@ -1,7 +1,7 @@
-import { PlatformUnavailable } from "../ports/platform-keys.ts";
-import { StoreUnavailable } from "../ports/store.ts";
-import type { Log } from "../use-cases/log.ts";
-import type { Monotonic } from "../use-cases/store-clock.ts";
+import { PlatformUnavailable } from "../../ports/platform-keys.ts";
+import { StoreUnavailable } from "../../ports/store.ts";
+import type { Log } from "../../ports/log.ts";
+import type { Monotonic } from "../../state/store-clock.ts";
 
 /** Says why requests fail. */
 export interface TroubleLog {

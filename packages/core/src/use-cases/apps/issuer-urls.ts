@@ -1,4 +1,4 @@
-import { DEFAULT_APP } from "../domain/app.ts";
+import { DEFAULT_APP } from "../../domain/apps/app.ts";
 
 /** What apps call themselves in the tokens and documents of OAuth: the core's public URL, and their own path below it. */
 export class Issuers {

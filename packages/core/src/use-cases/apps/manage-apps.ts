@@ -1,11 +1,11 @@
 import { LIMITS, type Algorithm } from "countersign/protocol";
-import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../domain/app.ts";
-import { TOO_MANY_KEYS } from "../domain/key-change.ts";
-import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../domain/rotation.ts";
-import { StoreUnavailable, type Store } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Managed } from "./manage-keys.ts";
-import type { RotateKeys } from "./rotate-keys.ts";
+import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../../domain/apps/app.ts";
+import { TOO_MANY_KEYS } from "../../domain/keys/key-change.ts";
+import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../../domain/keys/rotation.ts";
+import { StoreUnavailable, type Store } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Managed } from "../keys/manage-keys.ts";
+import type { RotateKeys } from "../keys/rotate-keys.ts";
 
 export interface ManageApps {
   /** Makes an app with keys of its own. */

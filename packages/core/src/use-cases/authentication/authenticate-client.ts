@@ -1,13 +1,17 @@
 import { decodeJwt, parseKeySet, type DecodedJwt, type VerificationKey } from "countersign/protocol";
-import { ASSERTION_TOLERANCE, isOwnAssertion, isTrustedWorkload } from "../domain/client-assertion.ts";
-import type { Trust } from "../domain/trust.ts";
-import type { PlatformKeys } from "../ports/platform-keys.ts";
+import {
+  ASSERTION_TOLERANCE,
+  isOwnAssertion,
+  isTrustedWorkload,
+} from "../../domain/authentication/client-assertion.ts";
+import type { Trust } from "../../domain/authentication/workload-trust.ts";
+import type { PlatformKeys } from "../../ports/platform-keys.ts";
 import { digestOf, type Authenticate, type ServicePrincipal } from "./authenticate.ts";
-import type { Issuers } from "./issuers.ts";
-import type { KeyRing } from "./key-ring.ts";
-import { verifiesUnder } from "./private-keys.ts";
-import { idOfKey } from "./standing.ts";
-import type { UsedAssertions } from "./used-assertions.ts";
+import type { Issuers } from "../apps/issuer-urls.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import { verifiesUnder } from "../../crypto/private-keys.ts";
+import { idOfKey } from "./still-authenticated.ts";
+import type { UsedAssertions } from "./replay-guard.ts";
 
 /** What a client of the OAuth endpoints shows for itself. */
 export type ClientProof =

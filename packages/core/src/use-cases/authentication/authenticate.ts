@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
-import { hasExpired, isWrittenAsCredential } from "../domain/credential.ts";
+import { hasExpired, isWrittenAsCredential } from "../../domain/authentication/credential.ts";
 import type { CredentialUses } from "./credential-uses.ts";
-import type { KeyRing } from "./key-ring.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
 
 /** A service that has proved to be the one that it says, in one app. */
 export interface ServicePrincipal {

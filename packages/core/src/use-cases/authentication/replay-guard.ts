@@ -1,6 +1,6 @@
-import type { OneUse, Store } from "../ports/store.ts";
-import type { Monotonic } from "./store-clock.ts";
-import { inTurns } from "./turns.ts";
+import type { OneUse, Store } from "../../ports/store.ts";
+import type { Monotonic } from "../../state/store-clock.ts";
+import { inTurns } from "../batch.ts";
 
 /** What is good for one use, remembered by all instances until nobody would take it any more. */
 export interface UsedAssertions {

@@ -1,7 +1,7 @@
-import { hasExpired } from "../domain/credential.ts";
-import type { ClientKey } from "../domain/client-key.ts";
+import { hasExpired } from "../../domain/authentication/credential.ts";
+import type { ClientKey } from "../../domain/authentication/client-key.ts";
 import { digestOf, type ServicePrincipal } from "./authenticate.ts";
-import type { KeyRing } from "./key-ring.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
 
 /**
  * Whether who was known once would still be now: enabled, and by the same credential, key or trust. Between a header and

@@ -1,11 +1,11 @@
-import { DEFAULT_APP } from "../domain/app.ts";
-import { StoreUnavailable, type Store } from "../ports/store.ts";
-import type { CredentialUses } from "./credential-uses.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Log } from "./log.ts";
-import type { PolicyReports } from "./policy-reports.ts";
-import type { RotateKeys } from "./rotate-keys.ts";
-import type { UsedAssertions } from "./used-assertions.ts";
+import { DEFAULT_APP } from "../../domain/apps/app.ts";
+import { StoreUnavailable, type Store } from "../../ports/store.ts";
+import type { CredentialUses } from "../authentication/credential-uses.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Log } from "../../ports/log.ts";
+import type { PolicyReports } from "../policy/policy-reports.ts";
+import type { RotateKeys } from "../keys/rotate-keys.ts";
+import type { UsedAssertions } from "../authentication/replay-guard.ts";
 
 interface Parts {
   readonly store: Store;

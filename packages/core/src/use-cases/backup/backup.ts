@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ALGORITHMS, type PublicJwk, type PublishedJwk } from "countersign/protocol";
 import { z } from "zod";
-import type { Store, StoreContent } from "../ports/store.ts";
+import type { Store, StoreContent } from "../../ports/store.ts";
 
 const FORMAT = "countersign-backup";
 /** Of the document; a core reads its own and older ones. 2: with services. */

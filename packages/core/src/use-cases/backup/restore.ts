@@ -1,8 +1,8 @@
-import { isEarlier, type Store } from "../ports/store.ts";
+import { isEarlier, type Store } from "../../ports/store.ts";
 import { contentOf, type Backup } from "./backup.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Log } from "./log.ts";
-import type { Managed } from "./manage-keys.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Log } from "../../ports/log.ts";
+import type { Managed } from "../keys/manage-keys.ts";
 
 export interface Restored {
   readonly apps: number;

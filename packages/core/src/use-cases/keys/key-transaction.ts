@@ -1,8 +1,8 @@
-import type { KeyUpdate } from "../domain/key-change.ts";
-import type { CreateStep, RotationStep } from "../domain/rotation.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
-import type { StoredKey, StoreWriter } from "../ports/store.ts";
-import { reseal, type KeyMaterial } from "./private-keys.ts";
+import type { KeyUpdate } from "../../domain/keys/key-change.ts";
+import type { CreateStep, RotationStep } from "../../domain/keys/rotation.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import type { StoredKey, StoreWriter } from "../../ports/store.ts";
+import { reseal, type KeyMaterial } from "../../crypto/private-keys.ts";
 
 /** Keys that were made, by what they are for. */
 export class KeySupply {

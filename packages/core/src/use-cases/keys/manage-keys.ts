@@ -7,12 +7,12 @@ import {
   rotateSigner,
   type DecideChange,
   type RefusedChange,
-} from "../domain/key-change.ts";
-import { isLive, signerOf, type KeyKind, type SigningKey } from "../domain/signing-key.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
-import type { StoredKey } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
-import { publishedJwk, signBytes, verifiesUnder, type KeyMaterial } from "./private-keys.ts";
+} from "../../domain/keys/key-change.ts";
+import { isLive, signerOf, type KeyKind, type SigningKey } from "../../domain/keys/signing-key.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import type { StoredKey } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import { publishedJwk, signBytes, verifiesUnder, type KeyMaterial } from "../../crypto/private-keys.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
 /** A key as an operator sees it. Dates are ISO 8601; null: none. */

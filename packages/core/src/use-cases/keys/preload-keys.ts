@@ -1,8 +1,8 @@
-import { isLive } from "../domain/signing-key.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
-import type { StoredKey } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Log } from "./log.ts";
+import { isLive } from "../../domain/keys/signing-key.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import type { StoredKey } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Log } from "../../ports/log.ts";
 
 /**
  * Opens whatever signs now or later, ahead of its turn: what this instance cannot open is said at once, and not found

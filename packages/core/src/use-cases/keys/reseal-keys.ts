@@ -1,7 +1,7 @@
-import type { KeyVault } from "../ports/key-vault.ts";
-import type { Store } from "../ports/store.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import type { Store } from "../../ports/store.ts";
 import type { Managed } from "./manage-keys.ts";
-import { reseal } from "./private-keys.ts";
+import { reseal } from "../../crypto/private-keys.ts";
 
 export interface Resealed {
   /** How many keys, of all apps. */

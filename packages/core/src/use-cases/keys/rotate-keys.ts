@@ -1,12 +1,12 @@
-import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../domain/key-change.ts";
-import { replaceSigners } from "../domain/replacement.ts";
-import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../domain/rotation.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
-import { StoreUnavailable, type Store, type StoredApp, type StoredKey } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
+import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../../domain/keys/key-change.ts";
+import { replaceSigners } from "../../domain/keys/replacement.ts";
+import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../../domain/keys/rotation.ts";
+import type { KeyVault } from "../../ports/key-vault.ts";
+import { StoreUnavailable, type Store, type StoredApp, type StoredKey } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
 import { KeySupply, KeyTransaction } from "./key-transaction.ts";
-import type { Log } from "./log.ts";
-import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "./private-keys.ts";
+import type { Log } from "../../ports/log.ts";
+import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "../../crypto/private-keys.ts";
 
 /** Makes and removes keys as the plan says. */
 export interface RotateKeys {

@@ -1,16 +1,16 @@
-import { diffPolicies, type PolicyChange } from "../domain/policy-diff.ts";
-import { documentOf, type PolicyDocument } from "../domain/policy-document.ts";
-import { explainCall, type CallExplanation } from "../domain/policy-explanation.ts";
-import { isStillReported } from "../domain/policy-report.ts";
-import type { Policy } from "../domain/policy.ts";
-import { problemOfScope } from "../domain/scope.ts";
-import { problemOfServiceName } from "../domain/service.ts";
-import type { PolicyVersion, Store, StoredPolicy } from "../ports/store.ts";
-import { policyIn } from "./applied-policy.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Managed } from "./manage-keys.ts";
+import { diffPolicies, type PolicyChange } from "../../domain/policy/policy-diff.ts";
+import { documentOf, type PolicyDocument } from "../../domain/policy/policy-document.ts";
+import { explainCall, type CallExplanation } from "../../domain/policy/policy-explanation.ts";
+import { isStillReported } from "../../domain/policy/policy-report.ts";
+import type { Policy } from "../../domain/policy/policy.ts";
+import { problemOfScope } from "../../domain/policy/scope.ts";
+import { problemOfServiceName } from "../../domain/services/service.ts";
+import type { PolicyVersion, Store, StoredPolicy } from "../../ports/store.ts";
+import { policyIn } from "../../state/applied-policy.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Managed } from "../keys/manage-keys.ts";
 import type { PolicyReports } from "./policy-reports.ts";
-import type { PolicyMistake, ReadPolicyText } from "./policy-text.ts";
+import type { PolicyMistake, ReadPolicyText } from "../../ports/policy-text.ts";
 
 /** Dates are ISO 8601. */
 export interface PolicyVersionView {

@@ -1,7 +1,7 @@
-import { isStillReported, ReportTable, type ReportedCall } from "../domain/policy-report.ts";
-import { lackingIn } from "../domain/policy.ts";
-import type { Store } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
+import { isStillReported, ReportTable, type ReportedCall } from "../../domain/policy/policy-report.ts";
+import { lackingIn } from "../../domain/policy/policy.ts";
+import type { Store } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
 
 /** How often callees that are report-only were called as the policy does not have it: in memory at once, in the store now and then. */
 export interface PolicyReports {

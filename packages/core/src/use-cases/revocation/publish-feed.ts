@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import type { RevocationFeed } from "../domain/revocation.ts";
-import type { StoredKey } from "../ports/store.ts";
-import type { KeyRing, SignableFeed } from "./key-ring.ts";
-import { signJws } from "./private-keys.ts";
+import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
+import type { StoredKey } from "../../ports/store.ts";
+import type { KeyRing, SignableFeed } from "../../state/instance-state.ts";
+import { signJws } from "../../crypto/private-keys.ts";
 
 /** The revocation feed, ready to be sent. */
 export interface FeedDocument {

@@ -1,11 +1,11 @@
 import { decodeJwt, LIMITS } from "countersign/protocol";
-import { buildFeed, type RevokedService, type RevokedToken } from "../domain/revocation.ts";
-import type { Store, StoreWriter } from "../ports/store.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Managed } from "./manage-keys.ts";
-import { verifiesUnder } from "./private-keys.ts";
+import { buildFeed, type RevokedService, type RevokedToken } from "../../domain/revocation/revocation-feed.ts";
+import type { Store, StoreWriter } from "../../ports/store.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Managed } from "../keys/manage-keys.ts";
+import { verifiesUnder } from "../../crypto/private-keys.ts";
 import { lengthOfFeed } from "./publish-feed.ts";
-import { inTurns } from "./turns.ts";
+import { inTurns } from "../batch.ts";
 
 /** More revoked tokens than this make the feed too large for every verifier to read every half minute. */
 const MAX_REVOKED_TOKENS = 10_000;

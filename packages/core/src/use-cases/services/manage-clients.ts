@@ -1,12 +1,17 @@
 import { LIMITS, parseKeySet, type Algorithm, type VerificationKey } from "countersign/protocol";
-import { MAX_CLIENT_KEYS, type ClientKey } from "../domain/client-key.ts";
-import { problemOfServiceName } from "../domain/service.ts";
-import { MAX_TRUSTS, problemOfClaim, problemOfSubject, type Trust } from "../domain/trust.ts";
-import type { PlatformKeys } from "../ports/platform-keys.ts";
-import type { Store, StoreWriter } from "../ports/store.ts";
+import { MAX_CLIENT_KEYS, type ClientKey } from "../../domain/authentication/client-key.ts";
+import { problemOfServiceName } from "../../domain/services/service.ts";
+import {
+  MAX_TRUSTS,
+  problemOfClaim,
+  problemOfSubject,
+  type Trust,
+} from "../../domain/authentication/workload-trust.ts";
+import type { PlatformKeys } from "../../ports/platform-keys.ts";
+import type { Store, StoreWriter } from "../../ports/store.ts";
 import { isId, newId } from "./ids.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Managed } from "./manage-keys.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Managed } from "../keys/manage-keys.ts";
 
 /** A service's public key as an operator sees it. Dates are ISO 8601. */
 export interface ClientKeyView {

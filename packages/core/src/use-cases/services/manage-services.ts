@@ -5,16 +5,16 @@ import {
   MAX_CREDENTIALS,
   writeCredential,
   type Credential,
-} from "../domain/credential.ts";
-import { MAX_SERVICES, problemOfServiceName } from "../domain/service.ts";
-import type { PolicyVersion, Store, StoreWriter } from "../ports/store.ts";
-import { policyIn } from "./applied-policy.ts";
-import { digestOf } from "./authenticate.ts";
-import type { CredentialUses } from "./credential-uses.ts";
+} from "../../domain/authentication/credential.ts";
+import { MAX_SERVICES, problemOfServiceName } from "../../domain/services/service.ts";
+import type { PolicyVersion, Store, StoreWriter } from "../../ports/store.ts";
+import { policyIn } from "../../state/applied-policy.ts";
+import { digestOf } from "../authentication/authenticate.ts";
+import type { CredentialUses } from "../authentication/credential-uses.ts";
 import { isId, newId } from "./ids.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { Managed } from "./manage-keys.ts";
-import type { RegisteredService } from "./service-directory.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { Managed } from "../keys/manage-keys.ts";
+import type { RegisteredService } from "../../state/service-directory.ts";
 
 /** A service as an operator sees it. Dates are ISO 8601; null: none. */
 export interface ServiceView {

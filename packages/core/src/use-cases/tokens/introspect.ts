@@ -7,10 +7,10 @@ import {
   type JsonObject,
   type Revocations,
 } from "countersign/protocol";
-import type { RevocationFeed } from "../domain/revocation.ts";
-import { isLive } from "../domain/signing-key.ts";
-import type { KeyRing } from "./key-ring.ts";
-import { verifiesUnder } from "./private-keys.ts";
+import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
+import { isLive } from "../../domain/keys/signing-key.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import { verifiesUnder } from "../../crypto/private-keys.ts";
 
 /** A token that an app's own key has signed, and that key has neither ended nor been revoked. */
 export function readOwnToken(keyRing: KeyRing, appId: string, token: string): DecodedJwt | undefined {

@@ -1,10 +1,10 @@
-import { decideCall, type CallDecision } from "../domain/policy.ts";
-import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../domain/service-claims.ts";
-import type { ServicePrincipal } from "./authenticate.ts";
+import { decideCall, type CallDecision } from "../../domain/policy/policy.ts";
+import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../../domain/tokens/service-claims.ts";
+import type { ServicePrincipal } from "../authentication/authenticate.ts";
 import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
-import type { KeyRing } from "./key-ring.ts";
-import type { PolicyReports } from "./policy-reports.ts";
-import { isStanding } from "./standing.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import type { PolicyReports } from "../policy/policy-reports.ts";
+import { isStanding } from "../authentication/still-authenticated.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;

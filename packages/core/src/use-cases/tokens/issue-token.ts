@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { ALGORITHMS, LIMITS, type Algorithm, type JsonObject } from "countersign/protocol";
-import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../domain/token.ts";
-import type { KeyKind, SigningKey } from "../domain/signing-key.ts";
-import type { KeyRing } from "./key-ring.ts";
-import { encodePart, signatureLengthOf, signBytes } from "./private-keys.ts";
+import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../../domain/tokens/token.ts";
+import type { KeyKind, SigningKey } from "../../domain/keys/signing-key.ts";
+import type { KeyRing } from "../../state/instance-state.ts";
+import { encodePart, signatureLengthOf, signBytes } from "../../crypto/private-keys.ts";
 
 export interface TokenRequest extends Grant {
   readonly appId: string;

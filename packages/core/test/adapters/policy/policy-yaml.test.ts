@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
-import { readPolicyFile } from "../../src/adapters/policy-file.ts";
-import { documentOf, MAX_POLICY_BYTES } from "../../src/domain/policy-document.ts";
-import { document, NAMES, policyOf } from "../support/policies.ts";
+import { readPolicyFile } from "../../../src/adapters/policy/policy-yaml.ts";
+import { documentOf, MAX_POLICY_BYTES } from "../../../src/domain/policy/policy-document.ts";
+import { document, NAMES, policyOf } from "../../support/policies.ts";
 
 const registered = new Set([...NAMES, "stock"]);
 

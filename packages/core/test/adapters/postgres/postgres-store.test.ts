@@ -2,13 +2,13 @@ import { createServer, type AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import pg from "pg";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { openPostgresStore } from "../../src/adapters/postgres.ts";
-import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { StartupError } from "../../src/startup-error.ts";
-import { appIdsOf, describeStore } from "../ports/store-contract.ts";
-import { describeOnPostgres, itOnOwnPostgres, type PostgresServer } from "../support/postgres.ts";
-import { startProxy, through } from "../support/proxy.ts";
-import { storedKey } from "../support/stored-key.ts";
+import { openPostgresStore } from "../../../src/adapters/postgres/postgres-store.ts";
+import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
+import { StartupError } from "../../../src/ports/startup-error.ts";
+import { appIdsOf, describeStore } from "../../ports/store-contract.ts";
+import { describeOnPostgres, itOnOwnPostgres, type PostgresServer } from "../../support/postgres.ts";
+import { startProxy, through } from "../../support/proxy.ts";
+import { storedKey } from "../../support/stored-key.ts";
 
 await describeOnPostgres((server) => {
   describeStore("PostgreSQL", { tells: true, settableClock: false }, async () => {

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import pg from "pg";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
-import { embedCore, startCore } from "../../src/index.ts";
-import { generateKeyMaterial } from "../../src/use-cases/private-keys.ts";
-import { ADMIN_KEY } from "../support/core.ts";
-import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
-import { openDatabase } from "../support/sqlite.ts";
-import { tempDir } from "../support/temp-dir.ts";
+import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
+import { embedCore, startCore } from "../../../src/index.ts";
+import { generateKeyMaterial } from "../../../src/crypto/private-keys.ts";
+import { ADMIN_KEY } from "../../support/core.ts";
+import { itOnPostgres, sharedPostgres } from "../../support/postgres.ts";
+import { openDatabase } from "../../support/sqlite.ts";
+import { tempDir } from "../../support/temp-dir.ts";
 
 type Row = Record<string, unknown>;
 

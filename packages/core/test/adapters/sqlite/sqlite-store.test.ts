@@ -3,13 +3,13 @@ import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, writeFil
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { openSqliteStore, usableSqliteDrivers } from "../../src/adapters/sqlite.ts";
-import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { StartupError } from "../../src/startup-error.ts";
-import { appIdsOf, describeStore } from "../ports/store-contract.ts";
-import { openDatabase } from "../support/sqlite.ts";
-import { storedKey } from "../support/stored-key.ts";
-import { tempDir } from "../support/temp-dir.ts";
+import { openSqliteStore, usableSqliteDrivers } from "../../../src/adapters/sqlite/sqlite-store.ts";
+import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
+import { StartupError } from "../../../src/ports/startup-error.ts";
+import { appIdsOf, describeStore } from "../../ports/store-contract.ts";
+import { openDatabase } from "../../support/sqlite.ts";
+import { storedKey } from "../../support/stored-key.ts";
+import { tempDir } from "../../support/temp-dir.ts";
 
 const FILE = "countersign.db";
 

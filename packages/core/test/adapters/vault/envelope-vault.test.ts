@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createEnvelopeVault, masterKeyIdOf } from "../../src/adapters/envelope-vault.ts";
+import { createEnvelopeVault, masterKeyIdOf } from "../../../src/adapters/vault/envelope-vault.ts";
 
 const masterKey = randomBytes(32);
 const vault = createEnvelopeVault([masterKey]);

@@ -9,9 +9,9 @@ import {
   parseMasterKeys,
   readMasterKeys,
   writeMasterKeys,
-} from "../../src/adapters/master-key.ts";
-import { StartupError } from "../../src/startup-error.ts";
-import { tempDir } from "../support/temp-dir.ts";
+} from "../../../src/adapters/vault/master-key.ts";
+import { StartupError } from "../../../src/ports/startup-error.ts";
+import { tempDir } from "../../support/temp-dir.ts";
 
 const FILE = "master.key";
 

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo } from "node:net";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { AdminError, remoteClient } from "../../src/cli/admin-client.ts";
-import { ADMIN_KEY } from "../support/core.ts";
+import { AdminError, remoteClient } from "../../../src/cli/client/admin-client.ts";
+import { ADMIN_KEY } from "../../support/core.ts";
 
 it("gives up a core that does not answer, and does not say that nothing was done", async () => {
   const silent = createServer(() => {}).listen(0, "127.0.0.1");

@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { expect, it } from "vitest";
-import { AdminError } from "../../src/cli/admin-client.ts";
-import { confirm } from "../../src/cli/output.ts";
+import { AdminError } from "../../../src/cli/client/admin-client.ts";
+import { confirm } from "../../../src/cli/terminal/output.ts";
 
 /** A terminal at which somebody types this, and then leaves. */
 function terminal(typed: string) {

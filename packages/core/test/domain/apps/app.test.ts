@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { normaliseAppId, problemOfNewAppId } from "../../src/domain/app.ts";
+import { normaliseAppId, problemOfNewAppId } from "../../../src/domain/apps/app.ts";
 
 describe("app ids", () => {
   it("are compared in lower case, without blanks around them", () => {

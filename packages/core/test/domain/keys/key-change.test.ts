@@ -7,11 +7,11 @@ import {
   rotateSigner,
   type DecideChange,
   type KeyChange,
-} from "../../src/domain/key-change.ts";
-import { planRotation } from "../../src/domain/rotation.ts";
-import type { SigningKey } from "../../src/domain/signing-key.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { keyOfStep, RSA_ROTATION, signingKey } from "../support/keys.ts";
+} from "../../../src/domain/keys/key-change.ts";
+import { planRotation } from "../../../src/domain/keys/rotation.ts";
+import type { SigningKey } from "../../../src/domain/keys/signing-key.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { keyOfStep, RSA_ROTATION, signingKey } from "../../support/keys.ts";
 
 const { lead } = RSA_ROTATION;
 const HOUR = 3_600_000;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
-import { problemsOfRotationPolicy, type RotationPolicy } from "../../src/domain/rotation.ts";
-import { History, type Event } from "../support/key-history.ts";
+import { problemsOfRotationPolicy, type RotationPolicy } from "../../../src/domain/keys/rotation.ts";
+import { History, type Event } from "../../support/key-history.ts";
 
 const SECOND = 1000;
 const between = (least: number, most: number) => fc.integer({ min: least * SECOND, max: most * SECOND });

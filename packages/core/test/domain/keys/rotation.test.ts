@@ -8,11 +8,17 @@ import {
   problemsOfRotationPolicy,
   problemsOfStoredKeys,
   type RotationPolicy,
-} from "../../src/domain/rotation.ts";
-import { isLive, nextChangeOf, publishedKeys, signerOf, type SigningKey } from "../../src/domain/signing-key.ts";
-import { latestExpiry } from "../../src/domain/token.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { keyOfStep, RSA_ROTATION, signingKey } from "../support/keys.ts";
+} from "../../../src/domain/keys/rotation.ts";
+import {
+  isLive,
+  nextChangeOf,
+  publishedKeys,
+  signerOf,
+  type SigningKey,
+} from "../../../src/domain/keys/signing-key.ts";
+import { latestExpiry } from "../../../src/domain/tokens/token.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { keyOfStep, RSA_ROTATION, signingKey } from "../../support/keys.ts";
 
 const SECOND = 1000;
 const policyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...RSA_ROTATION, ...rest });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { planRotation } from "../../src/domain/rotation.ts";
+import { planRotation } from "../../../src/domain/keys/rotation.ts";
 import {
   isLive,
   nextChangeOf,
@@ -7,8 +7,8 @@ import {
   signerOf,
   successorOf,
   type SigningKey,
-} from "../../src/domain/signing-key.ts";
-import { RSA_ROTATION, signingKey } from "../support/keys.ts";
+} from "../../../src/domain/keys/signing-key.ts";
+import { RSA_ROTATION, signingKey } from "../../support/keys.ts";
 
 const dynamic = (sequence: number, signsFrom: number, verifiesUntil: number, rest = {}) =>
   signingKey({

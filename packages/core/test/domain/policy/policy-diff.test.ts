@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { Policy, PolicyService } from "../../src/domain/policy.ts";
-import { diffPolicies, type PolicyChange } from "../../src/domain/policy-diff.ts";
-import { document, policyOf } from "../support/policies.ts";
+import type { Policy, PolicyService } from "../../../src/domain/policy/policy.ts";
+import { diffPolicies, type PolicyChange } from "../../../src/domain/policy/policy-diff.ts";
+import { document, policyOf } from "../../support/policies.ts";
 
 interface Entry {
   calls: Map<string, string[]>;

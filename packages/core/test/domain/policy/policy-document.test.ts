@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { documentOf, listOf, readPolicy } from "../../src/domain/policy-document.ts";
-import { diffPolicies } from "../../src/domain/policy-diff.ts";
-import { document, policyOf } from "../support/policies.ts";
+import { documentOf, listOf, readPolicy } from "../../../src/domain/policy/policy-document.ts";
+import { diffPolicies } from "../../../src/domain/policy/policy-diff.ts";
+import { document, policyOf } from "../../support/policies.ts";
 
 /** Each mistake as `path problem`; `#` marks a name that is wrong by itself. */
 function problemsOf(data: unknown, registered?: ReadonlySet<string>): string[] {

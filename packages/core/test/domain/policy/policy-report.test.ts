@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { isStillReported, ReportTable, type ReportedCall } from "../../src/domain/policy-report.ts";
-import { decideCall } from "../../src/domain/policy.ts";
-import { document, name, policyOf, SCOPES } from "../support/policies.ts";
+import { isStillReported, ReportTable, type ReportedCall } from "../../../src/domain/policy/policy-report.ts";
+import { decideCall } from "../../../src/domain/policy/policy.ts";
+import { document, name, policyOf, SCOPES } from "../../support/policies.ts";
 
 const call = fc.record({
   caller: name,

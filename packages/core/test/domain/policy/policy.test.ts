@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decideCall, lackingIn, type CallDecision } from "../../src/domain/policy.ts";
-import { explainCall, type StateOf } from "../../src/domain/policy-explanation.ts";
-import { document, name, policyOf, SCOPES, scopeList } from "../support/policies.ts";
+import { decideCall, lackingIn, type CallDecision } from "../../../src/domain/policy/policy.ts";
+import { explainCall, type StateOf } from "../../../src/domain/policy/policy-explanation.ts";
+import { document, name, policyOf, SCOPES, scopeList } from "../../support/policies.ts";
 
 const policy = policyOf({
   services: {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { problemOfScope, scopesIn } from "../../src/domain/scope.ts";
+import { problemOfScope, scopesIn } from "../../../src/domain/policy/scope.ts";
 
 it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
   for (const scope of ["a", "stock:read", "*", "!", "[]", "~", "a,b", "x".repeat(128)]) {

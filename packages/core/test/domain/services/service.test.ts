@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { problemOfServiceName } from "../../src/domain/service.ts";
+import { problemOfServiceName } from "../../../src/domain/services/service.ts";
 
 describe("a service's name", () => {
   it.each(["a", "orders", "orders-2", "o--2", "x9", "a".repeat(63)])("may be %s", (name) => {

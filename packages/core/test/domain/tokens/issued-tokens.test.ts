@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { countIssued, countUnexpired, type IssuedTokens } from "../../src/domain/issued-tokens.ts";
+import { countIssued, countUnexpired, type IssuedTokens } from "../../../src/domain/tokens/issued-tokens.ts";
 
 const NOW = 1_767_225_600;
 

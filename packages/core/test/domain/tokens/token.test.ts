@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { mistypedClaim, LIMITS, type JsonObject } from "countersign/protocol";
-import { buildClaims, buildHeader, latestExpiry, problemOfClaims } from "../../src/domain/token.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { nested } from "../support/core.ts";
-import { signingKey } from "../support/keys.ts";
+import { buildClaims, buildHeader, latestExpiry, problemOfClaims } from "../../../src/domain/tokens/token.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { nested } from "../../support/core.ts";
+import { signingKey } from "../../support/keys.ts";
 
 const SECOND = 1000;
 const IAT = NEW_YEAR / SECOND;

@@ -3,9 +3,9 @@ import { createLocalJWKSet, jwtVerify } from "jose";
 import { generateKeyPairSync } from "node:crypto";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { decodeJwt, type PublishedJwk } from "countersign/protocol";
-import type { KeyView } from "../../src/use-cases/manage-keys.ts";
-import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer, type TestCore } from "../support/core.ts";
+import type { KeyView } from "../../../src/use-cases/keys/manage-keys.ts";
+import { fakeClock, NEW_YEAR, type FakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;

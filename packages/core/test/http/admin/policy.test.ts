@@ -1,7 +1,7 @@
 // Policies by the admin API, over real sockets.
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { ADMIN_KEY, API_KEY, startTestCore, type Answer, type TestCore } from "../support/core.ts";
-import { registerServicesIn } from "../support/services.ts";
+import { ADMIN_KEY, API_KEY, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
+import { registerServicesIn } from "../../support/services.ts";
 
 const POLICY = "services:\n  orders:\n    calls:\n      inventory: [stock:read]\n  inventory: {}\n";
 const NAMES = ["orders", "inventory", "billing"];

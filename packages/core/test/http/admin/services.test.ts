@@ -1,11 +1,11 @@
 // Services by the admin API, over a real socket: what an operator sees, and what is refused.
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { CredentialView, ServiceView } from "../../src/use-cases/manage-services.ts";
-import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, startTestCore, type Answer, type TestCore } from "../support/core.ts";
-import { itOnPostgres, sharedPostgres } from "../support/postgres.ts";
-import { callServices, newCredential } from "../support/services.ts";
+import type { CredentialView, ServiceView } from "../../../src/use-cases/services/manage-services.ts";
+import { fakeClock, NEW_YEAR, type FakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
+import { itOnPostgres, sharedPostgres } from "../../support/postgres.ts";
+import { callServices, newCredential } from "../../support/services.ts";
 
 const MINUTE = 60_000;
 const NEW_YEAR_DATE = new Date(NEW_YEAR).toISOString();

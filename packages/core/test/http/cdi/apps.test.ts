@@ -1,6 +1,6 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { API_KEY, expectText, partsOf, startTestCore, type TestCore } from "../support/core.ts";
+import { API_KEY, expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
 
 let core: TestCore;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, expectText, OTHER_API_KEY, startTestCore, type TestCore } from "../support/core.ts";
-import { recordedLog } from "../support/log.ts";
-import { rawRequest, sendRaw } from "../support/raw-http.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, API_KEY, expectText, OTHER_API_KEY, startTestCore, type TestCore } from "../../support/core.ts";
+import { recordedLog } from "../../support/log.ts";
+import { rawRequest, sendRaw } from "../../support/raw-http.ts";
 
 const log = recordedLog();
 const clock = fakeClock();

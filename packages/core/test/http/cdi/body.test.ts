@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { API_KEY, expectText, nested, partsOf, startTestCore, type Answer, type TestCore } from "../support/core.ts";
-import { rawRequest, sendRaw } from "../support/raw-http.ts";
+import { API_KEY, expectText, nested, partsOf, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
+import { rawRequest, sendRaw } from "../../support/raw-http.ts";
 
 let core: TestCore;
 let epoch: number;

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { decodeJwt } from "countersign/protocol";
-import { expectText, partsOf, startTestCore, type Answer, type TestCore } from "../support/core.ts";
+import { expectText, partsOf, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
 
 let core: TestCore;
 beforeAll(async () => {

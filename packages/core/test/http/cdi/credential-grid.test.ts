@@ -2,11 +2,11 @@
 // is closed. A new endpoint is a new row, and one that makes tokens a new column of the second table. What is brought to
 // OAuth in ways that only OAuth has is in credential-grid-oauth.test.ts.
 import { beforeAll, describe, expect, it } from "vitest";
-import { fakeClock } from "../support/clock.ts";
-import { partsOf, startTestCore, type Answer, type CallOptions, type TestCore } from "../support/core.ts";
-import { canaryOf, KINDS, makeCredentials, NOBODY, type Kind } from "../support/credential-kinds.ts";
-import { recordedLog } from "../support/log.ts";
-import { FORM, formOf, type FormFields } from "../support/oauth.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { partsOf, startTestCore, type Answer, type CallOptions, type TestCore } from "../../support/core.ts";
+import { canaryOf, KINDS, makeCredentials, NOBODY, type Kind } from "../../support/credential-kinds.ts";
+import { recordedLog } from "../../support/log.ts";
+import { FORM, formOf, type FormFields } from "../../support/oauth.ts";
 
 const clock = fakeClock();
 const log = recordedLog();

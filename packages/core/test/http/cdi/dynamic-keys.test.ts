@@ -1,7 +1,7 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
-import { partsOf, startTestCore, type TestCore } from "../support/core.ts";
+import { fakeClock, NEW_YEAR, type FakeClock } from "../../support/clock.ts";
+import { partsOf, startTestCore, type TestCore } from "../../support/core.ts";
 
 const DAY = 86_400_000;
 const PERIOD = 7 * DAY;

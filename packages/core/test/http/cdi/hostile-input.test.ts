@@ -1,9 +1,17 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { decodeJwt } from "countersign/protocol";
-import { ADMIN_KEY, API_KEY, expectText, partsOf, startTestCore, type Answer, type TestCore } from "../support/core.ts";
-import { recordedLog } from "../support/log.ts";
-import { rawRequest, sendRaw } from "../support/raw-http.ts";
-import { naughtyStrings } from "../support/vectors.ts";
+import {
+  ADMIN_KEY,
+  API_KEY,
+  expectText,
+  partsOf,
+  startTestCore,
+  type Answer,
+  type TestCore,
+} from "../../support/core.ts";
+import { recordedLog } from "../../support/log.ts";
+import { rawRequest, sendRaw } from "../../support/raw-http.ts";
+import { naughtyStrings } from "../../support/vectors.ts";
 
 const log = recordedLog();
 let core: TestCore;

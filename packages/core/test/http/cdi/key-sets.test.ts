@@ -1,7 +1,7 @@
 import { importJWK } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { PublishedJwk } from "countersign/protocol";
-import { expectText, partsOf, startTestCore, type TestCore } from "../support/core.ts";
+import { expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
 
 const RSA = "/.well-known/jwks.json";
 const ALL = "/.well-known/jwks-all.json";

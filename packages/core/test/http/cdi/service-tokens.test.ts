@@ -1,9 +1,9 @@
 // What a service gets with its own credential on the driver interface.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
-import { fakeClock, type FakeClock } from "../support/clock.ts";
-import { expectText, partsOf, startTestCore, type TestCore } from "../support/core.ts";
-import { callServices, newCredential } from "../support/services.ts";
+import { fakeClock, type FakeClock } from "../../support/clock.ts";
+import { expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
+import { callServices, newCredential } from "../../support/services.ts";
 
 let core: TestCore;
 let clock: FakeClock;

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { createFailureLimit, type FailureLimit } from "../../src/http/failure-limit.ts";
-import { fakeClock, type FakeClock } from "../support/clock.ts";
-import { startTestCore } from "../support/core.ts";
-import { recordedLog, type RecordedLog } from "../support/log.ts";
-import { basic, FORM } from "../support/oauth.ts";
+import { createFailureLimit, type FailureLimit } from "../../../src/http/limits/failed-authentication-limit.ts";
+import { fakeClock, type FakeClock } from "../../support/clock.ts";
+import { startTestCore } from "../../support/core.ts";
+import { recordedLog, type RecordedLog } from "../../support/log.ts";
+import { basic, FORM } from "../../support/oauth.ts";
 
 let clock: FakeClock;
 let log: RecordedLog;

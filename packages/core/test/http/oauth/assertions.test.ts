@@ -2,10 +2,10 @@
 import { createHmac, generateKeyPairSync, randomUUID, type KeyObject } from "node:crypto";
 import { exportJWK, SignJWT, UnsecuredJWT, type JWTPayload } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer } from "../support/core.ts";
-import { byAssertion, expectInvalidClient, startOAuthCore, type OAuthCore } from "../support/oauth.ts";
-import { callServices } from "../support/services.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer } from "../../support/core.ts";
+import { byAssertion, expectInvalidClient, startOAuthCore, type OAuthCore } from "../../support/oauth.ts";
+import { callServices } from "../../support/services.ts";
 
 const clock = fakeClock();
 const keys = {

@@ -1,9 +1,9 @@
 // The token endpoint answers plain requests without a web framework in between: nobody must be able to tell.
 import { beforeAll, expect, it } from "vitest";
-import { fakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, partsOf, type Answer } from "../support/core.ts";
-import { basic, startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
-import { newCredential } from "../support/services.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, partsOf, type Answer } from "../../support/core.ts";
+import { basic, startOAuthCore, type FormFields, type OAuthCore } from "../../support/oauth.ts";
+import { newCredential } from "../../support/services.ts";
 
 const clock = fakeClock();
 let core: OAuthCore;

@@ -2,8 +2,8 @@
 // what the core says of it.
 import type { JWTPayload } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
-import { partsOf, type Answer } from "../support/core.ts";
-import { ISSUER, OAuthClients, TOKEN } from "../support/oauth-clients.ts";
+import { partsOf, type Answer } from "../../support/core.ts";
+import { ISSUER, OAuthClients, TOKEN } from "../../support/oauth-clients.ts";
 
 const clients = new OAuthClients();
 beforeAll(() => clients.start());

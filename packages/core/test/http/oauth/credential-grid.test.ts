@@ -2,10 +2,10 @@
 // every token that may be shown in its place, at every endpoint.
 import { UnsecuredJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_KEY, API_KEY, partsOf, type Answer } from "../support/core.ts";
-import { KINDS, type Kind } from "../support/credential-kinds.ts";
-import { basic, type FormFields } from "../support/oauth.ts";
-import { ISSUER, OAuthClients, TOKEN, type Show, type Shown } from "../support/oauth-clients.ts";
+import { ADMIN_KEY, API_KEY, partsOf, type Answer } from "../../support/core.ts";
+import { KINDS, type Kind } from "../../support/credential-kinds.ts";
+import { basic, type FormFields } from "../../support/oauth.ts";
+import { ISSUER, OAuthClients, TOKEN, type Show, type Shown } from "../../support/oauth-clients.ts";
 
 const clients = new OAuthClients();
 beforeAll(() => clients.start());

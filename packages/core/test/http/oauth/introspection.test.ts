@@ -2,11 +2,11 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { openSqliteStore } from "../../src/adapters/sqlite.ts";
-import { fakeClock } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, partsOf } from "../support/core.ts";
-import { basic, startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
-import { newCredential } from "../support/services.ts";
+import { openSqliteStore } from "../../../src/adapters/sqlite/sqlite-store.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { ADMIN_KEY, API_KEY, partsOf } from "../../support/core.ts";
+import { basic, startOAuthCore, type FormFields, type OAuthCore } from "../../support/oauth.ts";
+import { newCredential } from "../../support/services.ts";
 
 const clock = fakeClock();
 let core: OAuthCore;

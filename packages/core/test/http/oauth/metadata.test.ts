@@ -1,6 +1,6 @@
 // What an app tells of itself (RFC 8414), in both places where programs look for it.
 import { beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_KEY, startTestCore, type TestCore } from "../support/core.ts";
+import { ADMIN_KEY, startTestCore, type TestCore } from "../../support/core.ts";
 
 const OAUTH = "/.well-known/oauth-authorization-server";
 const OPENID = "/.well-known/openid-configuration";

@@ -4,11 +4,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ADMIN_KEY, partsOf } from "../support/core.ts";
-import { fakeClock } from "../support/clock.ts";
-import { recordedLog } from "../support/log.ts";
-import { expectInvalidClient, startOAuthCore, type OAuthCore } from "../support/oauth.ts";
-import { callServices } from "../support/services.ts";
+import { ADMIN_KEY, partsOf } from "../../support/core.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { recordedLog } from "../../support/log.ts";
+import { expectInvalidClient, startOAuthCore, type OAuthCore } from "../../support/oauth.ts";
+import { callServices } from "../../support/services.ts";
 
 const WORKLOAD = "system:serviceaccount:shop:orders";
 

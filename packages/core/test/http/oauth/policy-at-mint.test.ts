@@ -1,7 +1,7 @@
 // What a policy does to the tokens that services ask for.
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { ADMIN_KEY, expectText, partsOf, startTestCore, type TestCore } from "../support/core.ts";
-import { newCredential } from "../support/services.ts";
+import { ADMIN_KEY, expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
+import { newCredential } from "../../support/services.ts";
 
 const POLICY = `services:
   orders:

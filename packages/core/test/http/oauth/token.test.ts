@@ -1,11 +1,11 @@
 // The token endpoint with a service's credential: what it gives, and every way in which it refuses.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fakeClock, NEW_YEAR } from "../support/clock.ts";
-import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer } from "../support/core.ts";
-import { basic, formOf, startOAuthCore, type FormFields, type OAuthCore } from "../support/oauth.ts";
-import { rawRequest, sendRaw } from "../support/raw-http.ts";
-import { callServices, newCredential } from "../support/services.ts";
+import { fakeClock, NEW_YEAR } from "../../support/clock.ts";
+import { ADMIN_KEY, API_KEY, partsOf, startTestCore, type Answer } from "../../support/core.ts";
+import { basic, formOf, startOAuthCore, type FormFields, type OAuthCore } from "../../support/oauth.ts";
+import { rawRequest, sendRaw } from "../../support/raw-http.ts";
+import { callServices, newCredential } from "../../support/services.ts";
 
 const clock = fakeClock();
 let core: OAuthCore;

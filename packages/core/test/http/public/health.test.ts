@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { PATHS } from "countersign/protocol";
-import { createHttpInterface } from "../../src/http/server.ts";
-import type { Services } from "../../src/http/environment.ts";
-import { Issuers } from "../../src/use-cases/issuers.ts";
-import { expectText, startTestCore } from "../support/core.ts";
-import { recordedLog } from "../support/log.ts";
-import { openDatabase } from "../support/sqlite.ts";
+import { createHttpInterface } from "../../../src/http/server/server.ts";
+import type { Services } from "../../../src/http/request/use-cases.ts";
+import { Issuers } from "../../../src/use-cases/apps/issuer-urls.ts";
+import { expectText, startTestCore } from "../../support/core.ts";
+import { recordedLog } from "../../support/log.ts";
+import { openDatabase } from "../../support/sqlite.ts";
 
 it("asks the store once a second at most, however many ask, and logs nothing of it", async () => {
   let asked = 0;

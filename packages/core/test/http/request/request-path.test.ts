@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { splitPath } from "../../src/http/request-path.ts";
+import { splitPath } from "../../../src/http/request/request-path.ts";
 
 const ROUTES = new Set(["/", "/hello", "/recipe/jwt", "/recipe/jwt/jwks", "/.well-known/jwks.json"]);
 const split = (pathname: string) => splitPath(pathname, (path) => ROUTES.has(path));

@@ -5,9 +5,9 @@ import { createServer } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { exportJWK, SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ADMIN_KEY, startTestCore, type TestCore } from "../support/core.ts";
-import { formOf } from "../support/oauth.ts";
-import { callServices, newCredential } from "../support/services.ts";
+import { ADMIN_KEY, startTestCore, type TestCore } from "../../support/core.ts";
+import { formOf } from "../../support/oauth.ts";
+import { callServices, newCredential } from "../../support/services.ts";
 
 let core: TestCore;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { createAuthenticate, type Authenticate } from "../../src/use-cases/authenticate.ts";
-import { ADMIN_KEY, API_KEY, OTHER_API_KEY } from "../support/core.ts";
-import { startInstance, type Instance } from "../support/instance.ts";
+import { createAuthenticate, type Authenticate } from "../../../src/use-cases/authentication/authenticate.ts";
+import { ADMIN_KEY, API_KEY, OTHER_API_KEY } from "../../support/core.ts";
+import { startInstance, type Instance } from "../../support/instance.ts";
 
 const KEYS = { apiKeys: [API_KEY, OTHER_API_KEY], adminKeys: [ADMIN_KEY] };
 

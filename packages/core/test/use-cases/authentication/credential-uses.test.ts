@@ -1,8 +1,8 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
-import { StoreUnavailable } from "../../src/ports/store.ts";
-import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { IDLE_UPKEEP, startInstance, type Instance } from "../support/instance.ts";
+import { StoreUnavailable } from "../../../src/ports/store.ts";
+import { keepUpToDate } from "../../../src/use-cases/background/background-jobs.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { IDLE_UPKEEP, startInstance, type Instance } from "../../support/instance.ts";
 
 const MINUTE = 60_000;
 

@@ -1,10 +1,10 @@
 // What is good for one use, asked for by many at once.
 import { describe, expect, it } from "vitest";
-import { StoreUnavailable, type OneUse } from "../../src/ports/store.ts";
-import { inTurns } from "../../src/use-cases/turns.ts";
-import { createUsedAssertions } from "../../src/use-cases/used-assertions.ts";
-import { fakeClock } from "../support/clock.ts";
-import { startInstance } from "../support/instance.ts";
+import { StoreUnavailable, type OneUse } from "../../../src/ports/store.ts";
+import { inTurns } from "../../../src/use-cases/batch.ts";
+import { createUsedAssertions } from "../../../src/use-cases/authentication/replay-guard.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { startInstance } from "../../support/instance.ts";
 
 const use = (digest: string): OneUse => ({ appId: "public", digest, until: 4_000_000_000 });
 

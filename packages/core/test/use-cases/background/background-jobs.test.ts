@@ -1,14 +1,14 @@
 // What an instance does by itself, and what it says when that fails.
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { embedCore } from "../../src/index.ts";
-import { StoreUnavailable } from "../../src/ports/store.ts";
-import { keepUpToDate } from "../../src/use-cases/upkeep.ts";
-import { fakeClock } from "../support/clock.ts";
-import { IDLE_UPKEEP, openInstance } from "../support/instance.ts";
-import { recordedLog } from "../support/log.ts";
-import { openDatabase } from "../support/sqlite.ts";
-import { tempDir } from "../support/temp-dir.ts";
+import { embedCore } from "../../../src/index.ts";
+import { StoreUnavailable } from "../../../src/ports/store.ts";
+import { keepUpToDate } from "../../../src/use-cases/background/background-jobs.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { IDLE_UPKEEP, openInstance } from "../../support/instance.ts";
+import { recordedLog } from "../../support/log.ts";
+import { openDatabase } from "../../support/sqlite.ts";
+import { tempDir } from "../../support/temp-dir.ts";
 
 const nothing = async () => {};
 const written = { flush: nothing, flushNow: nothing };

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { decodeJwt, LIMITS, readJwk } from "countersign/protocol";
 import { expect, it } from "vitest";
-import { problemsOfRotationPolicy } from "../src/domain/rotation.ts";
-import { embedCore, type RotationPolicy } from "../src/index.ts";
-import { ADMIN_KEY, partsOf } from "./support/core.ts";
-import { fakeClock } from "./support/clock.ts";
-import { tempDir } from "./support/temp-dir.ts";
+import { problemsOfRotationPolicy } from "../../../src/domain/keys/rotation.ts";
+import { embedCore, type RotationPolicy } from "../../../src/index.ts";
+import { ADMIN_KEY, partsOf } from "../../support/core.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { tempDir } from "../../support/temp-dir.ts";
 
 const SECOND = 1_000;
 /** Milliseconds of real time between the core's looks. */

@@ -3,8 +3,8 @@ import { generateKeyPairSync, type JsonWebKey, type KeyObject } from "node:crypt
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { LIMITS, type Algorithm } from "countersign/protocol";
-import type { ImportRequest } from "../../src/use-cases/manage-keys.ts";
-import { openInstance, pass, startInstance, type Instance } from "../support/instance.ts";
+import type { ImportRequest } from "../../../src/use-cases/keys/manage-keys.ts";
+import { openInstance, pass, startInstance, type Instance } from "../../support/instance.ts";
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;

@@ -1,11 +1,11 @@
 // What an instance cannot open is known long before it is needed.
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
-import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
-import type { KeyVault } from "../../src/ports/key-vault.ts";
-import { createOpenAhead } from "../../src/use-cases/open-ahead.ts";
-import { createResealKeys } from "../../src/use-cases/reseal-keys.ts";
-import { openInstance, type Instance } from "../support/instance.ts";
+import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
+import type { KeyVault } from "../../../src/ports/key-vault.ts";
+import { createOpenAhead } from "../../../src/use-cases/keys/preload-keys.ts";
+import { createResealKeys } from "../../../src/use-cases/keys/reseal-keys.ts";
+import { openInstance, type Instance } from "../../support/instance.ts";
 
 const WEEK = 7 * 86_400_000;
 

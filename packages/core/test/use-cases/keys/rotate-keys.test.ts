@@ -2,15 +2,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPublicKey, randomBytes, verify } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { createEnvelopeVault } from "../../src/adapters/envelope-vault.ts";
-import type { KeyVault } from "../../src/ports/key-vault.ts";
-import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { createManageApps } from "../../src/use-cases/manage-apps.ts";
-import { createManageKeys } from "../../src/use-cases/manage-keys.ts";
-import { createRevoke } from "../../src/use-cases/revoke.ts";
-import { fakeClock, NEW_YEAR } from "../support/clock.ts";
-import { openInstance, type Instance } from "../support/instance.ts";
-import { openPrivateKey, signBytes } from "../../src/use-cases/private-keys.ts";
+import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
+import type { KeyVault } from "../../../src/ports/key-vault.ts";
+import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
+import { createManageApps } from "../../../src/use-cases/apps/manage-apps.ts";
+import { createManageKeys } from "../../../src/use-cases/keys/manage-keys.ts";
+import { createRevoke } from "../../../src/use-cases/revocation/revoke.ts";
+import { fakeClock, NEW_YEAR } from "../../support/clock.ts";
+import { openInstance, type Instance } from "../../support/instance.ts";
+import { openPrivateKey, signBytes } from "../../../src/crypto/private-keys.ts";
 
 const DAY = 86_400_000;
 const sequences = (instance: Instance, appId = "public") =>

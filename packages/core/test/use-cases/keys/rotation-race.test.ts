@@ -1,10 +1,10 @@
 // R7, with as many rounds as ROUNDS says; `npm run bench -- rotation-race` runs it with 10,000. By default fewer on
 // PostgreSQL, where each takes four times as long.
 import { describe, expect, it } from "vitest";
-import { fakeClock } from "../support/clock.ts";
-import { openInstance, type Instance } from "../support/instance.ts";
-import { itOnPostgres, note } from "../support/postgres.ts";
-import { onPostgres, onSqlite } from "../support/store-places.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { openInstance, type Instance } from "../../support/instance.ts";
+import { itOnPostgres, note } from "../../support/postgres.ts";
+import { onPostgres, onSqlite } from "../../support/store-places.ts";
 
 const INSTANCES = 16;
 

@@ -1,10 +1,10 @@
 // Policies on instances without HTTP: what is applied, when it is in force elsewhere, and what is kept of it.
 import { beforeEach, describe, expect, it } from "vitest";
-import { decideCall } from "../../src/domain/policy.ts";
-import { openInstance, startInstance, type Instance } from "../support/instance.ts";
-import { itOnPostgres } from "../support/postgres.ts";
-import { registerServices } from "../support/services.ts";
-import { onPostgres, onSqlite } from "../support/store-places.ts";
+import { decideCall } from "../../../src/domain/policy/policy.ts";
+import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
+import { itOnPostgres } from "../../support/postgres.ts";
+import { registerServices } from "../../support/services.ts";
+import { onPostgres, onSqlite } from "../../support/store-places.ts";
 
 const FIRST = "services:\n  orders: { calls: { inventory: [stock:read] } }\n  inventory: {}\n";
 const SECOND = FIRST.replace("[stock:read]", "[stock:read, stock:reserve]");

@@ -1,8 +1,8 @@
 // What report-only callees would have refused: counted here, written down once a minute, the same for every instance.
 import { beforeEach, expect, it } from "vitest";
-import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { openInstance, startInstance, type Instance } from "../support/instance.ts";
-import { registerServices } from "../support/services.ts";
+import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
+import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
+import { registerServices } from "../../support/services.ts";
 
 const POLICY =
   "services:\n  orders: { calls: { legacy: [a] } }\n  cart: {}\n  legacy: { reportOnly: true }\n  strict: {}\n";

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULT_ROTATION } from "../../src/domain/rotation.ts";
-import { nextChangeOfFeed, signerOfFeed } from "../../src/domain/revocation.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { partsOf } from "../support/core.ts";
-import { pass, startInstance } from "../support/instance.ts";
-import { signingKey } from "../support/keys.ts";
+import { DEFAULT_ROTATION } from "../../../src/domain/keys/rotation.ts";
+import { nextChangeOfFeed, signerOfFeed } from "../../../src/domain/revocation/revocation-feed.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { partsOf } from "../../support/core.ts";
+import { pass, startInstance } from "../../support/instance.ts";
+import { signingKey } from "../../support/keys.ts";
 
 const DAY = 86_400_000;
 

@@ -1,10 +1,10 @@
 // Revocations on an instance without HTTP: what is listed, for how long, and where the feed ends.
 import { beforeEach, describe, expect, it } from "vitest";
 import { LIMITS, type JsonObject } from "countersign/protocol";
-import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { partsOf } from "../support/core.ts";
-import { openInstance, startInstance, type Instance } from "../support/instance.ts";
+import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { partsOf } from "../../support/core.ts";
+import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
 
 const YEAR = 365 * 86_400;
 

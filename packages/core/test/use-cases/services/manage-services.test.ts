@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Managed } from "../../src/use-cases/manage-keys.ts";
-import type { NewCredential } from "../../src/use-cases/manage-services.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { openInstance, startInstance, type Instance } from "../support/instance.ts";
+import type { Managed } from "../../../src/use-cases/keys/manage-keys.ts";
+import type { NewCredential } from "../../../src/use-cases/services/manage-services.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
 
 const MINUTE = 60_000;
 

@@ -1,10 +1,10 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ALGORITHMS, type JsonObject } from "countersign/protocol";
-import { algorithmRequested, type TokenRequest } from "../../src/use-cases/issue-token.ts";
-import { NEW_YEAR } from "../support/clock.ts";
-import { partsOf } from "../support/core.ts";
-import { openInstance, type Instance } from "../support/instance.ts";
+import { algorithmRequested, type TokenRequest } from "../../../src/use-cases/tokens/issue-token.ts";
+import { NEW_YEAR } from "../../support/clock.ts";
+import { partsOf } from "../../support/core.ts";
+import { openInstance, type Instance } from "../../support/instance.ts";
 
 const DAY = 86_400_000;
 let instance: Instance;
