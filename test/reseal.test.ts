@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { createVerifier } from "countersign";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { masterKeyIdOf } from "../packages/core/src/adapters/envelope-vault.ts";
+import { masterKeyIdOf } from "../packages/core/src/adapters/vault/envelope-vault.ts";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory, type Exit } from "./support/processes.ts";
 
 const ADMIN_KEY = "admin-key-of-the-tests-01";

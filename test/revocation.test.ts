@@ -2,9 +2,9 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { buildCountersign } from "../packages/sdk/src/countersign.ts";
+import { buildCountersign } from "../packages/sdk/src/instance/countersign.ts";
 import { middleware } from "../packages/sdk/src/framework/express.ts";
-import jwt from "../packages/sdk/src/recipe/jwt.ts";
+import jwt from "../packages/sdk/src/recipe-jwt.ts";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "./support/processes.ts";
 
 const ADMIN_KEY = "admin-key-of-the-tests-01";
