@@ -1,6 +1,6 @@
 import { isLoopbackHost, resolveConfig, storeSettingsIn, type CoreOptions } from "./config/config.ts";
 import { listen } from "./http/server/listen.ts";
-import { openCore, type Surroundings } from "./composition/compose-core.ts";
+import { composeCore, type Surroundings } from "./composition/compose-core.ts";
 
 export type { CoreOptions } from "./config/config.ts";
 export type { RotationPolicy } from "./domain/keys/rotation.ts";
@@ -35,7 +35,7 @@ const CLOSING_PATIENCE = 8_000;
  */
 export async function startCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<RunningCore> {
   const config = resolveConfig(options, surroundings.environment ?? process.env, surroundings.vault !== undefined);
-  const core = await openCore(config, surroundings, "serve");
+  const core = await composeCore(config, surroundings, "serve");
   try {
     const server = await listen(core.http, config.host, config.port);
     if (isLoopbackHost(config.host)) core.listensAt(server.url); // elsewhere it is not what others call it
@@ -69,7 +69,7 @@ export async function embedCore(
     storeSettingsIn(environment), // the other variables are a listening core's
     surroundings.vault !== undefined,
   );
-  const core = await openCore(config, surroundings, "serve");
+  const core = await composeCore(config, surroundings, "serve");
   return Object.freeze({
     // There is no network to guard against in here: the request's host is whatever the caller wrote.
     fetch: async (request: Request) => core.http.fetch(request, {}),

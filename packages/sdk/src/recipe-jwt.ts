@@ -23,7 +23,7 @@ export function init(config: JwtRecipeConfig = {}): JwtRecipe {
  *
  * @param payload claims of the token; `iss`, `iat`, `exp` and `jti` are added
  * @param validitySeconds seconds it lives; default `jwtValiditySeconds` of `init`
- * @param useStaticSigningKey false: signed by the current dynamic key, whose end its `exp` never passes
+ * @param useStaticSigningKey false: signed by the current dynamic key, whose end its `exp` never isRetryable
  * @throws CountersignError `not_initialised`, `invalid_argument`, `core_unreachable`, `core_refused`
  * @example
  * const answer = await jwt.createJWT({ source: "microservice", service: "orders" });

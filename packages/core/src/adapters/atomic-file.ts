@@ -9,7 +9,7 @@ import { dirname } from "node:path";
  * @param replace whether one that is there is replaced
  * @throws the system's error; EEXIST where one is there and stays
  */
-export async function writeWholeFile(path: string, text: string, replace: boolean): Promise<void> {
+export async function writeFileAtomically(path: string, text: string, replace: boolean): Promise<void> {
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
   try {
     const file = await open(draft, "wx", 0o600);

@@ -3,16 +3,16 @@ import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "./open-store.ts";
-import { readPolicyFile } from "../adapters/policy/policy-yaml.ts";
+import { readPolicyYaml } from "../adapters/policy/policy-yaml.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "../adapters/vault/open-vault.ts";
 import { createPlatformKeys } from "../adapters/platforms/platform-keys.ts";
 import type { CoreConfig } from "../config/config.ts";
 import { DEFAULT_APP } from "../domain/apps/app.ts";
 import { problemsOfStoredKeys } from "../domain/keys/rotation.ts";
-import type { Services } from "../http/request/use-cases.ts";
-import { createFailureLimit } from "../http/limits/failed-authentication-limit.ts";
+import type { UseCases } from "../http/request/use-cases.ts";
+import { createFailedAuthenticationLimit } from "../http/limits/failed-authentication-limit.ts";
 import { createHttpInterface, type HttpInterface } from "../http/server/server.ts";
-import { createTroubleLog } from "../http/telemetry/outage-log.ts";
+import { createOutageLog } from "../http/telemetry/outage-log.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import { reasonOf, StartupError } from "../ports/startup-error.ts";
 import { createAuthenticate } from "../use-cases/authentication/authenticate.ts";
@@ -22,15 +22,15 @@ import { createCredentialUses } from "../use-cases/authentication/credential-use
 import { createIntrospect } from "../use-cases/tokens/introspect.ts";
 import { createIssueServiceToken } from "../use-cases/tokens/issue-service-token.ts";
 import { createIssueToken } from "../use-cases/tokens/issue-token.ts";
-import { Issuers } from "../use-cases/apps/issuer-urls.ts";
-import { KeyRing } from "../state/instance-state.ts";
+import { IssuerUrls } from "../use-cases/apps/issuer-urls.ts";
+import { InstanceState } from "../state/instance-state.ts";
 import type { Log } from "../ports/log.ts";
 import { createManageApps } from "../use-cases/apps/manage-apps.ts";
 import { createManageClients } from "../use-cases/services/manage-clients.ts";
 import { createManageKeys } from "../use-cases/keys/manage-keys.ts";
 import { createManagePolicy } from "../use-cases/policy/manage-policy.ts";
 import { createManageServices } from "../use-cases/services/manage-services.ts";
-import { createOpenAhead } from "../use-cases/keys/preload-keys.ts";
+import { createPreloadKeys } from "../use-cases/keys/preload-keys.ts";
 import { createPolicyReports } from "../use-cases/policy/policy-reports.ts";
 import { createPublishFeed } from "../use-cases/revocation/publish-feed.ts";
 import { createResealKeys } from "../use-cases/keys/reseal-keys.ts";
@@ -38,8 +38,8 @@ import { createNoticeRestore } from "../use-cases/backup/restore.ts";
 import { createRevoke } from "../use-cases/revocation/revoke.ts";
 import { createRotateKeys } from "../use-cases/keys/rotate-keys.ts";
 import { StoreClock } from "../state/store-clock.ts";
-import { keepUpToDate } from "../use-cases/background/background-jobs.ts";
-import { createUsedAssertions } from "../use-cases/authentication/replay-guard.ts";
+import { startBackgroundJobs } from "../use-cases/background/background-jobs.ts";
+import { createReplayGuard } from "../use-cases/authentication/replay-guard.ts";
 
 /** Time as the core sees it; tests bring their own. */
 export interface CoreClock {
@@ -58,7 +58,7 @@ export interface Surroundings {
   vault?: KeyVault | undefined;
 }
 
-export interface OpenCore {
+export interface ComposedCore {
   readonly http: HttpInterface;
   /** Where it is reached, unless a public URL is configured. */
   listensAt(url: string): void;
@@ -71,11 +71,11 @@ export interface OpenCore {
  * @param purpose `administer`: nothing happens by itself, no key is made that nobody asked for, and what a running core
  * has is the measure: it is there for whoever has to put things right
  */
-export async function openCore(
+export async function composeCore(
   config: CoreConfig,
   surroundings: Surroundings,
   purpose: "serve" | "administer",
-): Promise<OpenCore> {
+): Promise<ComposedCore> {
   const { log = SILENT, clock = SYSTEM_CLOCK } = surroundings;
   const vaultFor = async (readIds: ReadMasterKeyIds) => {
     if (surroundings.vault === undefined) return openVault(readIds, config, log);
@@ -89,69 +89,69 @@ export async function openCore(
     const vault = await vaultFor(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId));
     const { rotation: stored } = await store.readSnapshot();
     const rotation = purpose === "administer" && stored !== undefined ? stored : config.rotation;
-    const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), rotation);
-    await keyRing.refresh();
-    const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+    const state = new InstanceState(store, vault, new StoreClock(clock.monotonic), rotation);
+    await state.refresh();
+    const rotateKeys = createRotateKeys({ store, vault, state, log });
     const uses = createCredentialUses(store, clock.monotonic);
-    const policyReports = createPolicyReports(store, keyRing, clock.monotonic);
-    const assertions = createUsedAssertions(store, clock.monotonic);
+    const policyReports = createPolicyReports(store, state, clock.monotonic);
+    const assertions = createReplayGuard(store, clock.monotonic);
     let upkeep: { stop(): Promise<void> } | undefined;
     if (purpose === "serve") {
-      checkStoredKeys(keyRing);
+      checkStoredKeys(state);
       if (JSON.stringify(stored) !== JSON.stringify(rotation))
         await store.write((writer) => writer.setRotation(rotation));
       await rotateKeys.provisionApp(DEFAULT_APP);
-      const noticeRestore = createNoticeRestore(store, keyRing, log);
-      const openAhead = createOpenAhead(keyRing, vault, log);
+      const noticeRestore = createNoticeRestore(store, state, log);
+      const preloadKeys = createPreloadKeys(state, vault, log);
       const parts = {
         store,
-        keyRing,
+        state,
         rotateKeys,
         noticeRestore,
-        openAhead,
+        preloadKeys,
         uses,
         reports: policyReports,
         assertions,
         log,
       };
-      upkeep = keepUpToDate(parts, rotation.instanceRefresh);
+      upkeep = startBackgroundJobs(parts, rotation.instanceRefresh);
     }
-    const issueToken = createIssueToken(keyRing, config.maxRingAge);
-    const authenticate = createAuthenticate(config, keyRing, uses);
-    const issuers = new Issuers(config.publicUrl);
+    const issueToken = createIssueToken(state, config.maxRingAge);
+    const authenticate = createAuthenticate(config, state, uses);
+    const issuerUrls = new IssuerUrls(config.publicUrl);
     const platformKeys = createPlatformKeys();
-    const services: Services = {
+    const services: UseCases = {
       config,
       store,
-      keyRing,
+      state,
       authenticate,
-      failureLimit: createFailureLimit(clock.monotonic, log),
+      failedAuthenticationLimit: createFailedAuthenticationLimit(clock.monotonic, log),
       issueToken,
-      issueServiceToken: createIssueServiceToken(keyRing, issueToken, policyReports),
-      manageApps: createManageApps(store, keyRing, rotateKeys),
-      manageKeys: createManageKeys(keyRing, rotateKeys, vault),
-      manageServices: createManageServices(store, keyRing, uses),
-      revoke: createRevoke(store, keyRing, pause),
+      issueServiceToken: createIssueServiceToken(state, issueToken, policyReports),
+      manageApps: createManageApps(store, state, rotateKeys),
+      manageKeys: createManageKeys(state, rotateKeys, vault),
+      manageServices: createManageServices(store, state, uses),
+      revoke: createRevoke(store, state, pause),
       resealKeys: createResealKeys(store, vault),
       takeBackup: createTakeBackup(store),
-      publishFeed: createPublishFeed(keyRing),
+      publishFeed: createPublishFeed(state),
       managePolicy: createManagePolicy({
-        ...{ store, keyRing, reports: policyReports },
-        readText: readPolicyFile,
-        registeredIn: (appId) => keyRing.servicesOf(appId)?.names() ?? new Set(),
+        ...{ store, state, reports: policyReports },
+        readText: readPolicyYaml,
+        registeredIn: (appId) => state.servicesOf(appId)?.names() ?? new Set(),
       }),
       policyReports,
-      issuers,
-      introspect: createIntrospect(keyRing, config.maxRingAge),
-      manageClients: createManageClients(store, keyRing, platformKeys),
-      authenticateClient: createAuthenticateClient({ authenticate, assertions, keyRing, issuers, platformKeys }),
-      troubles: createTroubleLog(log, clock.monotonic),
+      issuerUrls,
+      introspect: createIntrospect(state, config.maxRingAge),
+      manageClients: createManageClients(store, state, platformKeys),
+      authenticateClient: createAuthenticateClient({ authenticate, assertions, state, issuerUrls, platformKeys }),
+      outages: createOutageLog(log, clock.monotonic),
       version: VERSION,
     };
     const http = createHttpInterface(services);
     return {
       http,
-      listensAt: (url) => issuers.listensAt(url),
+      listensAt: (url) => issuerUrls.listensAt(url),
       stopUpkeep: async () => upkeep?.stop(),
       async close() {
         await upkeep?.stop();
@@ -167,9 +167,9 @@ export async function openCore(
 }
 
 /** A policy that is possible by itself may not be with the keys that are there. */
-function checkStoredKeys(keyRing: KeyRing): void {
-  const problems = keyRing.appIds().flatMap((appId) => {
-    const found = problemsOfStoredKeys(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
+function checkStoredKeys(state: InstanceState): void {
+  const problems = state.appIds().flatMap((appId) => {
+    const found = problemsOfStoredKeys(state.keysOf(appId), state.rotationPolicyOf(appId), state.now());
     return found.map((problem) => `rotation: app ${appId}: ${problem}`);
   });
   if (problems.length > 0) throw new StartupError(problems.join("\n"));

@@ -6,13 +6,13 @@ import { openStore } from "./open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "../adapters/vault/open-vault.ts";
 import { hasSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
 import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "../config/config.ts";
-import { openCore } from "./compose-core.ts";
+import { composeCore } from "./compose-core.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
 import type { Store } from "../ports/store.ts";
 import { StartupError } from "../ports/startup-error.ts";
 import type { Backup } from "../use-cases/backup/backup.ts";
 import type { Log } from "../ports/log.ts";
-import type { Managed } from "../use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../use-cases/keys/manage-keys.ts";
 import { createResealKeys, type Resealed } from "../use-cases/keys/reseal-keys.ts";
 import { createRestore, type Restored } from "../use-cases/backup/restore.ts";
 
@@ -35,7 +35,7 @@ export async function administerStore(
     { ...options, apiKeys: [], adminKeys: [adminKey] },
     { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE },
   );
-  const core = await openCore(config, {}, "administer");
+  const core = await composeCore(config, {}, "administer");
   return { fetch: async (request) => core.http.fetch(request, {}), close: () => core.close() };
 }
 
@@ -93,7 +93,7 @@ export async function renewMasterKey(
   options: MaintenanceOptions,
   keepOld: string | undefined,
   environment: NodeJS.ProcessEnv = process.env,
-): Promise<Managed<Resealed>> {
+): Promise<ChangeResult<Resealed>> {
   const { config, path } = masterKeyFileOf(options, environment);
   return withStore(config, async (store) => {
     const vault = await openVault(async () => (await store.readSnapshot()).keys.map((key) => key.masterKeyId), config);
@@ -129,7 +129,7 @@ export async function restoreBackup(
   options: MaintenanceOptions,
   log: Log,
   environment: NodeJS.ProcessEnv = process.env,
-): Promise<Managed<Restored>> {
+): Promise<ChangeResult<Restored>> {
   const config = configOf(options, environment);
   const vault = await openVaultFor(
     backup.keys.map((key) => key.masterKeyId),

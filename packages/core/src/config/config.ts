@@ -230,7 +230,7 @@ function problemsOfMasterKey({ database, masterKeys, masterKeyFile }: GivenMaste
   ];
 }
 
-/** Issuers are compared letter by letter, so it is what the URL standard makes of it (RFC 8414 section 2). */
+/** IssuerUrls are compared letter by letter, so it is what the URL standard makes of it (RFC 8414 section 2). */
 function isPublicUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);

@@ -7,7 +7,7 @@ import type { RevokedService, RevokedToken } from "../domain/revocation/revocati
 import type { RotationPolicy } from "../domain/keys/rotation.ts";
 import type { Service } from "../domain/services/service.ts";
 import type { SigningKey } from "../domain/keys/signing-key.ts";
-import type { Trust } from "../domain/authentication/workload-trust.ts";
+import type { WorkloadTrust } from "../domain/authentication/workload-trust.ts";
 
 /** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
 export interface StoredKey extends SigningKey {
@@ -69,7 +69,7 @@ export interface StoreContent {
   /** Every version of every app. */
   readonly policyVersions: readonly StoredPolicy[];
   readonly clientKeys: readonly ClientKey[];
-  readonly trusts: readonly Trust[];
+  readonly trusts: readonly WorkloadTrust[];
 }
 
 /** Everything an instance keeps in memory, read at one moment. */
@@ -122,8 +122,8 @@ export interface PolicyWriter {
 export interface ClientWriter {
   /** In the place of all that the service has. */
   replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void>;
-  trustsIn(appId: string): Promise<Trust[]>;
-  insertTrust(trust: Trust): Promise<void>;
+  trustsIn(appId: string): Promise<WorkloadTrust[]>;
+  insertTrust(trust: WorkloadTrust): Promise<void>;
   /** @returns whether it existed */
   deleteTrust(appId: string, id: string): Promise<boolean>;
 }

@@ -1,16 +1,16 @@
 import type { ClientKey } from "../domain/authentication/client-key.ts";
-import type { Trust } from "../domain/authentication/workload-trust.ts";
+import type { WorkloadTrust } from "../domain/authentication/workload-trust.ts";
 import type { ServiceDirectory } from "./service-directory.ts";
 
 /** How the services of one app prove who they are without a secret, as one snapshot of the store has it. */
 export class ClientDirectory {
   readonly #services: ServiceDirectory;
-  readonly #trusts: readonly Trust[];
+  readonly #trusts: readonly WorkloadTrust[];
   readonly #byService = new Map<string, ClientKey[]>();
   readonly #byName = new Map<string, ClientKey>();
-  readonly #byIssuer = new Map<string, Trust[]>();
+  readonly #byIssuer = new Map<string, WorkloadTrust[]>();
 
-  constructor(services: ServiceDirectory, keys: readonly ClientKey[], trusts: readonly Trust[]) {
+  constructor(services: ServiceDirectory, keys: readonly ClientKey[], trusts: readonly WorkloadTrust[]) {
     this.#services = services;
     this.#trusts = trusts;
     for (const key of keys) {
@@ -24,7 +24,7 @@ export class ClientDirectory {
     return this.#byService.get(service) ?? [];
   }
 
-  trusts(): readonly Trust[] {
+  trusts(): readonly WorkloadTrust[] {
     return this.#trusts;
   }
 
@@ -34,7 +34,7 @@ export class ClientDirectory {
   }
 
   /** What this issuer's word is taken for, about services that are not disabled. */
-  trustsIn(issuer: string): readonly Trust[] {
+  trustsIn(issuer: string): readonly WorkloadTrust[] {
     return this.#byIssuer.get(issuer) ?? [];
   }
 

@@ -58,7 +58,7 @@ interface AppKeys {
  * What an instance knows of the store, in memory: issuing and publishing read nothing else. It is
  * replaced whole when the epoch has grown.
  */
-export class KeyRing {
+export class InstanceState {
   readonly #store: Store;
   readonly #vault: KeyVault;
   readonly #clock: StoreClock;
@@ -117,17 +117,17 @@ export class KeyRing {
   }
 
   /** The policy of an app with these algorithms; null: it has none of its own. */
-  policyWith(algorithms: readonly Algorithm[] | null): RotationPolicy {
+  rotationPolicyWith(algorithms: readonly Algorithm[] | null): RotationPolicy {
     return algorithms === null ? this.#policy : { ...this.#policy, algorithms };
   }
 
   /** When the keys of an app change, and what it signs with. */
-  policyOf(appId: string): RotationPolicy {
+  rotationPolicyOf(appId: string): RotationPolicy {
     return this.#apps.get(appId)?.policy ?? this.#policy;
   }
 
   /** Who may call whom in an app; undefined: no policy has been applied. */
-  policyDocumentOf(appId: string): Policy | undefined {
+  callPolicyOf(appId: string): Policy | undefined {
     return this.appliedPolicyOf(appId)?.policy;
   }
 
@@ -143,7 +143,7 @@ export class KeyRing {
 
   /** The key that signs now; undefined for an algorithm that the app does not sign with. */
   signer(appId: string, kind: KeyKind, algorithm: Algorithm): StoredKey | undefined {
-    if (!this.policyOf(appId).algorithms.includes(algorithm)) return undefined;
+    if (!this.rotationPolicyOf(appId).algorithms.includes(algorithm)) return undefined;
     return signerOf(this.keysOf(appId), kind, algorithm, this.now());
   }
 
@@ -269,7 +269,7 @@ export class KeyRing {
           keys: keysOf(appId),
           tokens: tokensOf(appId),
           services: servicesOf(appId),
-          policy: this.policyWith(algorithms),
+          policy: this.rotationPolicyWith(algorithms),
           rotationDue,
           directory: directories.get(appId)!,
           calls: policyIn.get(appId),

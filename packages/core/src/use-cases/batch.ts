@@ -7,7 +7,7 @@ import { StoreUnavailable } from "../ports/store.ts";
  * @param most in one turn
  * @param work all of one turn or nothing; its results in the order of what was asked
  */
-export function inTurns<T, R>(
+export function inBatches<T, R>(
   most: number,
   work: (asked: readonly T[]) => Promise<readonly R[]>,
 ): (one: T) => Promise<R> {

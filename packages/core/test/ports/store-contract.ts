@@ -4,7 +4,7 @@ import type { ClientKey } from "../../src/domain/authentication/client-key.ts";
 import type { Credential } from "../../src/domain/authentication/credential.ts";
 import type { KeyDates } from "../../src/domain/keys/key-change.ts";
 import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
-import type { Trust } from "../../src/domain/authentication/workload-trust.ts";
+import type { WorkloadTrust } from "../../src/domain/authentication/workload-trust.ts";
 import type { Store, StoreContent, StoredKey, StoreSnapshot } from "../../src/ports/store.ts";
 import { fakeClock, NEW_YEAR, type FakeClock } from "../support/clock.ts";
 import { storedKey } from "../support/stored-key.ts";
@@ -47,7 +47,7 @@ function clientKey(facts: Partial<ClientKey> = {}): ClientKey {
   return { appId: "public", service: "orders", kid: "k", algorithm: "Ed25519", jwk, createdAt: 1, ...facts };
 }
 
-function trust(facts: Partial<Trust> = {}): Trust {
+function trust(facts: Partial<WorkloadTrust> = {}): WorkloadTrust {
   const said = { issuer: "https://platform.test", subject: "repo:org/app:*", audience: "core", jwks: null };
   return { appId: "public", id: "t", service: "orders", ...said, createdAt: 1, ...facts };
 }

@@ -42,94 +42,94 @@ describe("the key ring", () => {
   });
 
   it("reads everything only when the epoch has changed", async () => {
-    const { keyRing, store } = instance;
-    await keyRing.refresh();
+    const { state, store } = instance;
+    await state.refresh();
     expect(line.reads).toEqual(["state"]);
     await store.write((writer) => writer.insertApp("other"));
-    await keyRing.refresh();
+    await state.refresh();
     expect(line.reads).toEqual(["state", "state", "snapshot"]);
-    expect(keyRing.hasApp("other")).toBe(true);
+    expect(state.hasApp("other")).toBe(true);
   });
 
   it("reads nothing to find a signer, a key set or a private key", async () => {
-    const { keyRing } = instance;
-    const key = keyRing.signer("public", "static", "ES256")!;
-    await keyRing.privateKeyOf(key);
-    keyRing.publishedSets("public");
+    const { state } = instance;
+    const key = state.signer("public", "static", "ES256")!;
+    await state.privateKeyOf(key);
+    state.publishedSets("public");
     expect(line.reads).toEqual([]);
   });
 
   it("sees in a refresh what was written before it was asked for, however many are asked for at once", async () => {
-    const { keyRing, store } = instance;
-    const early = keyRing.refresh();
+    const { state, store } = instance;
+    const early = state.refresh();
     await store.write((writer) => writer.insertApp("written"));
-    const late = keyRing.refresh();
-    await Promise.all([early, late, keyRing.refresh()]);
-    expect(keyRing.hasApp("written")).toBe(true);
+    const late = state.refresh();
+    await Promise.all([early, late, state.refresh()]);
+    expect(state.hasApp("written")).toBe(true);
   });
 
   it("asks a slow store once for everybody who asked meanwhile", async () => {
-    const { keyRing } = instance;
-    const asked = [keyRing.refresh()];
+    const { state } = instance;
+    const asked = [state.refresh()];
     await vi.waitFor(() => expect(line.reads).toHaveLength(1)); // it is on its way
-    for (let i = 0; i < 200; i++) asked.push(keyRing.refresh());
+    for (let i = 0; i < 200; i++) asked.push(state.refresh());
     await Promise.all(asked);
     expect(line.reads).toEqual(["state", "state"]);
-    await keyRing.refresh();
+    await state.refresh();
     expect(line.reads).toHaveLength(3);
   });
 
   it("keeps what it has while the store is away, and tells how old that is (R4)", async () => {
-    const { keyRing, clock } = instance;
-    const before = keyRing.publishedSets("public");
+    const { state, clock } = instance;
+    const before = state.publishedSets("public");
     line.away = true;
     clock.advance(60_000);
-    await expect(keyRing.refresh()).rejects.toThrow(StoreUnavailable);
-    expect(keyRing.publishedSets("public")).toBe(before);
-    expect(keyRing.age()).toBe(60_000);
-    expect(keyRing.now()).toBe(clock.now());
+    await expect(state.refresh()).rejects.toThrow(StoreUnavailable);
+    expect(state.publishedSets("public")).toBe(before);
+    expect(state.age()).toBe(60_000);
+    expect(state.now()).toBe(clock.now());
     line.away = false;
-    await keyRing.refresh();
-    expect(keyRing.age()).toBe(0);
+    await state.refresh();
+    expect(state.age()).toBe(0);
   });
 
   it("goes by the store's clock, and by no other (R8)", async () => {
-    const { keyRing, clock } = instance;
+    const { state, clock } = instance;
     clock.setWall(NEW_YEAR + 12_345);
-    expect(keyRing.now()).toBe(NEW_YEAR);
-    await keyRing.refresh();
-    expect(keyRing.now()).toBe(NEW_YEAR + 12_345);
+    expect(state.now()).toBe(NEW_YEAR);
+    await state.refresh();
+    expect(state.now()).toBe(NEW_YEAR + 12_345);
     clock.advance(1_000);
-    expect(keyRing.now()).toBe(NEW_YEAR + 13_345);
+    expect(state.now()).toBe(NEW_YEAR + 13_345);
   });
 
   it("changes the signer and the sets at the very millisecond, with the store away (R4)", async () => {
-    const { keyRing, clock } = instance;
+    const { state, clock } = instance;
     line.away = true;
-    const first = keyRing.signer("public", "dynamic", "ES256")!;
-    const before = keyRing.publishedSets("public")!;
+    const first = state.signer("public", "dynamic", "ES256")!;
+    const before = state.publishedSets("public")!;
     clock.advance(7 * DAY - 1);
-    expect(keyRing.signer("public", "dynamic", "ES256")).toBe(first);
-    expect(keyRing.publishedSets("public")).toBe(before);
+    expect(state.signer("public", "dynamic", "ES256")).toBe(first);
+    expect(state.publishedSets("public")).toBe(before);
     clock.advance(1);
-    const second = keyRing.signer("public", "dynamic", "ES256")!;
+    const second = state.signer("public", "dynamic", "ES256")!;
     expect([first.sequence, second.sequence]).toEqual([1, 2]);
-    const after = keyRing.publishedSets("public")!;
+    const after = state.publishedSets("public")!;
     expect(after.all.etag).not.toBe(before.all.etag);
     expect(after.all.keys.map((key) => key.kid).slice(1)).toEqual([second.kid, first.kid]);
     clock.advance(30 * DAY - 1);
-    expect(keyRing.publishedSets("public")!.all.keys).toHaveLength(3);
+    expect(state.publishedSets("public")!.all.keys).toHaveLength(3);
     clock.advance(1);
-    expect(keyRing.publishedSets("public")!.all.keys.map((key) => key.kid)).not.toContain(first.kid);
+    expect(state.publishedSets("public")!.all.keys.map((key) => key.kid)).not.toContain(first.kid);
   });
 
   it("answers an unknown app with nothing", () => {
     for (const appId of ["ghost", "", "__proto__", "constructor"]) {
       expect([
-        instance.keyRing.publishedSets(appId),
-        instance.keyRing.signer(appId, "static", "ES256"),
-        instance.keyRing.hasApp(appId),
-        instance.keyRing.keysOf(appId),
+        instance.state.publishedSets(appId),
+        instance.state.signer(appId, "static", "ES256"),
+        instance.state.hasApp(appId),
+        instance.state.keysOf(appId),
       ]).toEqual([undefined, undefined, false, []]);
     }
   });
@@ -137,7 +137,7 @@ describe("the key ring", () => {
   it("keeps RSA and other keys apart in its two sets", async () => {
     const both = await openInstance({ rotation: { algorithms: ["RS256", "Ed25519"] } });
     await both.rotateKeys.provisionApp("public");
-    const { rsa, all } = both.keyRing.publishedSets("public")!;
+    const { rsa, all } = both.state.publishedSets("public")!;
     expect(rsa.keys.map((key) => key.kty)).toEqual(["RSA", "RSA"]);
     expect(all.keys.map((key) => key.kty).sort()).toEqual(["OKP", "OKP", "RSA", "RSA"]);
     expect(JSON.parse(all.body)).toEqual({ keys: all.keys });
@@ -147,22 +147,22 @@ describe("the key ring", () => {
     const { dataDir, clock } = instance;
     const wrong = createEnvelopeVault([randomBytes(32)]);
     const stranger = await openInstance({ dataDir, clock, vault: wrong });
-    const key = stranger.keyRing.signer("public", "static", "ES256")!;
-    await expect(stranger.keyRing.privateKeyOf(key)).rejects.toThrow();
-    const again = stranger.keyRing.privateKeyOf(key);
+    const key = stranger.state.signer("public", "static", "ES256")!;
+    await expect(stranger.state.privateKeyOf(key)).rejects.toThrow();
+    const again = stranger.state.privateKeyOf(key);
     await expect(again).rejects.toThrow();
-    const mine = instance.keyRing.signer("public", "static", "ES256")!;
-    const opened = instance.keyRing.privateKeyOf(mine);
-    expect(instance.keyRing.privateKeyOf(mine)).toBe(opened);
+    const mine = instance.state.signer("public", "static", "ES256")!;
+    const opened = instance.state.privateKeyOf(mine);
+    expect(instance.state.privateKeyOf(mine)).toBe(opened);
     expect((await opened).type).toBe("private");
   });
 
   it("forgets an app that was removed, by whomever (K5)", async () => {
-    const { dataDir, clock, keyRing } = instance;
+    const { dataDir, clock, state } = instance;
     const other = await openInstance({ dataDir, clock });
     await other.store.write((writer) => writer.deleteApp("public"));
-    expect(keyRing.hasApp("public")).toBe(true);
-    await keyRing.refresh();
-    expect([keyRing.hasApp("public"), keyRing.publishedSets("public")]).toEqual([false, undefined]);
+    expect(state.hasApp("public")).toBe(true);
+    await state.refresh();
+    expect([state.hasApp("public"), state.publishedSets("public")]).toEqual([false, undefined]);
   });
 });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { createEnvelopeVault } from "../../src/adapters/vault/envelope-vault.ts";
-import { readPolicyFile } from "../../src/adapters/policy/policy-yaml.ts";
+import { readPolicyYaml } from "../../src/adapters/policy/policy-yaml.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
 import { DEFAULT_ROTATION, type RotationPolicy } from "../../src/domain/keys/rotation.ts";
 import type { KeyVault } from "../../src/ports/key-vault.ts";
@@ -10,7 +10,7 @@ import type { Store } from "../../src/ports/store.ts";
 import { createAuthenticate, type Authenticate } from "../../src/use-cases/authentication/authenticate.ts";
 import { createCredentialUses, type CredentialUses } from "../../src/use-cases/authentication/credential-uses.ts";
 import { createIssueToken, type IssueToken } from "../../src/use-cases/tokens/issue-token.ts";
-import { KeyRing } from "../../src/state/instance-state.ts";
+import { InstanceState } from "../../src/state/instance-state.ts";
 import { createManageApps, type ManageApps } from "../../src/use-cases/apps/manage-apps.ts";
 import { createManageKeys, type ManageKeys } from "../../src/use-cases/keys/manage-keys.ts";
 import { createManageServices, type ManageServices } from "../../src/use-cases/services/manage-services.ts";
@@ -30,7 +30,7 @@ export interface Instance {
   readonly clock: FakeClock;
   readonly store: Store;
   readonly vault: KeyVault;
-  readonly keyRing: KeyRing;
+  readonly state: InstanceState;
   readonly rotateKeys: RotateKeys;
   readonly issueToken: IssueToken;
   readonly manageKeys: ManageKeys;
@@ -73,25 +73,25 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const real = await (options.openStore?.() ?? openSqliteStore({ dataDir, now: clock.now }));
   open.add(real);
   const store = storeOf(real);
-  const keyRing = new KeyRing(store, vault, new StoreClock(clock.monotonic), policy);
+  const state = new InstanceState(store, vault, new StoreClock(clock.monotonic), policy);
   const log = recordedLog();
-  const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
+  const rotateKeys = createRotateKeys({ store, vault, state, log });
   const uses = createCredentialUses(store, clock.monotonic);
-  const reports = createPolicyReports(store, keyRing, clock.monotonic);
-  const registeredIn = (appId: string) => keyRing.servicesOf(appId)?.names() ?? new Set<string>();
-  await keyRing.refresh();
+  const reports = createPolicyReports(store, state, clock.monotonic);
+  const registeredIn = (appId: string) => state.servicesOf(appId)?.names() ?? new Set<string>();
+  await state.refresh();
   return {
-    ...{ dataDir, clock, store, vault, keyRing, rotateKeys, log },
-    issueToken: createIssueToken(keyRing, 3_600_000),
-    manageKeys: createManageKeys(keyRing, rotateKeys, vault),
-    manageApps: createManageApps(store, keyRing, rotateKeys),
-    revoke: createRevoke(store, keyRing, async (ms) => clock.advance(ms)),
-    publishFeed: createPublishFeed(keyRing),
+    ...{ dataDir, clock, store, vault, state, rotateKeys, log },
+    issueToken: createIssueToken(state, 3_600_000),
+    manageKeys: createManageKeys(state, rotateKeys, vault),
+    manageApps: createManageApps(store, state, rotateKeys),
+    revoke: createRevoke(store, state, async (ms) => clock.advance(ms)),
+    publishFeed: createPublishFeed(state),
     uses,
-    manageServices: createManageServices(store, keyRing, uses),
-    authenticate: createAuthenticate({ apiKeys: ["of-no-use-in-the-tests"], adminKeys: [] }, keyRing, uses),
+    manageServices: createManageServices(store, state, uses),
+    authenticate: createAuthenticate({ apiKeys: ["of-no-use-in-the-tests"], adminKeys: [] }, state, uses),
     reports,
-    managePolicy: createManagePolicy({ store, keyRing, reports, readText: readPolicyFile, registeredIn }),
+    managePolicy: createManagePolicy({ store, state, reports, readText: readPolicyYaml, registeredIn }),
   };
 }
 
@@ -106,13 +106,13 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
 /** Lets time pass, and the instance look at what it brings. */
 export async function pass(instance: Instance, ms: number): Promise<void> {
   instance.clock.advance(ms);
-  await instance.keyRing.refresh();
+  await instance.state.refresh();
   await instance.rotateKeys.rotateAll();
 }
 
 /** Of what upkeep looks after, what a test of something else leaves to itself. */
 export const IDLE_UPKEEP = {
   noticeRestore: async () => {},
-  openAhead: async () => {},
+  preloadKeys: async () => {},
   assertions: { tidy: async () => {} },
 };

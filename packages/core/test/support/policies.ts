@@ -3,7 +3,7 @@ import type { Policy } from "../../src/domain/policy/policy.ts";
 import { readPolicy } from "../../src/domain/policy/policy-document.ts";
 
 /** A policy from its document, or the test fails. */
-export function policyOf(document: unknown): Policy {
+export function rotationPolicyOf(document: unknown): Policy {
   const read = readPolicy(document);
   if (!read.ok) throw new Error(JSON.stringify(read.problems));
   return read.policy;

@@ -41,7 +41,7 @@ beforeAll(async () => {
   await store.close();
   instance = await openInstance({ dataDir });
   const keys = { apiKeys: [API_KEY, OTHER_API_KEY], adminKeys: ["an-admin-key-of-the-bench"] };
-  authenticate = createAuthenticate(keys, instance.keyRing, instance.uses);
+  authenticate = createAuthenticate(keys, instance.state, instance.uses);
 }, 60_000);
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
@@ -92,7 +92,7 @@ describe(`with ${MAX_SERVICES} services`, () => {
         expect(presented.some((credential) => authenticate(credential, "public") !== undefined)).toBe(false);
         return presented;
       };
-      const { store, keyRing, clock } = instance;
+      const { store, state, clock } = instance;
       const chosen = (from: number) => [...credentials].slice(from, from + 500);
       const [disabled, deleted, revoked, expired] = [chosen(1_000), chosen(1_500), chosen(2_000), chosen(2_500)];
       await store.write(async ({ services, now }) => {
@@ -106,7 +106,7 @@ describe(`with ${MAX_SERVICES} services`, () => {
         }
       });
       clock.advance(1);
-      await keyRing.refresh();
+      await state.refresh();
       const firstOf = (some: typeof disabled) => some.map(([, [first]]) => first!);
       const nobody = {
         "of another random part": unknown((credential) => credential.slice(0, -43) + "A".repeat(43)),
@@ -129,14 +129,14 @@ describe(`with ${MAX_SERVICES} services`, () => {
   );
 
   it("all are read in a moment, and what they used is written down in another", async () => {
-    const { keyRing, store, uses } = instance;
+    const { state, store, uses } = instance;
     const timed = async (work: () => Promise<unknown>) => {
       const began = performance.now();
       await work();
       return performance.now() - began;
     };
     await store.write((writer) => writer.insertApp("another"));
-    const reading = await timed(() => keyRing.refresh());
+    const reading = await timed(() => state.refresh());
     for (const [, [, second]] of credentials) authenticate(second, "public");
     const writing = await timed(() => uses.flushNow());
     note(`${MAX_SERVICES} services: read in ${reading.toFixed(0)} ms, uses written in ${writing.toFixed(0)} ms`);

@@ -6,7 +6,7 @@ import { createEnvelopeVault } from "../../src/adapters/vault/envelope-vault.ts"
 import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { createIssueToken } from "../../src/use-cases/tokens/issue-token.ts";
-import { KeyRing } from "../../src/state/instance-state.ts";
+import { InstanceState } from "../../src/state/instance-state.ts";
 import { createRotateKeys } from "../../src/use-cases/keys/rotate-keys.ts";
 import { StoreClock } from "../../src/state/store-clock.ts";
 import { recordedLog } from "../support/log.ts";
@@ -36,10 +36,10 @@ async function hangingStore(): Promise<{ store: Store; hang(): void }> {
 it("issuing reads no store and takes no lock: its p99 is the same while the store hangs", async () => {
   const { store, hang } = await hangingStore();
   const policy = { ...DEFAULT_ROTATION, algorithms: ["ES256"] as const };
-  const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), policy);
-  await keyRing.refresh();
-  await createRotateKeys({ store, vault, keyRing, log: recordedLog() }).provisionApp("public");
-  const issue = createIssueToken(keyRing, 3_600_000);
+  const state = new InstanceState(store, vault, new StoreClock(() => performance.now()), policy);
+  await state.refresh();
+  await createRotateKeys({ store, vault, state, log: recordedLog() }).provisionApp("public");
+  const issue = createIssueToken(state, 3_600_000);
   const p99 = async () => {
     const times: number[] = [];
     for (let i = 0; i < 2_000; i++) {
@@ -60,7 +60,7 @@ it("issuing reads no store and takes no lock: its p99 is the same while the stor
   await p99(); // warm
   const before = await p99();
   hang();
-  void keyRing.refresh(); // the upkeep's own look hangs too
+  void state.refresh(); // the upkeep's own look hangs too
   const hanging = await p99();
   note(`issuing ES256, p99: ${before.toFixed(2)} ms, while the store hangs: ${hanging.toFixed(2)} ms`);
   expect(hanging).toBeLessThan(Math.max(2 * before, before + 5));
@@ -68,9 +68,9 @@ it("issuing reads no store and takes no lock: its p99 is the same while the stor
 
 it("making RSA keys, from the plan to the store, never stalls the event loop for 20 ms", async () => {
   const store = await openSqliteStore({ dataDir: await tempDir() });
-  const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), DEFAULT_ROTATION);
-  await keyRing.refresh();
-  const { provisionApp } = createRotateKeys({ store, vault, keyRing, log: recordedLog() });
+  const state = new InstanceState(store, vault, new StoreClock(() => performance.now()), DEFAULT_ROTATION);
+  await state.refresh();
+  const { provisionApp } = createRotateKeys({ store, vault, state, log: recordedLog() });
   await provisionApp("warm"); // what is compiled on first use is not the matter here
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const longest: number[] = [];

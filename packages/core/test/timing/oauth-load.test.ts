@@ -2,7 +2,7 @@
 import { generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
 import { expect } from "vitest";
 import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
-import { createUsedAssertions } from "../../src/use-cases/authentication/replay-guard.ts";
+import { createReplayGuard } from "../../src/use-cases/authentication/replay-guard.ts";
 import { ADMIN_KEY, startTestCore, type TestCore } from "../support/core.ts";
 import { startInstance } from "../support/instance.ts";
 import { formOf } from "../support/oauth.ts";
@@ -72,7 +72,7 @@ itOnPostgres(
     const url = await (await sharedPostgres()).newDatabase();
     const instance = await startInstance({ openStore: () => openPostgresStore({ url, poolSize: 8 }) });
     await instance.manageServices.register("public", "orders");
-    const assertions = createUsedAssertions(instance.store, () => performance.now());
+    const assertions = createReplayGuard(instance.store, () => performance.now());
     const until = Math.floor(Date.now() / 1000) + 60;
     const uses = Array.from({ length: 10_000 }, () => assertions.use({ appId: "public", digest: randomUUID(), until }));
     const grant = { appId: "public", kind: "static", algorithm: "ES256", issuer: "a", validity: 60 } as const;

@@ -9,7 +9,7 @@ import {
 import { isLoopback, normaliseHost, type NormalisedAppInfo } from "../config/app-info.ts";
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
-import { KeptDocuments } from "./document-cache.ts";
+import { DocumentCache } from "./document-cache.ts";
 import { compareVersions, CREDENTIAL_PREFIX, DRIVER_VERSIONS, PATHS } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import * as LIMITS from "../protocol/limits.ts";
@@ -69,7 +69,7 @@ export interface CoreClient {
    *
    * @throws CountersignError `core_unreachable`, or `core_refused` where the core is in trouble
    */
-  getKeptDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
+  getCachedDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
   /** Closes an embedded core; a remote one is none of ours to close. */
   close(): Promise<void>;
 }
@@ -164,7 +164,7 @@ export function createCoreClient(
     const spoken = negotiated === undefined ? {} : { "cdi-version": negotiated };
     return exchange("GET", path, { headers: { ...headers, ...spoken } }, userContext);
   };
-  const kept = new KeptDocuments(clock);
+  const kept = new DocumentCache(clock);
 
   return {
     name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
@@ -175,7 +175,7 @@ export function createCoreClient(
       return readAnswer(method, path, response, keyProblem);
     },
     getDocument,
-    getKeptDocument: (path, userContext) => {
+    getCachedDocument: (path, userContext) => {
       const ask = async () => {
         const response = await getDocument(path, userContext);
         if (response.status >= 500 || response.status === 429) throw refusedByCore("GET", path, response);

@@ -20,7 +20,7 @@ interface Kept {
  * The core's public documents, for whoever asks the service for them: strangers' requests must not become as many
  * requests to the core, and must not wait for a core that is away.
  */
-export class KeptDocuments {
+export class DocumentCache {
   readonly #clock: Clock;
   readonly #kept = new Map<string, Kept>();
 

@@ -12,7 +12,7 @@ import { emitTo, type OnVerifierEvent, type VerifierEvent } from "../telemetry/e
 import { createFront, type Front } from "../recipe/jwks-endpoints.ts";
 import { KeySet } from "../jwks/key-set.ts";
 import type { Source } from "../jwks/polled-document.ts";
-import { publishedAt, type Published } from "../verify/issuer-documents.ts";
+import { documentsAt, type IssuerDocuments } from "../verify/issuer-documents.ts";
 import { PATHS } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import {
@@ -32,7 +32,7 @@ import {
   type ServiceTokenOptions,
 } from "../service-token/service-fetch.ts";
 import { requestServiceToken } from "../service-token/service-token.ts";
-import { ServiceTokens } from "../service-token/token-cache.ts";
+import { ServiceTokenCache } from "../service-token/token-cache.ts";
 import { buildVerifier, type Verifier } from "../verify/verifier.ts";
 import type { VerifierOptions } from "../verify/verifier-options.ts";
 
@@ -117,7 +117,7 @@ export function buildCountersign(
   const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo, clock, connection);
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");
   const recipe = createRecipe(listed?.config ?? {}, appInfo, core);
-  const tokens = new ServiceTokens(
+  const tokens = new ServiceTokenCache(
     async (purpose, timeout) => requestServiceToken(purpose, appInfo, connected(core), timeout),
     clock,
   );
@@ -126,9 +126,9 @@ export function buildCountersign(
   const tellAll: OnVerifierEvent = (event) => {
     for (const listener of listeners) listener(event);
   };
-  let known: Published | undefined;
+  let known: IssuerDocuments | undefined;
   // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
-  const published = () => (known ??= publishedBy(appInfo, core, clock, tellAll));
+  const published = () => (known ??= documentsOf(appInfo, core, clock, tellAll));
 
   const debugging = config.debug === true ? printEvent : undefined;
 
@@ -177,12 +177,12 @@ export function buildCountersign(
 }
 
 /** What an instance knows of its issuer: from its core, else from its own domain, where another service has it. */
-function publishedBy(
+function documentsOf(
   appInfo: NormalisedAppInfo,
   core: CoreClient | undefined,
   clock: Clock,
   emit: OnVerifierEvent,
-): Published {
+): IssuerDocuments {
   if (core !== undefined) {
     const { name } = core;
     const at = (...paths: string[]): Source => ({
@@ -195,7 +195,7 @@ function publishedBy(
   }
   const jwksUri = `${appInfo.apiDomain}${appInfo.apiBasePath}/jwt/jwks.json`;
   warnOfPlainHttp(jwksUri);
-  return publishedAt(jwksUri, undefined, clock, emit);
+  return documentsAt(jwksUri, undefined, clock, emit);
 }
 
 function printEvent(event: VerifierEvent): void {

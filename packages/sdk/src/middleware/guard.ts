@@ -5,7 +5,7 @@ import { failedCheck } from "../protocol/claims.ts";
 import { challengeFor, refuse, type Caller, type Reason, type Refusal } from "../protocol/decision.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { createVerifier, type Verifier } from "../verify/verifier.ts";
-import { resolveVerifierOptions, type Trust, type VerifierOptions } from "../verify/verifier-options.ts";
+import { resolveVerifierOptions, type ResolvedIssuer, type VerifierOptions } from "../verify/verifier-options.ts";
 
 /** Options of `verifyMicroservice`: a verifier's, and where they come from. */
 export interface GuardOptions extends VerifierOptions {
@@ -90,7 +90,7 @@ function forOptional(options: VerifierOptions, decidesItself: boolean, listener?
 }
 
 /** What a good token of a service is refused for at this door. */
-function refusalAtDoor({ claims }: Caller, trusts: readonly Trust[]): Refusal | undefined {
+function refusalAtDoor({ claims }: Caller, trusts: readonly ResolvedIssuer[]): Refusal | undefined {
   const { rules } = trusts.find((trust) => trusts.length === 1 || trust.rules.issuer === claims["iss"])!;
   // Its times the verifier has looked at, by a clock of its own.
   const reason = failedCheck(claims, { ...rules, clockTolerance: Infinity }, 0);

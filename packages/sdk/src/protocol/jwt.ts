@@ -30,7 +30,7 @@ type DecodeRefusal =
 /** Printable ASCII. */
 const KID = new RegExp(`^[ -~]{1,${LIMITS.kidLength}}$`);
 
-/** A kind of signed document: what its header calls it, and how long it may be. One never passes as another (RFC 8725 section 3.11). */
+/** A kind of signed document: what its header calls it, and how long it may be. One never isRetryable as another (RFC 8725 section 3.11). */
 export interface JwsKind {
   /** Values of `typ`; undefined: it may be absent. */
   readonly types: readonly unknown[];

@@ -63,7 +63,7 @@ export function createFront(
   /** A document of the core as it is, with the headers that say how long it may be kept. */
   async function forward(path: string): Promise<FrontAnswer | undefined> {
     if (core === undefined) return undefined;
-    const response = await core.getKeptDocument(path, {});
+    const response = await core.getCachedDocument(path, {});
     if (isNotThere(response)) return answer(404, {}, new Map());
     // What else is wrong is between the core and this service: to whoever asks, "there is none" would mean more than that.
     if (response.status !== 200) throw refusedByCore("GET", path, response);

@@ -202,7 +202,7 @@ export function checkValidity(name: string, validity: unknown, code: "invalid_op
 export const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
 
 async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWKSResult> {
-  const response = await core.getKeptDocument(PATHS.jwks, userContext);
+  const response = await core.getCachedDocument(PATHS.jwks, userContext);
   if (response.status !== 200) throw refusedByCore("GET", PATHS.jwks, response);
   const document = parseStrictJson(response.text, LIMITS.jsonDepth);
   const keys = document.ok ? document.value["keys"] : undefined;

@@ -12,7 +12,7 @@ const MOST_DENIED = 4_000;
 const UNKNOWN_KEY = 60_000;
 
 /** Milliseconds. */
-export interface RetryPauses {
+export interface RetryDelays {
   /** Until somebody who calls has it asked again. */
   readonly calling: number;
   /** Until it is asked again although nobody calls. */
@@ -20,7 +20,7 @@ export interface RetryPauses {
 }
 
 /** Whether another try may go better by itself. */
-export function passes(error: unknown): boolean {
+export function isRetryable(error: unknown): boolean {
   if (!(error instanceof CountersignError)) return false;
   const { code, status = 0 } = error;
   return (
@@ -32,8 +32,8 @@ export function passes(error: unknown): boolean {
  * Growing, not at the same moment as everybody else, and never before the core wants it. One that took long to fail is
  * overrun: those who all wait since the same moment spread over twice that time.
  */
-export function pausesAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): RetryPauses {
-  const most = hasToken || !passes(error) ? RETRY.most : RETRY.mostWithout;
+export function delaysAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): RetryDelays {
+  const most = hasToken || !isRetryable(error) ? RETRY.most : RETRY.mostWithout;
   const grown = RETRY.first * 2 ** Math.min(failuresBefore, 10);
   const share = 0.5 + 0.5 * Math.random();
   const asked = (error instanceof CountersignError && error.retryAfter) || 0;

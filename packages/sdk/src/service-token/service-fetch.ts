@@ -4,7 +4,7 @@ import { scopesOf } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { decodeJwt } from "../protocol/jwt.ts";
 import { resolvePurpose, type TokenPurpose } from "./service-token.ts";
-import type { ServiceTokens } from "./token-cache.ts";
+import type { ServiceTokenCache } from "./token-cache.ts";
 import { checkNames, expect } from "../verify/verifier-options.ts";
 
 /** Options of `createServiceFetch`. */
@@ -37,7 +37,7 @@ const FETCH_NAMES = new Set(["audience", "scope", "allowHttp"]);
 const TOKEN_NAMES = new Set(["audience", "scope", "insteadOf"]);
 
 /** @throws CountersignError `invalid_option` */
-export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokens): ServiceFetch {
+export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceTokenCache): ServiceFetch {
   checkFetchOptions(options);
   const { allowHttp = false } = options;
   const purpose = resolvePurpose(options, "invalid_option");
@@ -69,7 +69,7 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
 }
 
 /** @throws CountersignError `invalid_argument`, `core_unreachable`, `core_refused` */
-export async function serviceTokenOf(options: ServiceTokenOptions, tokens: ServiceTokens): Promise<string> {
+export async function serviceTokenOf(options: ServiceTokenOptions, tokens: ServiceTokenCache): Promise<string> {
   checkTokenOptions(options);
   const { insteadOf } = options;
   const token = tokens.of(resolvePurpose(options, "invalid_argument"));

@@ -5,7 +5,7 @@ import { isServiceName, PATHS, type CreateJwtRequest } from "../protocol/api.ts"
 import { isScope } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { lifetimeOf, SERVICE_TOKEN_LIFETIME, tokenIn } from "../recipe/jwt-recipe.ts";
-import { passes, pausesAfter } from "./backoff.ts";
+import { isRetryable, delaysAfter } from "./backoff.ts";
 
 /** What a service's own token is for. */
 export interface TokenPurpose {
@@ -171,7 +171,7 @@ export class ServiceToken {
   }
 
   /**
-   * Tries until there is one: what hinders a core passes, and a thousand others may be asking as well. Where it has gone
+   * Tries until there is one: what hinders a core isRetryable, and a thousand others may be asking as well. Where it has gone
    * on for too long, nobody is kept waiting any more.
    */
   async #wait(): Promise<string> {
@@ -179,7 +179,7 @@ export class ServiceToken {
       const now = this.#clock.monotonic();
       if (this.#failure !== undefined && now < this.#callableAt) {
         const { error, since } = this.#failure;
-        if (this.#closed || !passes(error) || this.#callableAt > since + PATIENCE) throw error;
+        if (this.#closed || !isRetryable(error) || this.#callableAt > since + PATIENCE) throw error;
         await this.#pause(this.#callableAt - now);
         continue;
       }
@@ -227,11 +227,11 @@ export class ServiceToken {
       const { count: before, since } = this.#failure ?? { count: 0, since: now };
       this.#failure = { error, count: before + 1, since };
       const left = (this.#kept?.endsAt ?? 0) - now;
-      const { calling, unattended } = pausesAfter(error, before, now - began, left > 0);
+      const { calling, unattended } = delaysAfter(error, before, now - began, left > 0);
       this.#callableAt = now + calling;
       this.#dueAt = now + unattended;
       // Who calls is told of what does not pass; of what does, nobody is for as long as it is waited for.
-      if (before === 0 && (left > 0 || passes(error))) this.#warn(error, Math.round(left / 1000));
+      if (before === 0 && (left > 0 || isRetryable(error))) this.#warn(error, Math.round(left / 1000));
       throw error;
     }
   }

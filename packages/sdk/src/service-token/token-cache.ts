@@ -8,7 +8,7 @@ type RequestToken = (purpose: ResolvedPurpose, timeout: number) => Promise<strin
 const MOST_KEPT = 500;
 
 /** The tokens of an instance, one for each purpose. */
-export class ServiceTokens {
+export class ServiceTokenCache {
   readonly #request: RequestToken;
   readonly #clock: Clock;
   /** In the order in which they were last wanted. */

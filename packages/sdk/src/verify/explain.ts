@@ -3,10 +3,10 @@ import { CLAIM_CHECKS, mistypedClaim, seenBy, type ClaimCheck } from "../protoco
 import { meaningOf, type Reason } from "../protocol/decision.ts";
 import { decodeJwt, type DecodedJwt } from "../protocol/jwt.ts";
 import { isRevoked } from "../protocol/revocations.ts";
-import { publishedBy } from "./issuer-documents.ts";
+import { documentsOf } from "./issuer-documents.ts";
 import { verifySignature } from "../crypto/signature.ts";
 
-import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
+import { resolveVerifierOptions, type ResolvedIssuer, type VerifierOptions } from "./verifier-options.ts";
 
 /** One check of a verifier, and how it went. */
 export interface Check {
@@ -91,7 +91,7 @@ export async function explainToken(
   if (!usable.has(algorithm)) checks[1] = { ...checks[1], outcome: "failed", reason: "algorithm_not_allowed" };
 
   const published =
-    trust === undefined || !hasSource(trust) ? undefined : publishedBy(trust, undefined, clock, () => {});
+    trust === undefined || !hasSource(trust) ? undefined : documentsOf(trust, undefined, clock, () => {});
   if (published === undefined) {
     add("key", "not checked", { seen: header.kid });
     add("signature", "not checked");
@@ -129,7 +129,7 @@ export async function explainToken(
   return { allowed, checks, token: { header, claims } };
 }
 
-function hasSource({ jwksUri, rules }: Trust): boolean {
+function hasSource({ jwksUri, rules }: ResolvedIssuer): boolean {
   return jwksUri !== undefined || (rules.issuer !== undefined && URL.canParse(rules.issuer));
 }
 

@@ -7,10 +7,10 @@ import type { Source } from "../jwks/polled-document.ts";
 import * as LIMITS from "../protocol/limits.ts";
 import { parseStrictJson } from "../protocol/strict-json.ts";
 import { RevocationFeed } from "../revocation/revocation-feed.ts";
-import { checkKeyUrl, expect, type Trust } from "./verifier-options.ts";
+import { checkKeyUrl, expect, type ResolvedIssuer } from "./verifier-options.ts";
 
 /** What an issuer publishes, as one verifier or all of an instance's know it. */
-export interface Published {
+export interface IssuerDocuments {
   readonly keySet: KeySet;
   /** Undefined: it is not read. */
   readonly feed: RevocationFeed | undefined;
@@ -24,13 +24,13 @@ export const getKeySet = within(LIMITS.jwksBytes);
 const getFeed = within(LIMITS.feedBytes);
 
 /** @param known where the options name no source: what the instance knows */
-export function publishedBy(
-  { jwksUri, revocationsUri, allowHttp, rules: { issuer }, at }: Trust,
-  known: Published | undefined,
+export function documentsOf(
+  { jwksUri, revocationsUri, allowHttp, rules: { issuer }, at }: ResolvedIssuer,
+  known: IssuerDocuments | undefined,
   clock: Clock,
   emit: OnVerifierEvent,
-): Published {
-  if (jwksUri !== undefined) return publishedAt(jwksUri, revocationsUri, clock, emit);
+): IssuerDocuments {
+  if (jwksUri !== undefined) return documentsAt(jwksUri, revocationsUri, clock, emit);
   // What the instance knows are the keys of its own core, and none of a listed issuer's.
   if (issuer !== undefined && (at !== "" || known === undefined)) {
     checkKeyUrl(issuer, allowHttp, `${at}issuer`);
@@ -50,12 +50,12 @@ export function publishedBy(
 }
 
 /** A key set, and the feed where `revocationsUri` says, or beside it. */
-export function publishedAt(
+export function documentsAt(
   jwksUri: string,
   revocationsUri: string | null | undefined,
   clock: Clock,
   emit: OnVerifierEvent,
-): Published {
+): IssuerDocuments {
   const keySet = new KeySet(
     { name: nameOf(jwksUri), places: async () => placesOf(jwksUri), get: getKeySet },
     clock,
@@ -64,7 +64,12 @@ export function publishedAt(
   return withFeed(keySet, revocationsUri === undefined ? beside(jwksUri, "revocations") : revocationsUri, clock, emit);
 }
 
-function withFeed(keySet: KeySet, uri: string | null | undefined, clock: Clock, emit: OnVerifierEvent): Published {
+function withFeed(
+  keySet: KeySet,
+  uri: string | null | undefined,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): IssuerDocuments {
   return { keySet, feed: uri ? feedAt(nameOf(uri), async () => [uri], keySet, clock, emit) : undefined };
 }
 

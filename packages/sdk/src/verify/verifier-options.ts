@@ -58,7 +58,7 @@ export interface VerifierOptions extends TokenRules {
 }
 
 /** The options of one issuer, checked and resolved. */
-export interface Trust {
+export interface ResolvedIssuer {
   readonly rules: ClaimRules;
   /** Those of the rules that refuse; others only tell. */
   readonly enforced: ClaimRules;
@@ -94,7 +94,7 @@ const VERIFIER_NAMES = new Set([...ISSUER_NAMES, "onEvent"]);
  *
  * @throws CountersignError `invalid_option`, naming the option and what was expected
  */
-export function resolveVerifierOptions(options: VerifierOptions): readonly Trust[] {
+export function resolveVerifierOptions(options: VerifierOptions): readonly ResolvedIssuer[] {
   checkNames(options, VERIFIER_NAMES, "");
   if (options.onEvent !== undefined) expect(typeof options.onEvent === "function", "onEvent", "a function");
   if (!Array.isArray(options.jwksUri)) return [resolveTrust(options as TrustedIssuer, "")];
@@ -115,7 +115,7 @@ export function resolveVerifierOptions(options: VerifierOptions): readonly Trust
   return trusts;
 }
 
-function resolveTrust(options: Partial<TrustedIssuer>, at: string): Trust {
+function resolveTrust(options: Partial<TrustedIssuer>, at: string): ResolvedIssuer {
   const { issuer, jwksUri, audience, allow, scope, reportOnly = false, algorithms = ALGORITHMS } = options;
   const { requiredClaims = { source: "microservice" } } = options;
   const { clockTolerance = 30, maxTokenLifetime, allowHttp = false, revocationsUri, maxStale = 259_200 } = options;

@@ -7,11 +7,11 @@ import { refuse, type Caller, type Decision, type Reason } from "../protocol/dec
 import { decodeJwt, type DecodedJwt } from "../protocol/jwt.ts";
 import * as LIMITS from "../protocol/limits.ts";
 import { isRevoked } from "../protocol/revocations.ts";
-import { publishedBy, type Published } from "./issuer-documents.ts";
+import { documentsOf, type IssuerDocuments } from "./issuer-documents.ts";
 import type { FeedHealth } from "../revocation/revocation-feed.ts";
 import { verifySignature } from "../crypto/signature.ts";
 import { createTokenCache, type VerifiedToken } from "./verified-tokens.ts";
-import { resolveVerifierOptions, type Trust, type VerifierOptions } from "./verifier-options.ts";
+import { resolveVerifierOptions, type ResolvedIssuer, type VerifierOptions } from "./verifier-options.ts";
 
 /** Decides about tokens, locally. */
 export interface Verifier {
@@ -42,7 +42,7 @@ export interface IssuerHealth {
   readonly revocations: FeedHealth | undefined;
 }
 
-type Trusted = Trust & Published;
+type Trusted = ResolvedIssuer & IssuerDocuments;
 
 /**
  * Makes a verifier that fetches keys from `jwksUri`, or finds them through `issuer`.
@@ -58,10 +58,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
 }
 
 /** @param known what to use where the options name no source: an instance's own, which outlives the verifier */
-export function buildVerifier(options: VerifierOptions, known: Published | undefined, clock: Clock): Verifier {
+export function buildVerifier(options: VerifierOptions, known: IssuerDocuments | undefined, clock: Clock): Verifier {
   const trusts = resolveVerifierOptions(options);
   const emit = emitTo(options.onEvent);
-  const trusted = trusts.map((trust) => ({ ...trust, ...publishedBy(trust, known, clock, emit) }));
+  const trusted = trusts.map((trust) => ({ ...trust, ...documentsOf(trust, known, clock, emit) }));
   const only = trusted.length === 1 ? trusted[0] : undefined;
   const byIssuer = new Map<unknown, Trusted>(trusted.map((trust) => [trust.rules.issuer, trust]));
   const cache = createTokenCache<Trusted>();

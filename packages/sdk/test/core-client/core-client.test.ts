@@ -275,7 +275,7 @@ describe("documents that are kept", () => {
   test("are asked for once per max-age", async () => {
     const core = await startStandInCore();
     const client = clientOf(core.url);
-    for (let i = 0; i < 5; i++) expect((await client.getKeptDocument(PATHS.jwks, {})).status).toBe(200);
+    for (let i = 0; i < 5; i++) expect((await client.getCachedDocument(PATHS.jwks, {})).status).toBe(200);
     expect(core.count(PATHS.jwks)).toBe(1);
     await client.getDocument(PATHS.jwks, {});
     expect(core.count(PATHS.jwks)).toBe(2);
@@ -288,7 +288,7 @@ describe("documents that are kept", () => {
     const core = await startStandInCore();
     core.cacheControl = cacheControl;
     const client = clientOf(core.url, more);
-    for (let i = 0; i < 3; i++) await client.getKeptDocument(PATHS.jwks, {});
+    for (let i = 0; i < 3; i++) await client.getCachedDocument(PATHS.jwks, {});
     expect(core.count(PATHS.jwks)).toBe(3);
   });
 
@@ -296,21 +296,21 @@ describe("documents that are kept", () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=0, stale-if-error=86400";
     const client = clientOf(core.url);
-    const { text } = await client.getKeptDocument(PATHS.jwks, {});
+    const { text } = await client.getCachedDocument(PATHS.jwks, {});
     core.intercept = (_req, res) => (res.writeHead(500).end("broken"), true);
-    expect(await client.getKeptDocument(PATHS.jwks, {})).toMatchObject({ status: 200, text });
+    expect(await client.getCachedDocument(PATHS.jwks, {})).toMatchObject({ status: 200, text });
     await core.close();
-    expect(await client.getKeptDocument(PATHS.jwks, {})).toMatchObject({ status: 200, text });
-    expect((await errorOf(client.getKeptDocument(PATHS.jwksAll, {}))).code).toBe("core_unreachable");
+    expect(await client.getCachedDocument(PATHS.jwks, {})).toMatchObject({ status: 200, text });
+    expect((await errorOf(client.getCachedDocument(PATHS.jwksAll, {}))).code).toBe("core_unreachable");
   });
 
   test("are gone when the core says so", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=0";
     const client = clientOf(core.url);
-    await client.getKeptDocument(PATHS.jwks, {});
+    await client.getCachedDocument(PATHS.jwks, {});
     core.intercept = (_req, res) => (res.writeHead(404).end(), true);
-    expect((await client.getKeptDocument(PATHS.jwks, {})).status).toBe(404);
+    expect((await client.getCachedDocument(PATHS.jwks, {})).status).toBe(404);
   });
 });
 

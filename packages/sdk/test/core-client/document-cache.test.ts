@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { BoundedResponse } from "../../src/runtime/bounded-fetch.ts";
-import { KeptDocuments } from "../../src/core-client/document-cache.ts";
+import { DocumentCache } from "../../src/core-client/document-cache.ts";
 import { fakeClock } from "../support/clock.ts";
 
 const answer = (text: string, cacheControl = "max-age=60, stale-if-error=86400", status = 200): BoundedResponse => ({
@@ -11,7 +11,7 @@ const answer = (text: string, cacheControl = "max-age=60, stale-if-error=86400",
 
 function bench() {
   const clock = fakeClock();
-  const kept = new KeptDocuments(clock);
+  const kept = new DocumentCache(clock);
   let asked = 0;
   const get = async (ask: () => Promise<BoundedResponse>) =>
     (
@@ -25,7 +25,7 @@ function bench() {
 const away = () => Promise.reject(new Error("away"));
 const hanging = () => new Promise<BoundedResponse>(() => {});
 
-describe("KeptDocuments", () => {
+describe("DocumentCache", () => {
   test("asks once per max-age", async () => {
     const { clock, get, asked } = bench();
     expect(await get(async () => answer("one"))).toBe("one");

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { buildCountersign } from "../../src/instance/countersign.ts";
 import { CountersignError } from "../../src/protocol/errors.ts";
 import { ServiceToken } from "../../src/service-token/service-token.ts";
-import { ServiceTokens } from "../../src/service-token/token-cache.ts";
+import { ServiceTokenCache } from "../../src/service-token/token-cache.ts";
 import { listen } from "../support/http.ts";
 import { appInfo } from "../support/instances.ts";
 import { edKey, tokenBy } from "../support/keys.ts";
@@ -326,7 +326,7 @@ describe("S1 a key that the core does not know", () => {
 
   function tokensOf() {
     const core = { asked: 0, problem: UNKNOWN as CountersignError | undefined };
-    const tokens = new ServiceTokens(async () => {
+    const tokens = new ServiceTokenCache(async () => {
       core.asked++;
       if (core.problem !== undefined) throw core.problem;
       return tokenBy(key, { iat: 1, exp: 1 + LIFE });
@@ -410,7 +410,10 @@ test("what is released or held after closing begins nothing anew", async () => {
 
 test("a life of many audiences keeps some hundreds of tokens: those that are held, and those wanted last", async () => {
   let asked = 0;
-  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const tokens = new ServiceTokenCache(
+    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
+    clock,
+  );
   const of = (audience: string) => tokens.of({ audience, scope: undefined });
   const held = of("held");
   held.hold();
@@ -435,7 +438,10 @@ test("a life of many audiences keeps some hundreds of tokens: those that are hel
 
 test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
   let asked = 0;
-  const tokens = new ServiceTokens(async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }), clock);
+  const tokens = new ServiceTokenCache(
+    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
+    clock,
+  );
   const first = tokens.of({ audience: "a", scope: undefined });
   const held = tokens.of({ audience: "b", scope: undefined });
   held.hold();
@@ -468,7 +474,7 @@ describe("a core that is asked too much", () => {
     const waiting = countersign.getServiceToken();
     const came: number[] = [];
     while (came.length < 3) {
-      // Sockets have a time of their own: none passes before the answer is there and somebody waits because of it.
+      // Sockets have a time of their own: none isRetryable before the answer is there and somebody waits because of it.
       if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
       await new Promise((resolve) => setImmediate(resolve));
       if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);

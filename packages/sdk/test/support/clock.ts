@@ -4,7 +4,7 @@ import { NOW } from "./keys.ts";
 export interface FakeClock extends Clock {
   /** Lets time pass, on both hands of the clock. */
   advance(seconds: number): void;
-  /** Sets the wall clock forward, or back, while no time passes. */
+  /** Sets the wall clock forward, or back, while no time isRetryable. */
   jump(seconds: number): void;
 }
 

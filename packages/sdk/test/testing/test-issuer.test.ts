@@ -49,7 +49,7 @@ test.each(["RS256", "ES256", "Ed25519"] as const)(
   },
 );
 
-test("time passes at once, for tokens and for keys", async () => {
+test("time isRetryable at once, for tokens and for keys", async () => {
   const ask = await service();
   const headers = issuer.actAs("orders");
   expect(await ask(headers)).toBe("orders");

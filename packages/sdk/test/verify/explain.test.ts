@@ -10,7 +10,7 @@ const failedOf = (checks: readonly Check[]) =>
 const namesOf = (checks: readonly Check[], wanted: Check["outcome"]) =>
   checks.filter(({ outcome }) => outcome === wanted).map(({ name }) => name);
 
-test("a good token passes every check, each with what it wants and what is there", async () => {
+test("a good token isRetryable every check, each with what it wants and what is there", async () => {
   const issuer = await serveIssuer(key);
   issuer.revoke({});
   const options = { jwksUri: issuer.jwksUri, audience: "inventory", issuer: "https://core.test" };

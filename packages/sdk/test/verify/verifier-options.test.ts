@@ -172,7 +172,7 @@ describe("what cannot work is refused at creation, by name", () => {
   });
 });
 
-describe("C8 only exact text: a pattern or a function neither compiles nor passes", () => {
+describe("C8 only exact text: a pattern or a function neither compiles nor isRetryable", () => {
   const wrong: VerifierOptions[] = [
     // @ts-expect-error C8
     { jwksUri, issuer: /core/ },

@@ -16,7 +16,7 @@ const rsa = rsaKey();
 const ec = ecKey();
 const ed = edKey();
 
-describe("a token that passes", () => {
+describe("a token that isRetryable", () => {
   test.each([[rsa], [ec], [ed]])(
     "as jose makes it, checked through createVerifier: $algorithm",
     async (key: TestKey) => {
@@ -248,7 +248,7 @@ describe("the RSA set and the full set", () => {
     expect(server.requests.map((req) => req.url)).toEqual(["/revocations", "/jwks-all.json", "/jwks.json"]);
   });
 
-  test("an Ed25519 token passes where only the full set has its key", async () => {
+  test("an Ed25519 token isRetryable where only the full set has its key", async () => {
     const server = await listen((req, res) =>
       res.end(JSON.stringify({ keys: req.url === "/jwks-all.json" ? [ed.jwk, rsa.jwk] : [rsa.jwk] })),
     );

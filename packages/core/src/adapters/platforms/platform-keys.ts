@@ -2,7 +2,7 @@ import { createVerifier, type Verifier } from "countersign";
 import { CountersignError, LIMITS } from "countersign/protocol";
 import { PlatformUnavailable, type PlatformKeys } from "../../ports/platform-keys.ts";
 
-/** Issuers whose keys are kept. Beyond, the one that was asked for longest ago is fetched anew. */
+/** IssuerUrls whose keys are kept. Beyond, the one that was asked for longest ago is fetched anew. */
 const MAX_ISSUERS = 100;
 
 /** Fetches keys as our verifiers do: through the discovery document, bounded, without redirects, ahead of need. */

@@ -41,7 +41,7 @@ interface Mistake {
  *
  * @param registered the services that it may name
  */
-export function readPolicyFile(text: string, registered: ReadonlySet<string>): PolicyText {
+export function readPolicyYaml(text: string, registered: ReadonlySet<string>): PolicyText {
   if (utf8.encode(text).length > MAX_POLICY_BYTES) {
     const message = `larger than ${MAX_POLICY_BYTES} bytes`;
     return { ok: false, mistakes: [{ line: 1, column: 1, message }] };

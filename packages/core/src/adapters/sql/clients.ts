@@ -1,7 +1,7 @@
 import { sql, type Kysely, type RawBuilder, type Selectable } from "kysely";
 import type { Algorithm, PublicJwk } from "countersign/protocol";
 import type { ClientKey } from "../../domain/authentication/client-key.ts";
-import type { Trust } from "../../domain/authentication/workload-trust.ts";
+import type { WorkloadTrust } from "../../domain/authentication/workload-trust.ts";
 import type { ClientWriter, OneUse } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";
@@ -14,11 +14,11 @@ export class SqlClientWriter extends SqlWriterPart implements ClientWriter {
     if (keys.length > 0) await this.db.insertInto("client_keys").values(keys.map(toRowOfClientKey)).execute();
   }
 
-  trustsIn(appId: string): Promise<Trust[]> {
+  trustsIn(appId: string): Promise<WorkloadTrust[]> {
     return trustsIn(this.db, appId);
   }
 
-  async insertTrust(trust: Trust): Promise<void> {
+  async insertTrust(trust: WorkloadTrust): Promise<void> {
     this.changed();
     await this.db.insertInto("trusts").values(toRowOfTrust(trust)).execute();
   }
@@ -74,7 +74,7 @@ export async function forgetUsed(db: Kysely<Schema>, now: RawBuilder<number>): P
   return Number(numDeletedRows);
 }
 
-async function trustsIn(db: Kysely<Schema>, appId: string): Promise<Trust[]> {
+async function trustsIn(db: Kysely<Schema>, appId: string): Promise<WorkloadTrust[]> {
   const rows = await db.selectFrom("trusts").selectAll().where("app_id", "=", appId).execute();
   return rows.map(toTrust);
 }
@@ -91,12 +91,12 @@ export function toRowOfClientKey(key: ClientKey): Schema["client_keys"] {
   return { app_id: appId, service, kid, algorithm, jwk: JSON.stringify(jwk), created_at: createdAt };
 }
 
-export function toTrust(row: Selectable<Schema["trusts"]>): Trust {
+export function toTrust(row: Selectable<Schema["trusts"]>): WorkloadTrust {
   const { app_id: appId, trust_id: id, service, issuer, subject, audience, jwks, created_at: createdAt } = row;
   return { appId, id, service, issuer, subject, audience, jwks, createdAt };
 }
 
-export function toRowOfTrust({ appId, id, createdAt, ...trust }: Trust): Schema["trusts"] {
+export function toRowOfTrust({ appId, id, createdAt, ...trust }: WorkloadTrust): Schema["trusts"] {
   const { service, issuer, subject, audience, jwks } = trust;
   return { app_id: appId, trust_id: id, service, issuer, subject, audience, jwks, created_at: createdAt };
 }

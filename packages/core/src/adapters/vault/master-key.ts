@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeBase64url } from "countersign/protocol";
 import { reasonOf, StartupError } from "../../ports/startup-error.ts";
-import { writeWholeFile } from "../atomic-file.ts";
+import { writeFileAtomically } from "../atomic-file.ts";
 
 const KEY_BYTES = 32;
 const FILE_NAME = "master.key";
@@ -73,7 +73,7 @@ export async function readMasterKeys(path: string): Promise<readonly Uint8Array[
  * @throws StartupError
  */
 export async function writeMasterKeys(path: string, keys: readonly Uint8Array[], replace = true): Promise<void> {
-  await writeWholeFile(path, linesOf(keys), replace).catch((error: unknown) => {
+  await writeFileAtomically(path, linesOf(keys), replace).catch((error: unknown) => {
     throw cannotWrite(path, error);
   });
 }
@@ -81,7 +81,7 @@ export async function writeMasterKeys(path: string, keys: readonly Uint8Array[],
 /** Of racing processes one wins, and all of them read its key. */
 async function createMasterKey(path: string): Promise<void> {
   try {
-    await writeWholeFile(path, linesOf([randomBytes(KEY_BYTES)]), false);
+    await writeFileAtomically(path, linesOf([randomBytes(KEY_BYTES)]), false);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import { placeOf } from "../../adapters/postgres/database-url.ts";
-import { writeWholeFile } from "../../adapters/atomic-file.ts";
+import { writeFileAtomically } from "../../adapters/atomic-file.ts";
 import { restoreBackup } from "../../composition/offline.ts";
 import { reasonOf } from "../../ports/startup-error.ts";
 import { readBackup, type Backup } from "../../use-cases/backup/backup.ts";
@@ -64,7 +64,7 @@ function restore(path: string, flags: AdminTarget & { force?: boolean }): Promis
 }
 
 async function write(path: string, text: string, replace: boolean): Promise<void> {
-  await writeWholeFile(path, text, replace).catch((error: NodeJS.ErrnoException) => {
+  await writeFileAtomically(path, text, replace).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "EEXIST") throw new AdminError(`${path} exists: --force replaces it`);
     throw new AdminError(`cannot write ${path}: ${reasonOf(error)}`);
   });

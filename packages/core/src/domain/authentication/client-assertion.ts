@@ -1,5 +1,5 @@
 import { refusalOfClaims, type ClaimRules, type DecodedJwt } from "countersign/protocol";
-import { coversSubject, type Trust } from "./workload-trust.ts";
+import { coversSubject, type WorkloadTrust } from "./workload-trust.ts";
 
 /** Seconds that a service's own assertion is good for at most: so long its `jti` is remembered. */
 const MAX_ASSERTION_LIFETIME = 300;
@@ -36,7 +36,7 @@ export function isOwnAssertion({ header, claims }: DecodedJwt, service: string, 
 }
 
 /** Whether a token that a platform has signed is about the workload that is trusted. Pure. */
-export function isTrustedWorkload({ header, claims }: DecodedJwt, trust: Trust, now: number): boolean {
+export function isTrustedWorkload({ header, claims }: DecodedJwt, trust: WorkloadTrust, now: number): boolean {
   const rules: ClaimRules = { ...RULES, issuer: trust.issuer, audience: [trust.audience] };
   return (
     isAssertion(header) && coversSubject(trust, claims["sub"]) && refusalOfClaims(claims, rules, now) === undefined

@@ -1,5 +1,5 @@
 /** Whose word is taken for it that somebody is a service: a platform's, about one of its workloads. */
-export interface Trust {
+export interface WorkloadTrust {
   readonly appId: string;
   /** Names it where it is listed and ended. */
   readonly id: string;
@@ -46,7 +46,7 @@ function isName(text: string): boolean {
 }
 
 /** Exact, or by its beginning; never a pattern that a stranger's text could make slow or wide. */
-export function coversSubject({ subject: own }: Pick<Trust, "subject">, subject: unknown): boolean {
+export function coversSubject({ subject: own }: Pick<WorkloadTrust, "subject">, subject: unknown): boolean {
   if (typeof subject !== "string") return false;
   if (!own.endsWith("*")) return subject === own;
   return subject.length >= own.length && subject.startsWith(own.slice(0, -1));

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import { z } from "zod";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { answerJson, refuseAdmin } from "../request/responses.ts";
 import { answer, appOf, readBody } from "./responses.ts";
 import { policyRoutes } from "./policy.ts";
@@ -55,8 +55,8 @@ const BODIES = {
  * | `/apps/:app/policy` | see `policyRoutes` |
  * | `/apps/:app/services/:service/keys`, `/apps/:app/trusts` | see `clientRoutes` |
  */
-export function adminRoutes(services: Services): Hono<Env> {
-  const { keyRing, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
+export function adminRoutes(services: UseCases): Hono<Env> {
+  const { state, manageApps, manageKeys, revoke, resealKeys, takeBackup, version } = services;
   const admin = new Hono<Env>();
   admin.use(async (c, next) => {
     if (c.get("principal")?.type !== "admin-key") {
@@ -65,20 +65,20 @@ export function adminRoutes(services: Services): Hono<Env> {
     return next();
   });
   admin.get("/status", (c) => {
-    const { epoch, generation } = keyRing;
-    return answerJson(c, { version, epoch, generation, apps: keyRing.appIds().length });
+    const { epoch, generation } = state;
+    return answerJson(c, { version, epoch, generation, apps: state.appIds().length });
   });
   admin.get("/backup", async (c) => answerJson(c, await takeBackup()));
   admin.post("/reseal", async (c) => answer(c, "reseal", await resealKeys()));
   admin.get("/apps", (c) =>
     answerJson(c, {
-      apps: keyRing.appIds().map((appId) => ({ appId, algorithms: keyRing.policyOf(appId).algorithms })),
+      apps: state.appIds().map((appId) => ({ appId, algorithms: state.rotationPolicyOf(appId).algorithms })),
     }),
   );
 
   const app = new Hono<Env>();
   admin.use("/apps/:app/*", async (c, next) =>
-    keyRing.hasApp(c.req.param("app")) ? next() : refuseAdmin(c, 404, "not_found", "There is no such app"),
+    state.hasApp(c.req.param("app")) ? next() : refuseAdmin(c, 404, "not_found", "There is no such app"),
   );
   app.put("/algorithms", async (c) => {
     const body = await readBody(c, BODIES.algorithms);
@@ -86,7 +86,7 @@ export function adminRoutes(services: Services): Hono<Env> {
     return answer(c, "algorithms", await manageApps.setAlgorithms(appOf(c), body.algorithms));
   });
   app.get("/keys", (c) => answerJson(c, { keys: manageKeys.list(appOf(c)) }));
-  app.get("/keys/public", (c) => answerJson(c, { keys: keyRing.publishedSets(appOf(c))!.all.keys }));
+  app.get("/keys/public", (c) => answerJson(c, { keys: state.publishedSets(appOf(c))!.all.keys }));
   app.post("/keys/rotate", async (c) => {
     const body = await readBody(c, BODIES.rotate);
     if (body instanceof Response) return body;
@@ -98,7 +98,7 @@ export function adminRoutes(services: Services): Hono<Env> {
     return answer(c, "key", await manageKeys.importKey(appOf(c), body));
   });
   app.post("/keys/:kid/revoke", async (c) => answer(c, "key", await manageKeys.revoke(appOf(c), c.req.param("kid"))));
-  app.get("/revocations", (c) => answerJson(c, keyRing.feedOf(appOf(c))!.claims));
+  app.get("/revocations", (c) => answerJson(c, state.feedOf(appOf(c))!.claims));
   app.post("/revocations/tokens", async (c) => {
     const body = await readBody(c, BODIES.token);
     if (body instanceof Response) return body;

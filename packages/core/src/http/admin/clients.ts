@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { answerJson } from "../request/responses.ts";
 import { answer, appOf, readBody } from "./responses.ts";
 
@@ -24,7 +24,7 @@ const BODIES = {
  * | `POST /trusts` | `{ service, issuer, subject, audience, jwks? }` |
  * | `POST /trusts/:id/delete` | |
  */
-export function clientRoutes({ manageClients }: Services): Hono<Env> {
+export function clientRoutes({ manageClients }: UseCases): Hono<Env> {
   const routes = new Hono<Env>();
   routes.get("/services/:service/keys", (c) =>
     answer(c, "keys", manageClients.keysOf(appOf(c), c.req.param("service"))),

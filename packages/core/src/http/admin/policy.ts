@@ -3,7 +3,7 @@ import { z } from "zod";
 import { labelOfAdminKey } from "../../use-cases/authentication/authenticate.ts";
 import type { ManagedPolicy } from "../../use-cases/policy/manage-policy.ts";
 import { POLICY_BODY_BYTES } from "../request/body.ts";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { answerJson, refuseMistakes } from "../request/responses.ts";
 import { presentedKey } from "../request/presented-key.ts";
 import { answer, appOf, readBody } from "./responses.ts";
@@ -36,7 +36,7 @@ const BODIES = {
  * | `POST /test` | `{ caller, callee, scope? }`: whether it is allowed, and why |
  * | `GET /report` | what report-only callees would have refused |
  */
-export function policyRoutes({ managePolicy }: Services): Hono<Env> {
+export function policyRoutes({ managePolicy }: UseCases): Hono<Env> {
   const policy = new Hono<Env>();
   policy.get("/", (c) => answerJson(c, { policy: managePolicy.current(appOf(c)) ?? null }));
   policy.put("/", async (c) => {

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { z } from "zod";
-import type { Managed } from "../../use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../../use-cases/keys/manage-keys.ts";
 import { readJsonBody } from "../request/body.ts";
 import type { Env } from "../request/use-cases.ts";
 import { answerJson, refuseAdmin } from "../request/responses.ts";
@@ -11,7 +11,7 @@ export function appOf(c: Context<Env>): string {
 
 const CODES = { 400: "invalid", 404: "not_found", 409: "conflict" } as const;
 
-export function answer<T>(c: Context<Env>, name: string, managed: Managed<T>): Response {
+export function answer<T>(c: Context<Env>, name: string, managed: ChangeResult<T>): Response {
   if (managed.ok) return answerJson(c, { [name]: managed.value });
   return refuseAdmin(c, managed.status, CODES[managed.status], managed.problem);
 }

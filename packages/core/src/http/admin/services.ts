@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { answerJson } from "../request/responses.ts";
 import { answer, appOf, readBody } from "./responses.ts";
 
@@ -16,7 +16,7 @@ const BODIES = {
 };
 
 /**
- * Services and their credentials, below `/apps/:app/services`.
+ * UseCases and their credentials, below `/apps/:app/services`.
  *
  * | | |
  * |---|---|
@@ -28,7 +28,7 @@ const BODIES = {
  * | `POST /:service/credentials` | `{ expiresAt? }`: makes one; the only answer that it is in |
  * | `POST /:service/credentials/:id/revoke` | |
  */
-export function serviceRoutes({ manageServices }: Services): Hono<Env> {
+export function serviceRoutes({ manageServices }: UseCases): Hono<Env> {
   const routes = new Hono<Env>();
   routes.get("/", (c) => answerJson(c, { services: manageServices.list(appOf(c)) }));
   routes.post("/", async (c) => {

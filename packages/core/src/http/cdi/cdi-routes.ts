@@ -4,7 +4,7 @@ import { DEFAULT_APP } from "../../domain/apps/app.ts";
 import { scopesIn } from "../../domain/policy/scope.ts";
 import type { IssuedServiceToken, ServiceTokenRequest } from "../../use-cases/tokens/issue-service-token.ts";
 import { algorithmRequested } from "../../use-cases/tokens/issue-token.ts";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { readJsonBody } from "../request/body.ts";
 import { answerJson, refuseText } from "../request/responses.ts";
 
@@ -20,8 +20,8 @@ export interface Route {
 /** Before it, `useStaticSigningKey` did not exist, and every token was static. */
 const DYNAMIC_SINCE = "2.21";
 
-export function driverRoutes(services: Services): readonly Route[] {
-  const { issuers, keyRing, issueToken, issueServiceToken, manageApps } = services;
+export function cdiRoutes(services: UseCases): readonly Route[] {
+  const { issuerUrls, state, issueToken, issueServiceToken, manageApps } = services;
   return [
     {
       method: "GET",
@@ -34,7 +34,7 @@ export function driverRoutes(services: Services): readonly Route[] {
       path: PATHS.jwtJwks,
       power: "driver",
       handle: async (c) => {
-        const keys = keyRing.publishedSets(c.get("path").appId)?.rsa.keys ?? [];
+        const keys = state.publishedSets(c.get("path").appId)?.rsa.keys ?? [];
         return answerJson(c, { status: "OK", keys });
       },
     },
@@ -56,7 +56,7 @@ export function driverRoutes(services: Services): readonly Route[] {
       method: "GET",
       path: PATHS.listApps,
       power: "apps",
-      handle: async (c) => answerJson(c, { status: "OK", apps: keyRing.appIds().map((appId) => ({ appId })) }),
+      handle: async (c) => answerJson(c, { status: "OK", apps: state.appIds().map((appId) => ({ appId })) }),
     },
     {
       method: "POST",
@@ -103,7 +103,7 @@ export function driverRoutes(services: Services): readonly Route[] {
       const call = readCall(c, body);
       if (call instanceof Response) return call;
       // C10 the core's own name or none: `jwksDomain` is the service's word.
-      const issuer = issuers.of(principal.appId);
+      const issuer = issuerUrls.of(principal.appId);
       issued = await issueServiceToken({ ...request, ...call, issuer, principal });
     } else {
       issued = await issueToken({ ...request, appId: c.get("path").appId });

@@ -1,7 +1,7 @@
 import type { Log } from "../../ports/log.ts";
 import type { Monotonic } from "../../state/store-clock.ts";
 
-export interface FailureLimit {
+export interface FailedAuthenticationLimit {
   /**
    * Counts a failure to authenticate. Only failures come here: whoever authenticates is never kept waiting, also behind
    * an address that others guess from, such as a proxy's.
@@ -26,10 +26,13 @@ interface Failures {
   readonly until: number;
 }
 
-export function createFailureLimit(monotonic: Monotonic, log: Pick<Log, "warn">): FailureLimit {
+export function createFailedAuthenticationLimit(
+  monotonic: Monotonic,
+  log: Pick<Log, "warn">,
+): FailedAuthenticationLimit {
   /** In the order in which their windows began. */
   const failures = new Map<string, Failures>();
-  return Object.freeze<FailureLimit>({
+  return Object.freeze<FailedAuthenticationLimit>({
     waitAfterFailure(address) {
       if (address === undefined) return 0;
       const now = monotonic();

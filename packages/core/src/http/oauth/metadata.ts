@@ -1,6 +1,6 @@
 import { ALGORITHMS, PATHS } from "countersign/protocol";
 import { answerJson, refuseText } from "../request/responses.ts";
-import type { Services } from "../request/use-cases.ts";
+import type { UseCases } from "../request/use-cases.ts";
 import { GRANT_TYPE, INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH } from "./oauth-routes.ts";
 import type { PublicRoute } from "../public/well-known.ts";
 
@@ -17,10 +17,10 @@ const AUTHENTICATION = Object.fromEntries(
 );
 
 /** What an app tells of itself to programs that are given its issuer only. */
-export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicRoute[] {
+export function metadataRoutes({ issuerUrls, state }: UseCases): readonly PublicRoute[] {
   const handle: PublicRoute["handle"] = (c) => {
     const { appId } = c.get("path");
-    const issuer = issuers.of(appId);
+    const issuer = issuerUrls.of(appId);
     if (issuer === undefined) return refuseText(c, 404, NO_ISSUER);
     c.header("cache-control", "max-age=60, public");
     c.header("access-control-allow-origin", "*");
@@ -35,7 +35,7 @@ export function metadataRoutes({ issuers, keyRing }: Services): readonly PublicR
       ...AUTHENTICATION,
       // OpenID Connect Discovery 1.0 section 3 wants them, and programs look for them though nobody gets an ID token here.
       subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: keyRing.policyOf(appId).algorithms,
+      id_token_signing_alg_values_supported: state.rotationPolicyOf(appId).algorithms,
     });
   };
   return METADATA_PATHS.map((path) => ({ path, handle }));

@@ -7,8 +7,8 @@ import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authentication/authenticate.ts";
 import { readOwnToken } from "../../use-cases/tokens/introspect.ts";
 import { NOT_AUTHENTICATED } from "./client-authentication.ts";
-import type { Env, Services } from "../request/use-cases.ts";
-import type { Exchange } from "../request/socket-context.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
+import type { HttpContext } from "../request/socket-context.ts";
 import { answerJson, hasHungUp } from "../request/responses.ts";
 import type { Form } from "../request/form-body.ts";
 import { noStore, refuseOAuth } from "./responses.ts";
@@ -28,7 +28,7 @@ const ACCESS_TOKEN_LIFETIME = 600;
 export interface OAuthRoutes {
   readonly routes: Hono<Env>;
   /** `POST /token`, for who has no need of routes. Never rejects. */
-  answerToken(c: Exchange): Promise<Response>;
+  answerToken(c: HttpContext): Promise<Response>;
 }
 
 /**
@@ -41,8 +41,8 @@ export interface OAuthRoutes {
  * | `POST /introspect` | `token`: whether it is good, and what it says (RFC 7662); with an API key, too |
  * | `POST /revoke` | `token`: nobody takes it any more (RFC 7009); of the service itself only |
  */
-export function oauthRoutes(services: Services): OAuthRoutes {
-  const { introspect, issueServiceToken, issuers, keyRing, revoke, troubles } = services;
+export function oauthRoutes(services: UseCases): OAuthRoutes {
+  const { introspect, issueServiceToken, issuerUrls, state, revoke, outages } = services;
   const readClient = createReadClient(services);
   const routes = new Hono<Env>();
 
@@ -64,20 +64,20 @@ export function oauthRoutes(services: Services): OAuthRoutes {
   routes.onError((error, c) => answerFailure(error, c));
   return { routes, answerToken: (c) => tokenOf(c).catch((error: unknown) => answerFailure(error, c)) };
 
-  async function tokenOf(c: Exchange): Promise<Response> {
+  async function tokenOf(c: HttpContext): Promise<Response> {
     const client = await readClient.service(c);
     return client instanceof Response ? client : issue(c, client.principal, client.form);
   }
 
-  function answerFailure(error: unknown, c: Exchange): Response {
+  function answerFailure(error: unknown, c: HttpContext): Response {
     if (hasHungUp(c)) return refuseOAuth(c, 400, "invalid_request", "the request ended early");
-    troubles.tell(error, { method: c.req.method, route: c.get("path").route });
+    outages.tell(error, { method: c.req.method, route: c.get("path").route });
     return error instanceof StoreUnavailable || error instanceof PlatformUnavailable
       ? refuseOAuth(c, 503, "temporarily_unavailable", "what is needed to answer cannot be had now")
       : refuseOAuth(c, 500, "server_error", "internal error");
   }
 
-  async function issue(c: Exchange, principal: ServicePrincipal, form: Form): Promise<Response> {
+  async function issue(c: HttpContext, principal: ServicePrincipal, form: Form): Promise<Response> {
     const grant = form.get("grant_type");
     if (grant === undefined) return refuseOAuth(c, 400, "invalid_request", "grant_type is missing");
     if (grant !== GRANT_TYPE) return refuseOAuth(c, 400, "unsupported_grant_type", `there is ${GRANT_TYPE} only`);
@@ -89,7 +89,7 @@ export function oauthRoutes(services: Services): OAuthRoutes {
       return refuseOAuth(c, 400, "invalid_scope", "scopes with one blank between them were expected");
     }
     const { appId } = principal;
-    const issuer = issuers.of(appId);
+    const issuer = issuerUrls.of(appId);
     if (issuer === undefined) return refuseOAuth(c, 500, "server_error", "this core has no --public-url");
     const callee = calleeIn(resource, issuer);
     if (audience !== undefined && callee !== undefined && audience !== callee) {
@@ -131,12 +131,12 @@ export function oauthRoutes(services: Services): OAuthRoutes {
    * told a moment ago there may be no key yet.
    */
   function algorithmIn(appId: string): Algorithm {
-    const { algorithms } = keyRing.policyOf(appId);
+    const { algorithms } = state.rotationPolicyOf(appId);
     const wanted = algorithms.includes("ES256") ? ["ES256" as const, ...algorithms] : algorithms;
-    return wanted.find((algorithm) => keyRing.signer(appId, "dynamic", algorithm) !== undefined) ?? wanted[0]!;
+    return wanted.find((algorithm) => state.signer(appId, "dynamic", algorithm) !== undefined) ?? wanted[0]!;
   }
 
-  function tellOf(c: Exchange, form: Form): Response {
+  function tellOf(c: HttpContext, form: Form): Response {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
     const claims = introspect(c.get("path").appId, token);
@@ -147,10 +147,10 @@ export function oauthRoutes(services: Services): OAuthRoutes {
     return answerJson(c, { active: true, token_type: "Bearer", ...Object.fromEntries(told) });
   }
 
-  async function revokeOwn(c: Exchange, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
+  async function revokeOwn(c: HttpContext, { appId, service }: ServicePrincipal, form: Form): Promise<Response> {
     const token = form.get("token");
     if (token === undefined) return refuseOAuth(c, 400, "invalid_request", "token is missing");
-    const claims = readOwnToken(keyRing, appId, token)?.claims;
+    const claims = readOwnToken(state, appId, token)?.claims;
     noStore(c);
     // What nobody takes anyway is as good as revoked (RFC 7009 section 2.2).
     if (claims === undefined) return c.body(null, 200);
@@ -161,7 +161,7 @@ export function oauthRoutes(services: Services): OAuthRoutes {
     if (revoked.ok || revoked.status === 404) return c.body(null, 200);
     if (revoked.status === 400) return refuseOAuth(c, 400, "unsupported_token_type", revoked.problem);
     const { roomAt = Infinity } = revoked;
-    c.header("retry-after", String(Math.min(MAX_RETRY_AFTER, Math.ceil(roomAt - keyRing.now() / 1000))));
+    c.header("retry-after", String(Math.min(MAX_RETRY_AFTER, Math.ceil(roomAt - state.now() / 1000))));
     return refuseOAuth(c, 503, "temporarily_unavailable", revoked.problem);
   }
 }

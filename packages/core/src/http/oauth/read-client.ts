@@ -1,7 +1,7 @@
 import type { ServicePrincipal } from "../../use-cases/authentication/authenticate.ts";
 import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "./client-authentication.ts";
-import type { Services } from "../request/use-cases.ts";
-import type { Exchange } from "../request/socket-context.ts";
+import type { UseCases } from "../request/use-cases.ts";
+import type { HttpContext } from "../request/socket-context.ts";
 import { readForm, type Form } from "../request/form-body.ts";
 import { fieldsOf, headerOf } from "../request/request-header.ts";
 import { DEFAULT_TENANT } from "../request/request-path.ts";
@@ -9,14 +9,18 @@ import { refuseOAuth } from "./responses.ts";
 
 /** Who asks, with what it sent, or the answer that refuses it. */
 export interface ReadClient {
-  service(c: Exchange): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
+  service(c: HttpContext): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
   /** An API key does as well. */
-  anybody(c: Exchange): Promise<{ form: Form } | Response>;
+  anybody(c: HttpContext): Promise<{ form: Form } | Response>;
 }
 
 const BEARER = /^bearer (.+)$/i;
 
-export function createReadClient({ authenticate, authenticateClient, failureLimit }: Services): ReadClient {
+export function createReadClient({
+  authenticate,
+  authenticateClient,
+  failedAuthenticationLimit,
+}: UseCases): ReadClient {
   return {
     async service(c) {
       const form = await readBody(c);
@@ -37,13 +41,13 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     },
   };
 
-  function withKey(c: Exchange, key: string): Response | undefined {
+  function withKey(c: HttpContext, key: string): Response | undefined {
     const { appId, tenantId } = c.get("path");
     const found = tenantId === DEFAULT_TENANT ? authenticate(key, appId)?.type : undefined;
     return found === "api-key" || found === "service" ? undefined : refuseFailure(c);
   }
 
-  async function clientOf(c: Exchange, form: Form): Promise<ServicePrincipal | Response> {
+  async function clientOf(c: HttpContext, form: Form): Promise<ServicePrincipal | Response> {
     const { appId, tenantId } = c.get("path");
     const shown = readClientProof(headerOf(c, "authorization"), form);
     if (shown.ok) {
@@ -55,15 +59,15 @@ export function createReadClient({ authenticate, authenticateClient, failureLimi
     return refuseOAuth(c, shown.error === "invalid_client" ? 401 : 400, shown.error, shown.problem);
   }
 
-  function refuseFailure(c: Exchange): Response {
-    const wait = failureLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
+  function refuseFailure(c: HttpContext): Response {
+    const wait = failedAuthenticationLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
     if (wait === 0) return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
     c.header("retry-after", String(wait));
     return refuseOAuth(c, 429, "invalid_client", "too many failed authentications: wait before the next one");
   }
 }
 
-async function readBody(c: Exchange): Promise<Form | Response> {
+async function readBody(c: HttpContext): Promise<Form | Response> {
   for (const name of ["authorization", "api-key"]) {
     // Node keeps the first header of two: whoever stands before this core may have read the other one.
     if (c.env?.incoming === undefined || fieldsOf(c.env.incoming, name).length <= 1) continue;

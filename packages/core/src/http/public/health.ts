@@ -1,12 +1,12 @@
 import type { Context } from "hono";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { refuseText } from "../request/responses.ts";
 
 /** Milliseconds that one look at the store answers for: nobody has to authenticate here, and anybody may ask often. */
 const REMEMBERED = 1_000;
 
 /** `/hello`: whether the core and its store are well, for whoever asks. What is wrong is in the log already. */
-export function helloHandler({ store }: Services): (c: Context<Env>) => Promise<Response> {
+export function helloHandler({ store }: UseCases): (c: Context<Env>) => Promise<Response> {
   let well: Promise<boolean> = Promise.resolve(true);
   let lookAgainAt = 0;
 

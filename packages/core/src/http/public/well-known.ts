@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { PATHS } from "countersign/protocol";
-import type { Env, Services } from "../request/use-cases.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
 import { refuseText } from "../request/responses.ts";
 import { allowsStaleWhileRevalidate } from "../../domain/keys/rotation.ts";
 import type { PublishedSets } from "../../state/instance-state.ts";
@@ -14,14 +14,14 @@ export interface PublicRoute {
 /** A revocation must reach everybody soon, so nothing keeps it for long, and nobody serves an old one. */
 const FEED_CACHE_CONTROL = "max-age=10, public";
 
-export function wellKnownRoutes({ keyRing, publishFeed, config }: Services): readonly PublicRoute[] {
+export function wellKnownRoutes({ state, publishFeed, config }: UseCases): readonly PublicRoute[] {
   // `max-age` stands first: one existing client reads it only there.
   const maxAge = Math.floor(config.rotation.jwksMaxAge / 1000);
   const revalidate = allowsStaleWhileRevalidate(config.rotation) ? `stale-while-revalidate=${maxAge}, ` : "";
   const cacheControl = `max-age=${maxAge}, public, ${revalidate}stale-if-error=86400`;
 
   const serve = (which: keyof PublishedSets) => (c: Context<Env>) => {
-    const { body, etag } = keyRing.publishedSets(c.get("path").appId)![which];
+    const { body, etag } = state.publishedSets(c.get("path").appId)![which];
     const headers = { "cache-control": cacheControl, etag, "access-control-allow-origin": "*" };
     if (matches(c.req.header("if-none-match"), etag)) return c.body(null, 304, headers);
     return c.body(body, 200, { ...headers, "content-type": "application/json; charset=utf-8" });

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./socket-context.ts";
+import type { HttpContext } from "./socket-context.ts";
 import { decodeUtf8, LIMITS, parseStrictJson, type JsonObject, type JsonProblem } from "countersign/protocol";
 import { MAX_POLICY_BYTES } from "../../domain/policy/policy-document.ts";
 
@@ -16,7 +16,7 @@ export function tooLarge(most: number): string {
 }
 
 /** A request's body as a strict JSON object, or what is wrong with it. @param most bytes */
-export async function readJsonBody(c: Exchange, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
+export async function readJsonBody(c: HttpContext, most: number = LIMITS.requestBodyBytes): Promise<ReadBody> {
   const bytes = await readBytes(c, most);
   if (bytes === undefined) return { ok: false, status: 413, problem: tooLarge(most) };
   const text = decodeUtf8(bytes);
@@ -26,7 +26,7 @@ export async function readJsonBody(c: Exchange, most: number = LIMITS.requestBod
 }
 
 /** The whole body, or undefined as soon as it is known to be too large. */
-export async function readBytes(c: Exchange, most: number): Promise<Buffer | undefined> {
+export async function readBytes(c: HttpContext, most: number): Promise<Buffer | undefined> {
   const incoming = c.env?.incoming;
   // From the socket where there is one: a web stream around it costs more than the rest of the request.
   if (incoming !== undefined) return readIncoming(incoming, most);

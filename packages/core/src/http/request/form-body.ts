@@ -1,6 +1,6 @@
 import { LIMITS } from "countersign/protocol";
 import { readBytes, tooLarge } from "./body.ts";
-import type { Exchange } from "./socket-context.ts";
+import type { HttpContext } from "./socket-context.ts";
 import { headerOf } from "./request-header.ts";
 
 /** The parameters of a form, each once; one that is empty counts as left out (RFC 6749 section 3.2). */
@@ -13,7 +13,7 @@ export type ReadForm =
   | { readonly ok: false; readonly error: "invalid_request" | "invalid_target"; readonly problem: string };
 
 /** Reads a body of `application/x-www-form-urlencoded`, strictly: what two programs could read in two ways is refused. */
-export async function readForm(c: Exchange): Promise<ReadForm> {
+export async function readForm(c: HttpContext): Promise<ReadForm> {
   const [type = ""] = (headerOf(c, "content-type") ?? "").split(";");
   if (type.trim().toLowerCase() !== "application/x-www-form-urlencoded") {
     return refuse("the body must be application/x-www-form-urlencoded");

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./socket-context.ts";
+import type { HttpContext } from "./socket-context.ts";
 
 /**
  * A header of the request, joined where it came more than once (RFC 9110 section 5.3). From the socket where there is
@@ -7,7 +7,7 @@ import type { Exchange } from "./socket-context.ts";
  *
  * @param name in lower case
  */
-export function headerOf(c: Pick<Exchange, "env" | "req">, name: string): string | undefined {
+export function headerOf(c: Pick<HttpContext, "env" | "req">, name: string): string | undefined {
   const incoming = c.env?.incoming;
   if (incoming === undefined) return c.req.header(name);
   const fields = fieldsOf(incoming, name);

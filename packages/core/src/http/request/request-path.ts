@@ -42,7 +42,7 @@ const INSERTED = /^(\/\.well-known\/(?:oauth-authorization-server|openid-configu
  * An issuer that has a path has its metadata also where the well-known name stands before that path (RFC 8414 section
  * 3.1); here it is put behind, as everything of an app is found.
  *
- * @param publicPath the path that issuers begin with, and that a proxy takes away from other requests
+ * @param publicPath the path that issuerUrls begin with, and that a proxy takes away from other requests
  */
 export function appendedForm(pathname: string, publicPath: string): string {
   const [, name, issuerPath] = INSERTED.exec(pathname) ?? [];

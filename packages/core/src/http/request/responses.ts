@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Exchange } from "./socket-context.ts";
+import type { HttpContext } from "./socket-context.ts";
 
 /** An answer that is not 200, by the driver interface: plain text of fixed words. */
 export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
@@ -21,12 +21,12 @@ export function refuseMistakes(c: Context, message: string, mistakes: readonly o
 export const NO_SNIFF = { "x-content-type-options": "nosniff" };
 const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
 
-export function answerJson(c: Pick<Exchange, "body">, body: object): Response {
+export function answerJson(c: Pick<HttpContext, "body">, body: object): Response {
   return c.body(JSON.stringify(body), 200, JSON_HEADERS);
 }
 
 /** Whether the client has hung up while sending: it reads no answer, and must not be able to fill the log with errors. */
-export function hasHungUp(c: Pick<Exchange, "env">): boolean {
+export function hasHungUp(c: Pick<HttpContext, "env">): boolean {
   const incoming = c.env?.incoming;
   return incoming !== undefined && incoming.destroyed && !incoming.complete;
 }

@@ -6,7 +6,7 @@ import { headerOf } from "./request-header.ts";
 import type { RequestPath } from "./request-path.ts";
 
 /** A request and the way to answer it: what an endpoint uses of Hono's `Context`, so that it can do without. */
-export interface Exchange {
+export interface HttpContext {
   readonly env: Env["Bindings"];
   readonly req: {
     readonly method: string;
@@ -25,7 +25,7 @@ const ALWAYS: readonly string[] = Object.entries(NO_SNIFF).flat();
  * The same over a socket and nothing in between: the objects of a web framework cost more than a token. The answer is
  * written at once.
  */
-export class SocketExchange implements Exchange {
+export class SocketContext implements HttpContext {
   readonly env: { incoming: IncomingMessage; outgoing: ServerResponse };
   readonly #path: RequestPath;
   /** Names and values by turns, as `writeHead` has them quickest. */
@@ -36,7 +36,7 @@ export class SocketExchange implements Exchange {
     this.#path = path;
   }
 
-  get req(): Exchange["req"] {
+  get req(): HttpContext["req"] {
     const { method = "" } = this.env.incoming;
     return { method, header: (name) => headerOf(this, name), raw: { body: null } };
   }

@@ -6,8 +6,8 @@ import type { TakeBackup } from "../../use-cases/backup/backup.ts";
 import type { Introspect } from "../../use-cases/tokens/introspect.ts";
 import type { IssueServiceToken } from "../../use-cases/tokens/issue-service-token.ts";
 import type { IssueToken } from "../../use-cases/tokens/issue-token.ts";
-import type { Issuers } from "../../use-cases/apps/issuer-urls.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { IssuerUrls } from "../../use-cases/apps/issuer-urls.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import type { ManageApps } from "../../use-cases/apps/manage-apps.ts";
 import type { ManageClients } from "../../use-cases/services/manage-clients.ts";
 import type { ManageKeys } from "../../use-cases/keys/manage-keys.ts";
@@ -18,17 +18,17 @@ import type { PublishFeed } from "../../use-cases/revocation/publish-feed.ts";
 import type { ResealKeys } from "../../use-cases/keys/reseal-keys.ts";
 import type { Revoke } from "../../use-cases/revocation/revoke.ts";
 import type { Store } from "../../ports/store.ts";
-import type { FailureLimit } from "../limits/failed-authentication-limit.ts";
+import type { FailedAuthenticationLimit } from "../limits/failed-authentication-limit.ts";
 import type { RequestPath } from "./request-path.ts";
-import type { TroubleLog } from "../telemetry/outage-log.ts";
+import type { OutageLog } from "../telemetry/outage-log.ts";
 
 /** What the HTTP interface is given to work with. */
-export interface Services {
+export interface UseCases {
   readonly config: CoreConfig;
   readonly store: Store;
-  readonly keyRing: KeyRing;
+  readonly state: InstanceState;
   readonly authenticate: Authenticate;
-  readonly failureLimit: FailureLimit;
+  readonly failedAuthenticationLimit: FailedAuthenticationLimit;
   readonly issueToken: IssueToken;
   readonly issueServiceToken: IssueServiceToken;
   readonly manageApps: ManageApps;
@@ -40,11 +40,11 @@ export interface Services {
   readonly publishFeed: PublishFeed;
   readonly managePolicy: ManagePolicy;
   readonly policyReports: PolicyReports;
-  readonly issuers: Issuers;
+  readonly issuerUrls: IssuerUrls;
   readonly introspect: Introspect;
   readonly manageClients: ManageClients;
   readonly authenticateClient: AuthenticateClient;
-  readonly troubles: TroubleLog;
+  readonly outages: OutageLog;
   readonly version: string;
 }
 

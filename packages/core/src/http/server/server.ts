@@ -4,15 +4,15 @@ import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/pro
 import { isLoopbackHost } from "../../config/config.ts";
 import { DEFAULT_APP } from "../../domain/apps/app.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
-import type { Env, Services } from "../request/use-cases.ts";
-import { SocketExchange } from "../request/socket-context.ts";
+import type { Env, UseCases } from "../request/use-cases.ts";
+import { SocketContext } from "../request/socket-context.ts";
 import { POLICY_BODY_BYTES, tooLarge } from "../request/body.ts";
 import { hasHungUp, NO_SNIFF, refuseAdmin, refuseText } from "../request/responses.ts";
 import { presentedKey } from "../request/presented-key.ts";
 import { fieldsOf, headerOf } from "../request/request-header.ts";
 import { appendedForm, DEFAULT_TENANT, splitPath, type RequestPath } from "../request/request-path.ts";
 import { ADMIN_BASE, adminRoutes } from "../admin/admin-routes.ts";
-import { driverRoutes, type Route } from "../cdi/cdi-routes.ts";
+import { cdiRoutes, type Route } from "../cdi/cdi-routes.ts";
 import { helloHandler } from "../public/health.ts";
 import { metadataRoutes } from "../oauth/metadata.ts";
 import { OAUTH_BASE, OAUTH_PATHS, oauthRoutes, TOKEN_PATH } from "../oauth/oauth-routes.ts";
@@ -38,9 +38,9 @@ export interface HttpInterface {
  * refused, then the caller is authenticated, and only then the path and the app mean anything, so that
  * a stranger learns nothing about which of them exist.
  */
-export function createHttpInterface(services: Services): HttpInterface {
-  const { keyRing, troubles } = services;
-  const driver = driverRoutes(services);
+export function createHttpInterface(services: UseCases): HttpInterface {
+  const { state, outages } = services;
+  const driver = cdiRoutes(services);
   const wellKnown = [...wellKnownRoutes(services), ...metadataRoutes(services)];
   const hello = [PATHS.hello, "/"];
   const routes = new Set([...hello, ...[...driver, ...wellKnown].map((route) => route.path), ...OAUTH_PATHS]);
@@ -48,7 +48,7 @@ export function createHttpInterface(services: Services): HttpInterface {
   const pathOf = (request: Request) => {
     const known = paths.get(request);
     if (known !== undefined) return known;
-    const pathname = appendedForm(new URL(request.url).pathname, services.issuers.path);
+    const pathname = appendedForm(new URL(request.url).pathname, services.issuerUrls.path);
     const path = splitPath(pathname, (one) => routes.has(one));
     paths.set(request, path);
     return path;
@@ -72,7 +72,7 @@ export function createHttpInterface(services: Services): HttpInterface {
     c.set("principal", webPage ? undefined : principal);
     if (c.get("principal") !== undefined || isPublic(c.get("path"))) return next();
     // Who brings a key that is none has guessed; who brings none has not.
-    const wait = presented === undefined ? 0 : services.failureLimit.waitAfterFailure(addressOf(c));
+    const wait = presented === undefined ? 0 : services.failedAuthenticationLimit.waitAfterFailure(addressOf(c));
     if (wait > 0) return refuseTooMany(c, wait);
     if (isAdmin(c.get("path"))) return refuseAdmin(c, 401, "unauthorized", "Invalid admin key");
     return refuseText(
@@ -92,7 +92,7 @@ export function createHttpInterface(services: Services): HttpInterface {
 
   const requireApp = async (c: Context<Env>, next: Next) => {
     if (c.get("path").tenantId !== DEFAULT_TENANT) return refuseTenant(c);
-    if (!keyRing.hasApp(c.get("path").appId)) return refuseText(c, 400, "AppId or tenantId not found => app unknown");
+    if (!state.hasApp(c.get("path").appId)) return refuseText(c, 400, "AppId or tenantId not found => app unknown");
     return next();
   };
 
@@ -109,7 +109,7 @@ export function createHttpInterface(services: Services): HttpInterface {
   app.onError((error, c) => {
     if (hasHungUp(c)) return refuseText(c, 400, "Bad Request");
     const unavailable = error instanceof StoreUnavailable;
-    troubles.tell(error, { method: c.req.method, route: c.get("path").route });
+    outages.tell(error, { method: c.req.method, route: c.get("path").route });
     if (isAdmin(c.get("path"))) {
       return unavailable
         ? refuseAdmin(c, 503, "store_unavailable", "The store cannot be used now")
@@ -126,7 +126,7 @@ export function createHttpInterface(services: Services): HttpInterface {
       // Else it may be too large, and what to do with the rest of it is the framework's to know.
       if (!(Number(headers["content-length"]) <= LIMITS.requestBodyBytes)) return false;
       const path = { appId: plain[1] ?? DEFAULT_APP, tenantId: DEFAULT_TENANT, route: TOKEN_PATH };
-      void oauth.answerToken(new SocketExchange(incoming, outgoing, path));
+      void oauth.answerToken(new SocketContext(incoming, outgoing, path));
       return true;
     },
   };
@@ -198,7 +198,7 @@ function refuseTenant(c: Context<Env>): Response {
  * Managing apps is administration: once there is an admin key, an API key does not reach so far, and a service never
  * does.
  */
-function requirePower({ config }: Services, { power }: Route) {
+function requirePower({ config }: UseCases, { power }: Route) {
   return async (c: Context<Env>, next: Next): Promise<Response | void> => {
     const principal = c.get("principal")?.type;
     const isAdminKey = principal === "admin-key";

@@ -4,7 +4,7 @@ import type { Log } from "../../ports/log.ts";
 import type { Monotonic } from "../../state/store-clock.ts";
 
 /** Says why requests fail. */
-export interface TroubleLog {
+export interface OutageLog {
   tell(error: unknown, facts: object): void;
 }
 
@@ -17,9 +17,9 @@ const MAX_NAMES = 100;
  * What is away is away for every request, and some of those are a stranger's to send: each such trouble is said once a
  * minute, with how often it came meanwhile. Accidents are said each time.
  */
-export function createTroubleLog(log: Log, monotonic: Monotonic): TroubleLog {
+export function createOutageLog(log: Log, monotonic: Monotonic): OutageLog {
   const told = new Map<string, { readonly at: number; unsaid: number }>();
-  return Object.freeze<TroubleLog>({
+  return Object.freeze<OutageLog>({
     tell(error, facts) {
       const isAway = error instanceof StoreUnavailable || error instanceof PlatformUnavailable;
       if (!isAway) return log.error({ err: error, ...facts }, "a request failed");

@@ -1,7 +1,7 @@
 import { DEFAULT_APP } from "../../domain/apps/app.ts";
 
 /** What apps call themselves in the tokens and documents of OAuth: the core's public URL, and their own path below it. */
-export class Issuers {
+export class IssuerUrls {
   #base: string | undefined;
   readonly #path: string;
 
@@ -22,7 +22,7 @@ export class Issuers {
     return `${this.#base}/appid-${appId}`;
   }
 
-  /** The path that issuers begin with; empty: none, as where the core listens. */
+  /** The path that issuerUrls begin with; empty: none, as where the core listens. */
   get path(): string {
     return this.#path;
   }

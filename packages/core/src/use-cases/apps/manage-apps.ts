@@ -3,20 +3,20 @@ import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../../domain/app
 import { TOO_MANY_KEYS } from "../../domain/keys/key-change.ts";
 import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../../domain/keys/rotation.ts";
 import { StoreUnavailable, type Store } from "../../ports/store.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 import type { RotateKeys } from "../keys/rotate-keys.ts";
 
 export interface ManageApps {
   /** Makes an app with keys of its own. */
   create(appId: string): Promise<{ ok: true; createdNew: boolean } | { ok: false; problem: string }>;
   /** What the app signs with from now on; null: what the core is configured to. Keys of others go on verifying. */
-  setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<Managed<readonly Algorithm[]>>;
+  setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<ChangeResult<readonly Algorithm[]>>;
   /** Removes an app with its keys: its tokens end. The default app stays. */
   remove(appId: string): Promise<{ ok: true; didExist: boolean } | { ok: false }>;
 }
 
-export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: RotateKeys): ManageApps {
+export function createManageApps(store: Store, state: InstanceState, rotateKeys: RotateKeys): ManageApps {
   return Object.freeze<ManageApps>({
     async create(text) {
       const appId = normaliseAppId(text);
@@ -25,7 +25,7 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
       return { ok: true, createdNew: await rotateKeys.provisionApp(appId) };
     },
     async setAlgorithms(appId, algorithms) {
-      const policy = keyRing.policyWith(algorithms);
+      const policy = state.rotationPolicyWith(algorithms);
       const problem = problemsOfRotationPolicy(policy)[0];
       if (problem !== undefined) return { ok: false, status: 400, problem };
       const fits = await store.write(async (writer) => {
@@ -34,7 +34,7 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
         return true;
       });
       if (!fits) return { ok: false, status: 409, problem: TOO_MANY_KEYS };
-      await keyRing.catchUp();
+      await state.catchUp();
       // Whoever asks for the new algorithm next finds its keys; where the store goes away now, the next look makes them.
       await rotateKeys.rotate(appId).catch((error: unknown) => {
         if (!(error instanceof StoreUnavailable)) throw error;
@@ -45,7 +45,7 @@ export function createManageApps(store: Store, keyRing: KeyRing, rotateKeys: Rot
       const appId = normaliseAppId(text);
       if (appId === DEFAULT_APP) return { ok: false };
       const didExist = await store.write((writer) => writer.deleteApp(appId));
-      await keyRing.catchUp();
+      await state.catchUp();
       return { ok: true, didExist };
     },
   });

@@ -4,14 +4,14 @@ import {
   isOwnAssertion,
   isTrustedWorkload,
 } from "../../domain/authentication/client-assertion.ts";
-import type { Trust } from "../../domain/authentication/workload-trust.ts";
+import type { WorkloadTrust } from "../../domain/authentication/workload-trust.ts";
 import type { PlatformKeys } from "../../ports/platform-keys.ts";
 import { digestOf, type Authenticate, type ServicePrincipal } from "./authenticate.ts";
-import type { Issuers } from "../apps/issuer-urls.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { IssuerUrls } from "../apps/issuer-urls.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import { verifiesUnder } from "../../crypto/private-keys.ts";
 import { idOfKey } from "./still-authenticated.ts";
-import type { UsedAssertions } from "./replay-guard.ts";
+import type { ReplayGuard } from "./replay-guard.ts";
 
 /** What a client of the OAuth endpoints shows for itself. */
 export type ClientProof =
@@ -28,15 +28,15 @@ export type AuthenticateClient = (proof: ClientProof, appId: string) => Promise<
 
 interface Parts {
   readonly authenticate: Authenticate;
-  readonly assertions: Pick<UsedAssertions, "use">;
-  readonly keyRing: KeyRing;
-  readonly issuers: Issuers;
+  readonly assertions: Pick<ReplayGuard, "use">;
+  readonly state: InstanceState;
+  readonly issuerUrls: IssuerUrls;
   readonly platformKeys: Pick<PlatformKeys, "hasSigned">;
 }
 
 /** Clients are services: nobody else has a name to mint for, and no key of another door opens this one. */
 export function createAuthenticateClient(parts: Parts): AuthenticateClient {
-  const { authenticate, assertions, keyRing, issuers, platformKeys } = parts;
+  const { authenticate, assertions, state, issuerUrls, platformKeys } = parts;
 
   function bySecret(clientId: string, secret: string, appId: string): ServicePrincipal | undefined {
     const principal = authenticate(secret, appId);
@@ -45,10 +45,10 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
 
   /** Signed by the service itself: good for one request (CVE-2025-27371). */
   async function byOwnKey(jwt: DecodedJwt, service: string, appId: string): Promise<ServicePrincipal | undefined> {
-    const key = keyRing.clientsOf(appId)?.findKey(service, jwt.header.kid);
-    const issuer = issuers.of(appId);
+    const key = state.clientsOf(appId)?.findKey(service, jwt.header.kid);
+    const issuer = issuerUrls.of(appId);
     if (key === undefined || issuer === undefined || !isSignedBy(jwt, key)) return undefined;
-    if (!isOwnAssertion(jwt, service, issuer, keyRing.now() / 1000)) return undefined;
+    if (!isOwnAssertion(jwt, service, issuer, state.now() / 1000)) return undefined;
     const { jti, exp } = jwt.claims as { jti: string; exp: number };
     // What is listed under it is of one length, whatever the service made up.
     const digest = digestOf(`${service} ${jti}`);
@@ -63,11 +63,11 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
   async function byPlatform(
     jwt: DecodedJwt,
     token: string,
-    trusts: readonly Trust[],
+    trusts: readonly WorkloadTrust[],
     clientId: string | undefined,
     appId: string,
   ): Promise<ServicePrincipal | undefined> {
-    const now = keyRing.now() / 1000;
+    const now = state.now() / 1000;
     const covering = trusts.filter(
       (trust) => (clientId === undefined || trust.service === clientId) && isTrustedWorkload(jwt, trust, now),
     );
@@ -89,7 +89,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     const decoded = decodeJwt(assertion);
     const iss = decoded.ok ? decoded.jwt.claims["iss"] : undefined;
     if (!decoded.ok || typeof iss !== "string") return undefined;
-    const trusts = keyRing.clientsOf(appId)?.trustsIn(iss) ?? [];
+    const trusts = state.clientsOf(appId)?.trustsIn(iss) ?? [];
     // A platform's issuer is a URL, which no service is called like.
     if (trusts.length === 0) {
       return clientId === undefined || clientId === iss ? byOwnKey(decoded.jwt, iss, appId) : undefined;

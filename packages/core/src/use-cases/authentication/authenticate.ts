@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { hasExpired, isWrittenAsCredential } from "../../domain/authentication/credential.ts";
 import type { CredentialUses } from "./credential-uses.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 
 /** A service that has proved to be the one that it says, in one app. */
 export interface ServicePrincipal {
@@ -40,7 +40,7 @@ interface ConfiguredKeys {
  */
 export function createAuthenticate(
   { apiKeys, adminKeys }: ConfiguredKeys,
-  keyRing: KeyRing,
+  state: InstanceState,
   uses: CredentialUses,
 ): Authenticate {
   const known = [
@@ -50,8 +50,8 @@ export function createAuthenticate(
   const fallback = apiKeys.length === 0 ? ANONYMOUS : undefined;
 
   function serviceWith(digest: string, appId: string): Principal | undefined {
-    const credential = keyRing.servicesOf(appId)?.credentialOf(digest);
-    const now = keyRing.now();
+    const credential = state.servicesOf(appId)?.credentialOf(digest);
+    const now = state.now();
     if (credential === undefined || hasExpired(credential, now)) return undefined;
     uses.note(credential, now);
     const { service, id: credentialId } = credential;

@@ -1,9 +1,9 @@
 import type { OneUse, Store } from "../../ports/store.ts";
 import type { Monotonic } from "../../state/store-clock.ts";
-import { inTurns } from "../batch.ts";
+import { inBatches } from "../batch.ts";
 
 /** What is good for one use, remembered by all instances until nobody would take it any more. */
-export interface UsedAssertions {
+export interface ReplayGuard {
   /** @returns whether this is the first use */
   use(one: OneUse): Promise<boolean>;
   /** Forgets what nobody would take any more, at most once a minute. */
@@ -13,10 +13,10 @@ export interface UsedAssertions {
 const MOST_AT_ONCE = 100;
 const TIDY_EVERY = 60_000;
 
-export function createUsedAssertions(store: Store, monotonic: Monotonic): UsedAssertions {
+export function createReplayGuard(store: Store, monotonic: Monotonic): ReplayGuard {
   let tidiedAt = monotonic();
-  return Object.freeze<UsedAssertions>({
-    use: inTurns(MOST_AT_ONCE, (uses: readonly OneUse[]) => store.useOnce(uses)),
+  return Object.freeze<ReplayGuard>({
+    use: inBatches(MOST_AT_ONCE, (uses: readonly OneUse[]) => store.useOnce(uses)),
     async tidy() {
       if (monotonic() - tidiedAt < TIDY_EVERY) return;
       tidiedAt = monotonic();

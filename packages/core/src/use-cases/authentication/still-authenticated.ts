@@ -1,25 +1,28 @@
 import { hasExpired } from "../../domain/authentication/credential.ts";
 import type { ClientKey } from "../../domain/authentication/client-key.ts";
 import { digestOf, type ServicePrincipal } from "./authenticate.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 
 /**
  * Whether who was known once would still be now: enabled, and by the same credential, key or trust. Between a header and
  * the last byte of a body, or the answer of a platform, lies as long as the caller wants.
  */
-export function isStanding(keyRing: KeyRing, { appId, service, proof, credentialId }: ServicePrincipal): boolean {
-  const found = keyRing.servicesOf(appId)?.find(service);
+export function isStillAuthenticated(
+  state: InstanceState,
+  { appId, service, proof, credentialId }: ServicePrincipal,
+): boolean {
+  const found = state.servicesOf(appId)?.find(service);
   if (found === undefined || found.disabledAt !== null) return false;
   switch (proof) {
     case "credential":
-      return found.credentials.some((one) => one.id === credentialId && !hasExpired(one, keyRing.now()));
+      return found.credentials.some((one) => one.id === credentialId && !hasExpired(one, state.now()));
     case "key":
-      return keyRing
+      return state
         .clientsOf(appId)!
         .keysOf(service)
         .some((key) => idOfKey(key) === credentialId);
     case "trust":
-      return keyRing
+      return state
         .clientsOf(appId)!
         .trusts()
         .some((trust) => trust.id === credentialId);

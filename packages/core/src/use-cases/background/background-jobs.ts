@@ -1,21 +1,21 @@
 import { DEFAULT_APP } from "../../domain/apps/app.ts";
 import { StoreUnavailable, type Store } from "../../ports/store.ts";
 import type { CredentialUses } from "../authentication/credential-uses.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import type { Log } from "../../ports/log.ts";
 import type { PolicyReports } from "../policy/policy-reports.ts";
 import type { RotateKeys } from "../keys/rotate-keys.ts";
-import type { UsedAssertions } from "../authentication/replay-guard.ts";
+import type { ReplayGuard } from "../authentication/replay-guard.ts";
 
 interface Parts {
   readonly store: Store;
-  readonly keyRing: KeyRing;
+  readonly state: InstanceState;
   readonly rotateKeys: RotateKeys;
   readonly noticeRestore: () => Promise<void>;
-  readonly openAhead: () => Promise<void>;
+  readonly preloadKeys: () => Promise<void>;
   readonly uses: Pick<CredentialUses, "flush" | "flushNow">;
   readonly reports: Pick<PolicyReports, "flush" | "flushNow">;
-  readonly assertions: Pick<UsedAssertions, "tidy">;
+  readonly assertions: Pick<ReplayGuard, "tidy">;
   readonly log: Log;
 }
 
@@ -25,28 +25,28 @@ interface Parts {
  *
  * @param instanceRefresh milliseconds within which another instance's change must be seen
  */
-export function keepUpToDate(
-  { store, keyRing, rotateKeys, noticeRestore, openAhead, uses, reports, assertions, log }: Parts,
+export function startBackgroundJobs(
+  { store, state, rotateKeys, noticeRestore, preloadKeys, uses, reports, assertions, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
-  const troubles = createTroubles(log);
+  const outages = createTroubles(log);
   let timer: NodeJS.Timeout | undefined;
   let running = look();
 
   async function look(): Promise<void> {
     try {
-      await keyRing.refresh();
+      await state.refresh();
       await noticeRestore();
-      await openAhead();
-      if (!keyRing.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
+      await preloadKeys();
+      if (!state.hasApp(DEFAULT_APP)) await rotateKeys.provisionApp(DEFAULT_APP);
       await rotateKeys.rotateAll(stopping.signal);
       await uses.flush();
       await reports.flush();
       await assertions.tidy();
-      troubles.over();
+      outages.over();
     } catch (error) {
-      troubles.tell(error);
+      outages.tell(error);
     }
     if (stopping.signal.aborted) return;
     timer = setTimeout(
@@ -59,7 +59,7 @@ export function keepUpToDate(
   }
 
   const unwatch = store.watch(() => {
-    keyRing.refresh().catch(() => {}); // the next look finds out, and says so
+    state.refresh().catch(() => {}); // the next look finds out, and says so
   });
 
   return {
@@ -69,7 +69,7 @@ export function keepUpToDate(
       clearTimeout(timer);
       await running;
       // A store that is away is not waited for twice; what is lost is what was counted and noted in the last minute.
-      if (!troubles.isAway()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
+      if (!outages.isAway()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
     },
   };
 }

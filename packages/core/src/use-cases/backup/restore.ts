@@ -1,8 +1,8 @@
 import { isEarlier, type Store } from "../../ports/store.ts";
 import { contentOf, type Backup } from "./backup.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import type { Log } from "../../ports/log.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 
 export interface Restored {
   readonly apps: number;
@@ -15,7 +15,7 @@ export interface Restored {
  * store had is replaced where `force` says so; else only an empty store is taken. The signers are replaced by the next
  * core that looks at the store, by its own policy: from then on the store says that this is due.
  */
-export type Restore = (backup: Backup, force: boolean) => Promise<Managed<Restored>>;
+export type Restore = (backup: Backup, force: boolean) => Promise<ChangeResult<Restored>>;
 
 export function createRestore(store: Store, log: Log): Restore {
   return async (backup, force) => {
@@ -44,17 +44,17 @@ export function createRestore(store: Store, log: Log): Restore {
  * Notices a store that was restored behind a running instance's back: its order went back. Such a store would give
  * out numbers that verifiers have seen with another content, so it gets a new generation, and with it new signers.
  */
-export function createNoticeRestore(store: Store, keyRing: KeyRing, log: Log): () => Promise<void> {
+export function createNoticeRestore(store: Store, state: InstanceState, log: Log): () => Promise<void> {
   return async () => {
-    const { latest } = keyRing;
-    if (!isEarlier(keyRing, latest)) return;
-    const facts = { seen: latest, found: { generation: keyRing.generation, epoch: keyRing.epoch } };
+    const { latest } = state;
+    if (!isEarlier(state, latest)) return;
+    const facts = { seen: latest, found: { generation: state.generation, epoch: state.epoch } };
     const generation = await store.write(async (writer) => {
       if (!isEarlier(await writer.order(), latest)) return undefined; // another instance has seen to it
       return writer.raiseGeneration(latest.generation);
     });
     log.error(facts, "the store went back: it was restored from a backup behind this core's back");
-    await keyRing.refresh();
+    await state.refresh();
     if (generation !== undefined)
       log.warn({ generation }, "raised the generation after a restore, and every signer is being replaced");
   };

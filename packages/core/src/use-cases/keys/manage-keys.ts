@@ -11,7 +11,7 @@ import {
 import { isLive, signerOf, type KeyKind, type SigningKey } from "../../domain/keys/signing-key.ts";
 import type { KeyVault } from "../../ports/key-vault.ts";
 import type { StoredKey } from "../../ports/store.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import { publishedJwk, signBytes, verifiesUnder, type KeyMaterial } from "../../crypto/private-keys.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
@@ -40,32 +40,37 @@ export interface ImportRequest {
   readonly verifiesUntil: number | null;
 }
 
-export type Managed<T> = { ok: true; value: T } | ({ ok: false } & RefusedChange);
+export type ChangeResult<T> = { ok: true; value: T } | ({ ok: false } & RefusedChange);
 
 export interface ManageKeys {
   list(appId: string): KeyView[];
   /** @param keepUntil until when the old static key verifies, milliseconds since the epoch; null: for ever */
-  rotate(appId: string, kind: KeyKind, algorithm: Algorithm, keepUntil: number | null): Promise<Managed<KeyView[]>>;
-  revoke(appId: string, kid: string): Promise<Managed<KeyView>>;
-  importKey(appId: string, request: ImportRequest): Promise<Managed<KeyView>>;
+  rotate(
+    appId: string,
+    kind: KeyKind,
+    algorithm: Algorithm,
+    keepUntil: number | null,
+  ): Promise<ChangeResult<KeyView[]>>;
+  revoke(appId: string, kid: string): Promise<ChangeResult<KeyView>>;
+  importKey(appId: string, request: ImportRequest): Promise<ChangeResult<KeyView>>;
 }
 
-export function createManageKeys(keyRing: KeyRing, rotateKeys: RotateKeys, vault: KeyVault): ManageKeys {
-  async function change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<Managed<KeyView[]>> {
+export function createManageKeys(state: InstanceState, rotateKeys: RotateKeys, vault: KeyVault): ManageKeys {
+  async function change(appId: string, decide: DecideChange, imported?: KeyMaterial): Promise<ChangeResult<KeyView[]>> {
     const changed = await rotateKeys.change(appId, decide, imported);
     return isRefused(changed) ? { ok: false, ...changed } : { ok: true, value: viewsOf(changed) };
   }
 
   function viewsOf(keys: readonly StoredKey[]): KeyView[] {
-    return keys.map((key) => viewOf(key, keys, keyRing.now(), keyRing.unexpiredHere(key)));
+    return keys.map((key) => viewOf(key, keys, state.now(), state.unexpiredHere(key)));
   }
 
-  function one(managed: Managed<KeyView[]>, kid: string): Managed<KeyView> {
+  function one(managed: ChangeResult<KeyView[]>, kid: string): ChangeResult<KeyView> {
     return managed.ok ? { ok: true, value: managed.value.find((key) => key.kid === kid)! } : managed;
   }
 
   return Object.freeze<ManageKeys>({
-    list: (appId) => viewsOf(keyRing.keysOf(appId)),
+    list: (appId) => viewsOf(state.keysOf(appId)),
     rotate: (appId, kind, algorithm, keepUntil) => change(appId, rotateSigner(kind, algorithm, keepUntil)),
     revoke: async (appId, kid) => one(await change(appId, revokeKey(kid)), kid),
     async importKey(appId, { kid, key, signs, verifiesUntil }) {

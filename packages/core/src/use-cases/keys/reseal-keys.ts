@@ -1,6 +1,6 @@
 import type { KeyVault } from "../../ports/key-vault.ts";
 import type { Store } from "../../ports/store.ts";
-import type { Managed } from "./manage-keys.ts";
+import type { ChangeResult } from "./manage-keys.ts";
 import { reseal } from "../../crypto/private-keys.ts";
 
 export interface Resealed {
@@ -11,7 +11,7 @@ export interface Resealed {
 }
 
 /** Seals every stored key under the current master key, all of them or none. */
-export type ResealKeys = () => Promise<Managed<Resealed>>;
+export type ResealKeys = () => Promise<ChangeResult<Resealed>>;
 
 export function createResealKeys(store: Store, vault: KeyVault): ResealKeys {
   return () =>

@@ -3,7 +3,7 @@ import { replaceSigners } from "../../domain/keys/replacement.ts";
 import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../../domain/keys/rotation.ts";
 import type { KeyVault } from "../../ports/key-vault.ts";
 import { StoreUnavailable, type Store, type StoredApp, type StoredKey } from "../../ports/store.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import { KeySupply, KeyTransaction } from "./key-transaction.ts";
 import type { Log } from "../../ports/log.ts";
 import { dynamicKid, generateKeyMaterial, type KeyMaterial } from "../../crypto/private-keys.ts";
@@ -31,7 +31,7 @@ export interface RotateKeys {
 interface Parts {
   readonly store: Store;
   readonly vault: KeyVault;
-  readonly keyRing: KeyRing;
+  readonly state: InstanceState;
   readonly log: Log;
 }
 
@@ -41,7 +41,7 @@ type AppOfKeys = Pick<StoredApp, "appId" | "algorithms">;
 /** Keys made at once: the thread pool has four threads, and signing needs the others. */
 const MADE_AT_ONCE = 2;
 
-export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateKeys {
+export function createRotateKeys({ store, vault, state, log }: Parts): RotateKeys {
   const inTurn = takeTurns(MADE_AT_ONCE);
   /** By app, what was made for a transaction that the store did not take: the next one need not make it again. */
   const left = new Map<string, KeySupply>();
@@ -50,10 +50,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
 
   /** Keys take long to make, so they are made before the lock is taken, for a plan that may be outdated by then. */
   async function makeMaterial(appId: string, steps: readonly CreateStep[]): Promise<KeySupply> {
-    const taken = new Set(keyRing.keysOf(appId).map((key) => key.kid));
+    const taken = new Set(state.keysOf(appId).map((key) => key.kid));
     const before = left.get(appId) ?? new KeySupply();
     left.delete(appId);
-    let stamp = Math.floor(keyRing.now());
+    let stamp = Math.floor(state.now());
     const made = await Promise.all(
       steps.map(async (step) => {
         const ready = before.take(step);
@@ -81,7 +81,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
         return { result: await work(transaction), said: transaction.said };
       });
       for (const { facts, message } of said) log.info(facts, message);
-      await keyRing.catchUp();
+      await state.catchUp();
       return result;
     } catch (error) {
       if (error instanceof StoreUnavailable) left.set(appId, supply);
@@ -96,12 +96,12 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
   async function execute({ appId, algorithms }: AppOfKeys, transaction: KeyTransaction): Promise<void> {
     const { writer } = transaction;
     const present = await writer.keysOf(appId);
-    await transaction.run(planRotation(present, keyRing.policyWith(algorithms), writer.now), present);
+    await transaction.run(planRotation(present, state.rotationPolicyWith(algorithms), writer.now), present);
   }
 
   async function rotate(appId: string): Promise<void> {
-    if (keyRing.isRotationDue(appId) && (await replace(appId))) return;
-    const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now());
+    if (state.isRotationDue(appId) && (await replace(appId))) return;
+    const plan = planRotation(state.keysOf(appId), state.rotationPolicyOf(appId), state.now());
     if (plan.length === 0) return;
     await transact(appId, await makeMaterial(appId, creationsIn(plan)), async (transaction) => {
       const app = await transaction.writer.app(appId);
@@ -111,7 +111,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
 
   /** Replaces every signer, and forgets that this is due: both or neither. @returns whether it could be tried */
   async function replace(appId: string): Promise<boolean> {
-    const [keys, policy, now] = [keyRing.keysOf(appId), keyRing.policyOf(appId), keyRing.now()];
+    const [keys, policy, now] = [state.keysOf(appId), state.rotationPolicyOf(appId), state.now()];
     const planned = creationsIn(planRotation(keys, policy, now));
     const expected = replaceSigners([...keys, ...planned.map((step) => simulatedKey(step, now))], policy, now);
     if (isRefused(expected)) {
@@ -133,7 +133,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
       if (app?.rotationDue !== true) return; // another instance has seen to it
       await execute(app, transaction);
       const present = await writer.keysOf(appId);
-      const decided = replaceSigners(present, keyRing.policyWith(app.algorithms), writer.now);
+      const decided = replaceSigners(present, state.rotationPolicyWith(app.algorithms), writer.now);
       // What has changed since it was looked at is for the next look.
       if (isRefused(decided) || !transaction.canMake(decided.creates)) return;
       await transaction.update(decided.updates);
@@ -146,7 +146,7 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
   return Object.freeze<RotateKeys>({
     async rotateAll(signal) {
       const failures: unknown[] = [];
-      for (const appId of keyRing.appIds()) {
+      for (const appId of state.appIds()) {
         if (signal?.aborted === true) break;
         try {
           await rotate(appId);
@@ -161,19 +161,19 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     rotate,
 
     async change(appId, decide, imported) {
-      await keyRing.catchUp(); // another instance may have made what is asked for a moment ago
-      const policy = keyRing.policyOf(appId);
-      const expected = decide(keyRing.keysOf(appId), policy, keyRing.now());
+      await state.catchUp(); // another instance may have made what is asked for a moment ago
+      const policy = state.rotationPolicyOf(appId);
+      const expected = decide(state.keysOf(appId), policy, state.now());
       if (isRefused(expected)) return expected;
-      const after = applyUpdates(keyRing.keysOf(appId), expected.updates);
-      const creations = creationsIn(planRotation(after, policy, keyRing.now()));
+      const after = applyUpdates(state.keysOf(appId), expected.updates);
+      const creations = creationsIn(planRotation(after, policy, state.now()));
       if (expected.create !== undefined && imported === undefined) creations.push(expected.create);
 
       return transact(appId, await makeMaterial(appId, creations), async (transaction) => {
         const { writer } = transaction;
         const app = await writer.app(appId);
         if (app === undefined) return { status: 404 as const, problem: "there is no such app" };
-        const decided = decide(await writer.keysOf(appId), keyRing.policyWith(app.algorithms), writer.now);
+        const decided = decide(await writer.keysOf(appId), state.rotationPolicyWith(app.algorithms), writer.now);
         if (isRefused(decided)) return decided;
         const { updates, create } = decided;
         if (create !== undefined && imported === undefined && !transaction.canMake([create])) {
@@ -187,10 +187,10 @@ export function createRotateKeys({ store, vault, keyRing, log }: Parts): RotateK
     },
 
     async provisionApp(appId) {
-      const now = keyRing.now();
-      const plan = planRotation(keyRing.keysOf(appId), keyRing.policyOf(appId), now);
+      const now = state.now();
+      const plan = planRotation(state.keysOf(appId), state.rotationPolicyOf(appId), now);
       const urgent = creationsIn(plan).filter((step) => step.signsFrom <= now);
-      if (urgent.length === 0 && keyRing.hasApp(appId)) return false;
+      if (urgent.length === 0 && state.hasApp(appId)) return false;
       return transact(appId, await makeMaterial(appId, urgent), async (transaction) => {
         const { writer } = transaction;
         const app = await writer.app(appId);

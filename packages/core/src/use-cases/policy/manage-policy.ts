@@ -7,8 +7,8 @@ import { problemOfScope } from "../../domain/policy/scope.ts";
 import { problemOfServiceName } from "../../domain/services/service.ts";
 import type { PolicyVersion, Store, StoredPolicy } from "../../ports/store.ts";
 import { policyIn } from "../../state/applied-policy.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 import type { PolicyReports } from "./policy-reports.ts";
 import type { PolicyMistake, ReadPolicyText } from "../../ports/policy-text.ts";
 
@@ -51,14 +51,14 @@ export interface ApplyRequest {
 
 /** As everything that is managed, and where a text is wrong, where in it. */
 export type ManagedPolicy<T> =
-  Managed<T> | (Managed<T> & { readonly ok: false; readonly mistakes: readonly PolicyMistake[] });
+  ChangeResult<T> | (ChangeResult<T> & { readonly ok: false; readonly mistakes: readonly PolicyMistake[] });
 
 export interface ManagePolicy {
   /** Undefined: none has been applied. */
   current(appId: string): PolicyView | undefined;
   /** Newest first. */
   versions(appId: string): Promise<PolicyVersionView[]>;
-  version(appId: string, version: number): Promise<Managed<PolicyView>>;
+  version(appId: string, version: number): Promise<ChangeResult<PolicyView>>;
   /** What applying it would change. */
   diff(appId: string, text: string): Promise<ManagedPolicy<PolicyDiff>>;
   /** In the place of the policy in force, whole; where it says the same, nothing is done. */
@@ -66,23 +66,23 @@ export interface ManagePolicy {
     appId: string,
     request: ApplyRequest,
   ): Promise<ManagedPolicy<PolicyVersionView & { changes: readonly PolicyChange[] }>>;
-  test(appId: string, caller: string, callee: string, scope: string | undefined): Managed<CallExplanation>;
+  test(appId: string, caller: string, callee: string, scope: string | undefined): ChangeResult<CallExplanation>;
   /** What report-only callees would have refused, most often first. */
   report(appId: string): Promise<ReportView[]>;
 }
 
 interface Parts {
   readonly store: Store;
-  readonly keyRing: KeyRing;
+  readonly state: InstanceState;
   readonly reports: PolicyReports;
   readonly readText: ReadPolicyText;
   /** The names of an app's services, as they are in memory. */
   readonly registeredIn: (appId: string) => ReadonlySet<string>;
 }
 
-export function createManagePolicy({ store, keyRing, reports, readText, registeredIn }: Parts): ManagePolicy {
+export function createManagePolicy({ store, state, reports, readText, registeredIn }: Parts): ManagePolicy {
   async function read(appId: string, text: string): Promise<ManagedPolicy<Policy>> {
-    await keyRing.refresh(); // another instance may have registered a service a moment ago
+    await state.refresh(); // another instance may have registered a service a moment ago
     return judge(text, registeredIn(appId));
   }
 
@@ -97,7 +97,7 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
 
   return Object.freeze<ManagePolicy>({
     current(appId) {
-      const applied = keyRing.appliedPolicyOf(appId);
+      const applied = state.appliedPolicyOf(appId);
       return applied && viewOf(applied.stored);
     },
 
@@ -112,7 +112,7 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
     async diff(appId, text) {
       const policy = await read(appId, text);
       if (!policy.ok) return policy;
-      const applied = keyRing.appliedPolicyOf(appId);
+      const applied = state.appliedPolicyOf(appId);
       const changes = diffPolicies(applied?.policy, policy.value);
       return { ok: true, value: { version: applied?.stored.version ?? 0, changes } };
     },
@@ -143,7 +143,7 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
           return { ok: true, value: { stored, changes } };
         },
       );
-      await keyRing.catchUp();
+      await state.catchUp();
       if (!done.ok) return done;
       return { ok: true, value: { ...versionOf(done.value.stored), changes: done.value.changes } };
     },
@@ -155,10 +155,10 @@ export function createManagePolicy({ store, keyRing, reports, readText, register
         (scope === undefined ? undefined : problemOfScope(scope));
       if (problem !== undefined) return { ok: false, status: 400, problem };
       const stateOf = (name: string) => {
-        const service = keyRing.servicesOf(appId)?.find(name);
+        const service = state.servicesOf(appId)?.find(name);
         return service && (service.disabledAt === null ? "enabled" : "disabled");
       };
-      return { ok: true, value: explainCall(keyRing.policyDocumentOf(appId), caller, callee, scope, stateOf) };
+      return { ok: true, value: explainCall(state.callPolicyOf(appId), caller, callee, scope, stateOf) };
     },
 
     async report(appId) {

@@ -1,7 +1,7 @@
 import { isStillReported, ReportTable, type ReportedCall } from "../../domain/policy/policy-report.ts";
 import { lackingIn } from "../../domain/policy/policy.ts";
 import type { Store } from "../../ports/store.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 
 /** How often callees that are report-only were called as the policy does not have it: in memory at once, in the store now and then. */
 export interface PolicyReports {
@@ -22,7 +22,7 @@ export interface PolicyReports {
 const FLUSH_EVERY = 60_000;
 
 /** @param monotonic milliseconds since some start */
-export function createPolicyReports(store: Store, keyRing: KeyRing, monotonic: () => number): PolicyReports {
+export function createPolicyReports(store: Store, state: InstanceState, monotonic: () => number): PolicyReports {
   /** By app. */
   let pending = new Map<string, ReportTable>();
   let flushedAt = monotonic();
@@ -61,9 +61,9 @@ export function createPolicyReports(store: Store, keyRing: KeyRing, monotonic: (
 
   return Object.freeze<PolicyReports>({
     count(appId, caller, callee, scopes) {
-      const policy = keyRing.policyDocumentOf(appId);
+      const policy = state.callPolicyOf(appId);
       if (policy === undefined) return;
-      const at = Math.floor(keyRing.now());
+      const at = Math.floor(state.now());
       const lacking = lackingIn(policy, caller, callee, scopes);
       addPending(
         appId,
@@ -75,7 +75,7 @@ export function createPolicyReports(store: Store, keyRing: KeyRing, monotonic: (
       await writing.catch(() => {}); // what it could not write is pending again
       const all = new ReportTable(await store.readReported(appId));
       all.add(pending.get(appId)?.calls() ?? []);
-      const policy = keyRing.policyDocumentOf(appId);
+      const policy = state.callPolicyOf(appId);
       return policy === undefined ? [] : all.calls().filter((call) => isStillReported(call, policy));
     },
 

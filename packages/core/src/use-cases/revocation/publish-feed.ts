@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
 import type { StoredKey } from "../../ports/store.ts";
-import type { KeyRing, SignableFeed } from "../../state/instance-state.ts";
+import type { InstanceState, SignableFeed } from "../../state/instance-state.ts";
 import { signJws } from "../../crypto/private-keys.ts";
 
 /** The revocation feed, ready to be sent. */
@@ -18,11 +18,11 @@ export type PublishFeed = (appId: string) => Promise<FeedDocument | undefined>;
  * Signs an app's feed when what it says has changed, and gives the same document until then. A live key
  * signs it, so never one that it lists.
  */
-export function createPublishFeed(keyRing: KeyRing): PublishFeed {
+export function createPublishFeed(state: InstanceState): PublishFeed {
   /** The key ring gives the same object until something changes. */
   const published = new WeakMap<SignableFeed, Promise<FeedDocument>>();
   return async (appId) => {
-    const feed = keyRing.feedOf(appId);
+    const feed = state.feedOf(appId);
     if (feed?.signer === undefined) return undefined;
     let document = published.get(feed);
     if (document === undefined) {
@@ -35,8 +35,8 @@ export function createPublishFeed(keyRing: KeyRing): PublishFeed {
 
   async function sign(signer: StoredKey, feed: RevocationFeed): Promise<FeedDocument> {
     const header = { alg: signer.algorithm, typ: "revocations+jwt", kid: signer.kid };
-    const claims = { iat: Math.floor(keyRing.now() / 1000), ...feed };
-    const body = await signJws(signer.algorithm, await keyRing.privateKeyOf(signer), header, claims);
+    const claims = { iat: Math.floor(state.now() / 1000), ...feed };
+    const body = await signJws(signer.algorithm, await state.privateKeyOf(signer), header, claims);
     const content = `${signer.kid} ${JSON.stringify(feed)}`;
     return { body, etag: `"${createHash("sha256").update(content).digest("base64url").slice(0, 22)}"` };
   }

@@ -1,11 +1,11 @@
 import { decodeJwt, LIMITS } from "countersign/protocol";
 import { buildFeed, type RevokedService, type RevokedToken } from "../../domain/revocation/revocation-feed.ts";
 import type { Store, StoreWriter } from "../../ports/store.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 import { verifiesUnder } from "../../crypto/private-keys.ts";
 import { lengthOfFeed } from "./publish-feed.ts";
-import { inTurns } from "../batch.ts";
+import { inBatches } from "../batch.ts";
 
 /** More revoked tokens than this make the feed too large for every verifier to read every half minute. */
 const MAX_REVOKED_TOKENS = 10_000;
@@ -38,24 +38,24 @@ interface ListedToken {
 
 export interface Revoke {
   /** @returns until when it is listed, which may be longer than was asked for */
-  token(appId: string, which: TokenToRevoke): Promise<Managed<ListedToken>>;
+  token(appId: string, which: TokenToRevoke): Promise<ChangeResult<ListedToken>>;
   /**
    * By the service that it was issued to, which may list fewer.
    *
    * @returns also, where there is no room, from when on there is some; seconds since the epoch
    */
-  ownToken(appId: string, service: string, token: string): Promise<Managed<ListedToken> & { roomAt?: number }>;
+  ownToken(appId: string, service: string, token: string): Promise<ChangeResult<ListedToken> & { roomAt?: number }>;
   /** Everything issued to the service until now; what it asks for once this is answered is good. */
-  service(appId: string, service: string): Promise<Managed<{ service: string; notBefore: number }>>;
+  service(appId: string, service: string): Promise<ChangeResult<{ service: string; notBefore: number }>>;
 }
 
 /** @param pause lets that many milliseconds pass */
-export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number) => Promise<unknown>): Revoke {
-  const listInTurn = inTurns(MOST_AT_ONCE, list);
+export function createRevoke(store: Store, state: InstanceState, pause: (ms: number) => Promise<unknown>): Revoke {
+  const listInTurn = inBatches(MOST_AT_ONCE, list);
 
   return Object.freeze<Revoke>({
     async token(appId, which) {
-      await keyRing.refresh(); // another instance may have made the token's key a moment ago
+      await state.refresh(); // another instance may have made the token's key a moment ago
       const found = "token" in which ? findToken(appId, which.token) : toEntry(which.jti, which.expiresAt);
       if (!found.ok) return found;
       const [listed] = await list([{ appId, ...found.value }]);
@@ -63,7 +63,7 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
     },
 
     async ownToken(appId, service, token) {
-      await keyRing.refresh();
+      await state.refresh();
       const found = findToken(appId, token);
       if (!found.ok) return found;
       const listed = await listInTurn({ appId, ...found.value, service });
@@ -86,10 +86,10 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
         await writer.upsertRevokedService(revoked);
         return now;
       });
-      await keyRing.catchUp();
+      await state.catchUp();
       if (notBefore === undefined) return full("revoke the key instead");
       // What is issued in the same second bears the same `iat`, and would be refused for all its life.
-      await pause(Math.max(0, (notBefore + 1) * 1000 - keyRing.now()) + CLOCK_LAG);
+      await pause(Math.max(0, (notBefore + 1) * 1000 - state.now()) + CLOCK_LAG);
       return { ok: true, value: { service, notBefore } };
     },
   });
@@ -105,16 +105,16 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
       }
       return asked.map((one) => results.get(one)!);
     });
-    await keyRing.catchUp();
+    await state.catchUp();
     return listed;
   }
 
   /** Only what this app has signed can be revoked by showing it. */
-  function findToken(appId: string, token: string): Managed<ListedToken> {
+  function findToken(appId: string, token: string): ChangeResult<ListedToken> {
     const decoded = decodeJwt(token);
     if (!decoded.ok) return { ok: false, status: 400, problem: "not a token" };
     const { header, signingInput, signature, claims } = decoded.jwt;
-    const key = keyRing.keysOf(appId).find((one) => one.kid === header.kid);
+    const key = state.keysOf(appId).find((one) => one.kid === header.kid);
     if (key === undefined || !verifiesUnder(key, signingInput, signature)) {
       return { ok: false, status: 404, problem: "this app has not issued such a token" };
     }
@@ -125,13 +125,13 @@ export function createRevoke(store: Store, keyRing: KeyRing, pause: (ms: number)
     return toEntry(jti, exp);
   }
 
-  function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): Managed<ListedToken> {
+  function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): ChangeResult<ListedToken> {
     if (!LISTABLE_JTI.test(jti)) {
       const problem =
         "only a jti of 1 to 64 printable ASCII characters can be listed: revoke the service or the key instead";
       return { ok: false, status: 400, problem };
     }
-    if (expiresAt <= keyRing.now() / 1000 - LIMITS.clockTolerance) {
+    if (expiresAt <= state.now() / 1000 - LIMITS.clockTolerance) {
       return { ok: false, status: 404, problem: "the token has expired: no verifier accepts it any more" };
     }
     return { ok: true, value: { jti, expiresAt } };

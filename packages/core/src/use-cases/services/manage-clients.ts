@@ -5,13 +5,13 @@ import {
   MAX_TRUSTS,
   problemOfClaim,
   problemOfSubject,
-  type Trust,
+  type WorkloadTrust,
 } from "../../domain/authentication/workload-trust.ts";
 import type { PlatformKeys } from "../../ports/platform-keys.ts";
 import type { Store, StoreWriter } from "../../ports/store.ts";
 import { isId, newId } from "./ids.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 
 /** A service's public key as an operator sees it. Dates are ISO 8601. */
 export interface ClientKeyView {
@@ -20,48 +20,48 @@ export interface ClientKeyView {
   readonly createdAt: string;
 }
 
-export interface TrustView extends Omit<Trust, "appId" | "jwks" | "createdAt"> {
+export interface TrustView extends Omit<WorkloadTrust, "appId" | "jwks" | "createdAt"> {
   /** Kids of the pinned keys; null: the issuer's discovery document says where its keys are. */
   readonly pinned: readonly string[] | null;
   readonly createdAt: string;
 }
 
 /** What is asked for: all of a trust but what the core says of it. */
-export type NewTrust = Omit<Trust, "appId" | "id" | "createdAt">;
+export type NewTrust = Omit<WorkloadTrust, "appId" | "id" | "createdAt">;
 
 /** How services prove who they are without a secret. */
 export interface ManageClients {
-  keysOf(appId: string, service: string): Managed<ClientKeyView[]>;
+  keysOf(appId: string, service: string): ChangeResult<ClientKeyView[]>;
   /** In the place of those that it has; none: an empty set. @param jwks RFC 7517, as JSON */
-  setKeys(appId: string, service: string, jwks: string): Promise<Managed<ClientKeyView[]>>;
+  setKeys(appId: string, service: string, jwks: string): Promise<ChangeResult<ClientKeyView[]>>;
   trusts(appId: string): TrustView[];
-  trust(appId: string, trust: NewTrust): Promise<Managed<TrustView>>;
-  untrust(appId: string, id: string): Promise<Managed<{ id: string }>>;
+  trust(appId: string, trust: NewTrust): Promise<ChangeResult<TrustView>>;
+  untrust(appId: string, id: string): Promise<ChangeResult<{ id: string }>>;
 }
 
 export function createManageClients(
   store: Store,
-  keyRing: KeyRing,
+  state: InstanceState,
   platformKeys: Pick<PlatformKeys, "problemOf">,
 ): ManageClients {
   /** A change of a service that there is, under the lock; everybody asks this instance right after it. */
   async function change<T>(
     appId: string,
     service: string,
-    work: (writer: StoreWriter) => Promise<Managed<T>>,
-  ): Promise<Managed<T>> {
+    work: (writer: StoreWriter) => Promise<ChangeResult<T>>,
+  ): Promise<ChangeResult<T>> {
     if (problemOfServiceName(service) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, service)) === undefined ? NO_SERVICE : work(writer),
     );
-    await keyRing.catchUp();
+    await state.catchUp();
     return managed;
   }
 
   return Object.freeze<ManageClients>({
     keysOf(appId, service) {
-      if (keyRing.servicesOf(appId)?.find(service) === undefined) return NO_SERVICE;
-      return { ok: true, value: keyRing.clientsOf(appId)!.keysOf(service).map(viewOfKey) };
+      if (state.servicesOf(appId)?.find(service) === undefined) return NO_SERVICE;
+      return { ok: true, value: state.clientsOf(appId)!.keysOf(service).map(viewOfKey) };
     },
 
     async setKeys(appId, service, jwks) {
@@ -74,7 +74,7 @@ export function createManageClients(
       });
     },
 
-    trusts: (appId) => (keyRing.clientsOf(appId)?.trusts() ?? []).map(viewOfTrust),
+    trusts: (appId) => (state.clientsOf(appId)?.trusts() ?? []).map(viewOfTrust),
 
     async trust(appId, asked) {
       const { issuer, subject, audience, jwks } = asked;
@@ -95,7 +95,7 @@ export function createManageClients(
         if (present.length >= MAX_TRUSTS) {
           return { ok: false, status: 409, problem: `an app has at most ${MAX_TRUSTS} trusts` };
         }
-        const trust: Trust = { ...asked, appId, id: newId(), createdAt: now };
+        const trust: WorkloadTrust = { ...asked, appId, id: newId(), createdAt: now };
         await clients.insertTrust(trust);
         return { ok: true, value: viewOfTrust(trust) };
       });
@@ -103,7 +103,7 @@ export function createManageClients(
 
     async untrust(appId, id) {
       const existed = isId(id) && (await store.write(({ clients }) => clients.deleteTrust(appId, id)));
-      await keyRing.catchUp();
+      await state.catchUp();
       return existed
         ? { ok: true, value: { id } }
         : { ok: false, status: 404, problem: "the app has no trust of that id" };
@@ -114,7 +114,7 @@ export function createManageClients(
 const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "there is no service of that name" } as const);
 
 /** All of a key set, or what is wrong with the first key that nobody could verify with. */
-function readKeys(jwks: string, most = MAX_CLIENT_KEYS): Managed<readonly VerificationKey[]> {
+function readKeys(jwks: string, most = MAX_CLIENT_KEYS): ChangeResult<readonly VerificationKey[]> {
   const refuse = (problem: string) => ({ ok: false, status: 400, problem: `jwks: ${problem}` }) as const;
   const read = parseKeySet(jwks);
   if (!read.ok) return refuse(read.problem);
@@ -127,7 +127,7 @@ function viewOfKey({ kid, algorithm, createdAt }: ClientKey): ClientKeyView {
   return { kid, algorithm, createdAt: new Date(createdAt).toISOString() };
 }
 
-function viewOfTrust({ id, service, issuer, subject, audience, jwks, createdAt }: Trust): TrustView {
+function viewOfTrust({ id, service, issuer, subject, audience, jwks, createdAt }: WorkloadTrust): TrustView {
   const read = jwks === null ? undefined : parseKeySet(jwks);
   const pinned = read === undefined ? null : read.ok ? read.keys.map(({ kid }) => kid) : [];
   return { id, service, issuer, subject, audience, pinned, createdAt: new Date(createdAt).toISOString() };

@@ -12,8 +12,8 @@ import { policyIn } from "../../state/applied-policy.ts";
 import { digestOf } from "../authentication/authenticate.ts";
 import type { CredentialUses } from "../authentication/credential-uses.ts";
 import { isId, newId } from "./ids.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
-import type { Managed } from "../keys/manage-keys.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
+import type { ChangeResult } from "../keys/manage-keys.ts";
 import type { RegisteredService } from "../../state/service-directory.ts";
 
 /** A service as an operator sees it. Dates are ISO 8601; null: none. */
@@ -41,37 +41,37 @@ export interface NewCredential extends CredentialView {
 }
 
 export interface ManageServices {
-  register(appId: string, name: string): Promise<Managed<ServiceView>>;
+  register(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
   list(appId: string): ServiceView[];
-  find(appId: string, name: string): Managed<ServiceView>;
+  find(appId: string, name: string): ChangeResult<ServiceView>;
   /** No credential of it is good any more. What it was issued lives on, for an hour at most. */
-  disable(appId: string, name: string): Promise<Managed<ServiceView>>;
+  disable(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
   /** The credentials that it had are good again. */
-  enable(appId: string, name: string): Promise<Managed<ServiceView>>;
+  enable(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
   /** Not one that the policy in force names. */
-  delete(appId: string, name: string): Promise<Managed<{ name: string }>>;
-  credentialsOf(appId: string, name: string): Promise<Managed<CredentialView[]>>;
+  delete(appId: string, name: string): Promise<ChangeResult<{ name: string }>>;
+  credentialsOf(appId: string, name: string): Promise<ChangeResult<CredentialView[]>>;
   /** @param expiresAt milliseconds since the epoch; null: it does not expire. Expired ones make room for it. */
-  addCredential(appId: string, name: string, expiresAt: number | null): Promise<Managed<NewCredential>>;
-  revokeCredential(appId: string, name: string, id: string): Promise<Managed<{ id: string }>>;
+  addCredential(appId: string, name: string, expiresAt: number | null): Promise<ChangeResult<NewCredential>>;
+  revokeCredential(appId: string, name: string, id: string): Promise<ChangeResult<{ id: string }>>;
 }
 
-export function createManageServices(store: Store, keyRing: KeyRing, uses: CredentialUses): ManageServices {
+export function createManageServices(store: Store, state: InstanceState, uses: CredentialUses): ManageServices {
   /** A change of a service that there is, under the lock; everybody asks this instance right after it. */
   async function change<T>(
     appId: string,
     name: string,
-    work: (writer: StoreWriter) => Promise<Managed<T>>,
-  ): Promise<Managed<T>> {
+    work: (writer: StoreWriter) => Promise<ChangeResult<T>>,
+  ): Promise<ChangeResult<T>> {
     if (problemOfServiceName(name) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, name)) === undefined ? NO_SERVICE : work(writer),
     );
-    await keyRing.catchUp();
+    await state.catchUp();
     return managed;
   }
 
-  function setDisabled(appId: string, name: string, disabled: boolean): Promise<Managed<ServiceView>> {
+  function setDisabled(appId: string, name: string, disabled: boolean): Promise<ChangeResult<ServiceView>> {
     return change(appId, name, async ({ services, now }) => {
       const before = (await services.find(appId, name))!;
       const disabledAt = disabled ? (before.disabledAt ?? now) : null;
@@ -85,7 +85,7 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
     async register(appId, name) {
       const problem = problemOfServiceName(name);
       if (problem !== undefined) return { ok: false, status: 400, problem };
-      const managed = await store.write<Managed<ServiceView>>(async (writer) => {
+      const managed = await store.write<ChangeResult<ServiceView>>(async (writer) => {
         const { services, now } = writer;
         if ((await writer.app(appId)) === undefined) return { ok: false, status: 404, problem: "there is no such app" };
         if ((await services.find(appId, name)) !== undefined) {
@@ -96,18 +96,18 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
         }
         return { ok: true, value: viewOf({ ...(await services.insert(appId, name)), credentials: [] }, now) };
       });
-      await keyRing.catchUp();
+      await state.catchUp();
       return managed;
     },
 
     list(appId) {
-      const now = keyRing.now();
-      return (keyRing.servicesOf(appId)?.all() ?? []).map((service) => viewOf(service, now));
+      const now = state.now();
+      return (state.servicesOf(appId)?.all() ?? []).map((service) => viewOf(service, now));
     },
 
     find(appId, name) {
-      const service = keyRing.servicesOf(appId)?.find(name);
-      return service === undefined ? NO_SERVICE : { ok: true, value: viewOf(service, keyRing.now()) };
+      const service = state.servicesOf(appId)?.find(name);
+      return service === undefined ? NO_SERVICE : { ok: true, value: viewOf(service, state.now()) };
     },
 
     disable: (appId, name) => setDisabled(appId, name, true),
@@ -122,9 +122,9 @@ export function createManageServices(store: Store, keyRing: KeyRing, uses: Crede
       }),
 
     async credentialsOf(appId, name) {
-      if (keyRing.servicesOf(appId)?.find(name) === undefined) return NO_SERVICE;
+      if (state.servicesOf(appId)?.find(name) === undefined) return NO_SERVICE;
       const credentials = await store.readCredentials(appId, name);
-      const now = keyRing.now();
+      const now = state.now();
       return { ok: true, value: credentials.map((one) => viewOfCredential(one, now, uses.lastOf(one))) };
     },
 

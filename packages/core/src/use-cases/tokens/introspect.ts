@@ -9,16 +9,16 @@ import {
 } from "countersign/protocol";
 import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
 import { isLive } from "../../domain/keys/signing-key.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import { verifiesUnder } from "../../crypto/private-keys.ts";
 
 /** A token that an app's own key has signed, and that key has neither ended nor been revoked. */
-export function readOwnToken(keyRing: KeyRing, appId: string, token: string): DecodedJwt | undefined {
+export function readOwnToken(state: InstanceState, appId: string, token: string): DecodedJwt | undefined {
   const decoded = decodeJwt(token);
   if (!decoded.ok) return undefined;
   const { header, algorithm, signingInput, signature, claims } = decoded.jwt;
-  const key = keyRing.keysOf(appId).find((one) => one.kid === header.kid);
-  if (key === undefined || key.algorithm !== algorithm || !isLive(key, keyRing.now())) return undefined;
+  const key = state.keysOf(appId).find((one) => one.kid === header.kid);
+  if (key === undefined || key.algorithm !== algorithm || !isLive(key, state.now())) return undefined;
   return verifiesUnder(key, signingInput, signature) && mistypedClaim(claims) === undefined ? decoded.jwt : undefined;
 }
 
@@ -29,21 +29,21 @@ export function readOwnToken(keyRing: KeyRing, appId: string, token: string): De
 export type Introspect = (appId: string, token: string) => JsonObject | "inactive" | "unknown";
 
 /** @param maxRingAge milliseconds that what is in memory is trusted while the store is away, as for issuing */
-export function createIntrospect(keyRing: KeyRing, maxRingAge: number): Introspect {
+export function createIntrospect(state: InstanceState, maxRingAge: number): Introspect {
   /** Feeds as they are asked: the same one is until something is revoked. */
   const read = new WeakMap<RevocationFeed, Revocations>();
   const revocationsOf = (appId: string) => {
-    const claims = keyRing.feedOf(appId)!.claims;
+    const claims = state.feedOf(appId)!.claims;
     const known = read.get(claims) ?? readRevocations({ ...claims })!;
     read.set(claims, known);
     return known;
   };
   return (appId, token) => {
-    if (keyRing.age() > maxRingAge) return "unknown";
-    const jwt = readOwnToken(keyRing, appId, token);
+    if (state.age() > maxRingAge) return "unknown";
+    const jwt = readOwnToken(state, appId, token);
     if (jwt === undefined || isRevoked(revocationsOf(appId), jwt.header.kid, jwt.claims)) return "inactive";
     const { exp = 0, nbf = 0 } = jwt.claims as { exp?: number; nbf?: number };
-    const now = keyRing.now() / 1000;
+    const now = state.now() / 1000;
     return nbf <= now && now < exp ? jwt.claims : "inactive";
   };
 }

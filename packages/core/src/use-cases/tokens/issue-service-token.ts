@@ -2,9 +2,9 @@ import { decideCall, type CallDecision } from "../../domain/policy/policy.ts";
 import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../../domain/tokens/service-claims.ts";
 import type { ServicePrincipal } from "../authentication/authenticate.ts";
 import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import type { PolicyReports } from "../policy/policy-reports.ts";
-import { isStanding } from "../authentication/still-authenticated.ts";
+import { isStillAuthenticated } from "../authentication/still-authenticated.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
@@ -29,17 +29,17 @@ export type IssueServiceToken = (request: ServiceTokenRequest) => Promise<Issued
 
 /** The story of a token for a service: what the policy allows it, what the core says of it, and then as any other. */
 export function createIssueServiceToken(
-  keyRing: KeyRing,
+  state: InstanceState,
   issueToken: IssueToken,
   reports: Pick<PolicyReports, "count">,
 ): IssueServiceToken {
   return async ({ principal, audience, scopes, payload, issuer, kind, algorithm, typ = "JWT", validity }) => {
     const { appId, service } = principal;
     // Nothing is waited for from here until `iat` is fixed, so what is revoked later covers it.
-    if (!isStanding(keyRing, principal)) return { status: "unauthenticated" };
+    if (!isStillAuthenticated(state, principal)) return { status: "unauthenticated" };
     const { aud } = payload;
     const asked = audience ?? (typeof aud === "string" ? aud : undefined); // programs have no other field for it
-    const decision = decideCall(keyRing.policyDocumentOf(appId), service, asked, scopes);
+    const decision = decideCall(state.callPolicyOf(appId), service, asked, scopes);
     if (!decision.allowed) {
       const { error, problem, status: code } = decision;
       if (asked !== audience && error === "invalid_target") return { status: "forbidden_claim", claim: "aud" };

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { ALGORITHMS, LIMITS, type Algorithm, type JsonObject } from "countersign/protocol";
 import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../../domain/tokens/token.ts";
 import type { KeyKind, SigningKey } from "../../domain/keys/signing-key.ts";
-import type { KeyRing } from "../../state/instance-state.ts";
+import type { InstanceState } from "../../state/instance-state.ts";
 import { encodePart, signatureLengthOf, signBytes } from "../../crypto/private-keys.ts";
 
 export interface TokenRequest extends Grant {
@@ -35,15 +35,15 @@ export type IssueToken = (request: TokenRequest) => Promise<IssuedToken>;
  *
  * @param maxRingAge milliseconds that issuing goes on while the store is away
  */
-export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueToken {
+export function createIssueToken(state: InstanceState, maxRingAge: number): IssueToken {
   return async (request) => {
-    if (keyRing.age() > maxRingAge) return { status: "unavailable" };
-    const key = keyRing.signer(request.appId, request.kind, request.algorithm);
+    if (state.age() > maxRingAge) return { status: "unavailable" };
+    const key = state.signer(request.appId, request.kind, request.algorithm);
     if (key === undefined) return { status: "unsupported_algorithm" };
-    const built = buildClaims(request, key, keyRing.now(), randomUUID());
+    const built = buildClaims(request, key, state.now(), randomUUID());
     if (!built.ok) return { status: "refused", problem: built.problem };
 
-    const privateKey = await keyRing.privateKeyOf(key);
+    const privateKey = await state.privateKeyOf(key);
     const signingInput = `${headerOf(key, request.typ)}.${encodePart(built.claims)}`;
     const length = signingInput.length + 1 + Math.ceil((signatureLengthOf(privateKey) * 4) / 3);
     // What our verifier would not read is refused before a signature is spent on it; what the core says itself it reads.
@@ -51,7 +51,7 @@ export function createIssueToken(keyRing: KeyRing, maxRingAge: number): IssueTok
     if (problem !== undefined) return { status: "refused", problem };
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
     const { iat, exp } = built.claims as { iat: number; exp: number };
-    keyRing.countIssued(key, iat, exp);
+    state.countIssued(key, iat, exp);
     return {
       status: "issued",
       jwt: `${signingInput}.${signature.toString("base64url")}`,

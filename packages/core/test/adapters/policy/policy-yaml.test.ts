@@ -2,19 +2,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
-import { readPolicyFile } from "../../../src/adapters/policy/policy-yaml.ts";
+import { readPolicyYaml } from "../../../src/adapters/policy/policy-yaml.ts";
 import { documentOf, MAX_POLICY_BYTES } from "../../../src/domain/policy/policy-document.ts";
-import { document, NAMES, policyOf } from "../../support/policies.ts";
+import { document, NAMES, rotationPolicyOf } from "../../support/policies.ts";
 
 const registered = new Set([...NAMES, "stock"]);
 
 /** Each mistake as `line:column message`. */
 function mistakesIn(text: string, known: ReadonlySet<string> = registered): string[] {
-  const read = readPolicyFile(text, known);
+  const read = readPolicyYaml(text, known);
   return read.ok ? [] : read.mistakes.map(({ line, column, message }) => `${line}:${column} ${message}`);
 }
 function documentIn(text: string) {
-  const found = readPolicyFile(text, registered);
+  const found = readPolicyYaml(text, registered);
   if (!found.ok) throw new Error(JSON.stringify(found.mistakes));
   return documentOf(found.policy);
 }
@@ -53,7 +53,7 @@ describe("a policy is read", () => {
   it("the same from YAML, JSON and plain data, whatever it says", () => {
     fc.assert(
       fc.property(document, (data) => {
-        const expected = documentOf(policyOf(data));
+        const expected = documentOf(rotationPolicyOf(data));
         for (const text of [
           stringify(data, undefined, { aliasDuplicateObjects: false }),
           JSON.stringify(data),

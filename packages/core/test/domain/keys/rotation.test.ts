@@ -21,7 +21,7 @@ import { NEW_YEAR } from "../../support/clock.ts";
 import { keyOfStep, RSA_ROTATION, signingKey } from "../../support/keys.ts";
 
 const SECOND = 1000;
-const policyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...RSA_ROTATION, ...rest });
+const rotationPolicyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...RSA_ROTATION, ...rest });
 
 /** The keys after the plan was carried out. */
 function apply(keys: readonly SigningKey[], policy: RotationPolicy, now: number): readonly SigningKey[] {
@@ -150,7 +150,7 @@ describe("planRotation", () => {
   });
 
   it("does not touch keys of an algorithm that is not used any more, but lets them end", () => {
-    const keys = apply([], policyWith({ algorithms: ["RS256", "ES256"] }), NEW_YEAR);
+    const keys = apply([], rotationPolicyWith({ algorithms: ["RS256", "ES256"] }), NEW_YEAR);
     const later = apply(keys, RSA_ROTATION, NEW_YEAR + period + hold);
     expect(later.filter((key) => key.algorithm === "ES256").map((key) => [key.kind, key.sequence])).toEqual([
       ["static", 1],
@@ -162,8 +162,8 @@ describe("planRotation", () => {
 describe("peakOfPublishedKeys", () => {
   it("is the same however the lines of keys lie to each other: a revocation shifts one, and is never refused", () => {
     const day = 86_400_000;
-    const both = policyWith({ period: 2 * day, hold: 3 * day, algorithms: ["RS256", "ES256"] });
-    const keys = apply([], policyWith({ ...both, algorithms: ["RS256"] }), NEW_YEAR);
+    const both = rotationPolicyWith({ period: 2 * day, hold: 3 * day, algorithms: ["RS256", "ES256"] });
+    const keys = apply([], rotationPolicyWith({ ...both, algorithms: ["RS256"] }), NEW_YEAR);
     const peaks = [0, 0.25, 0.5, 0.75, 1, 1.5].map((days) => peakOfPublishedKeys(keys, both, NEW_YEAR + days * day));
     expect(peaks).toEqual(Array(6).fill(2 * (3 + 2)));
     expect(peakOfPublishedKeys([], both, NEW_YEAR)).toBe(2 * (3 + 2));
@@ -174,19 +174,19 @@ describe("problemsOfRotationPolicy", () => {
   it("has nothing against the default, nor against the fast one of a soak test", () => {
     expect(problemsOfRotationPolicy(DEFAULT_ROTATION)).toEqual([]);
     const fast = { jwksMaxAge: 1_000, instanceRefresh: 500, clockSkew: 0, lead: 2_500, period: 10_000, hold: 10_000 };
-    expect(problemsOfRotationPolicy(policyWith(fast))).toEqual([]);
+    expect(problemsOfRotationPolicy(rotationPolicyWith(fast))).toEqual([]);
   });
 
   it("shows the arithmetic of a lead that is too short", () => {
-    expect(problemsOfRotationPolicy(policyWith({ lead: 184_999 }))).toEqual([
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ lead: 184_999 }))).toEqual([
       "lead 184.999 s is shorter than 2 x JWKS max-age 60 s + instance refresh 5 s + 2 x clock skew 30 s = 185 s",
     ]);
-    expect(problemsOfRotationPolicy(policyWith({ lead: 185_000 }))).toEqual([]);
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ lead: 185_000 }))).toEqual([]);
   });
 
   it("refuses a period in which no successor could be ready", () => {
     for (const period of [0, 599_999]) {
-      expect(problemsOfRotationPolicy(policyWith({ period, hold: 0 }))[0]).toMatch(
+      expect(problemsOfRotationPolicy(rotationPolicyWith({ period, hold: 0 }))[0]).toMatch(
         /^period .* is shorter than lead 600 s/,
       );
     }
@@ -194,14 +194,14 @@ describe("problemsOfRotationPolicy", () => {
 
   it("refuses a key that would end before its successor has had its lead", () => {
     const tight = { lead: 600_000, period: 600_000 };
-    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 604_999 }))).toEqual([
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 604_999 }))).toEqual([
       "hold 604.999 s is shorter than lead 600 s + instance refresh 5 s: a key could end before its successor may sign",
     ]);
-    expect(problemsOfRotationPolicy(policyWith({ ...tight, hold: 605_000 }))).toEqual([]);
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 605_000 }))).toEqual([]);
   });
 
   it("refuses a lead that stored keys do not last for, whose dates it cannot change", () => {
-    const before = policyWith({
+    const before = rotationPolicyWith({
       lead: 10_000,
       period: 10_000,
       hold: 10_000,
@@ -223,24 +223,24 @@ describe("problemsOfRotationPolicy", () => {
 
   it("refuses more than 64 published keys, with the arithmetic", () => {
     const day = 86_400_000;
-    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 61 * day }))).toEqual([]);
-    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 61 * day + 1 }))).toEqual([
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ period: day, hold: 61 * day }))).toEqual([]);
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ period: day, hold: 61 * day + 1 }))).toEqual([
       expect.stringMatching(/= 65 published keys, more than 64/),
     ]);
-    expect(problemsOfRotationPolicy(policyWith({ period: day, hold: 20 * day, algorithms: ALGORITHMS }))).toEqual([
-      expect.stringMatching(/^3 algorithm.* = 69 published keys/),
-    ]);
+    expect(
+      problemsOfRotationPolicy(rotationPolicyWith({ period: day, hold: 20 * day, algorithms: ALGORITHMS })),
+    ).toEqual([expect.stringMatching(/^3 algorithm.* = 69 published keys/)]);
   });
 
   it("refuses what is no duration, all of it at once", () => {
-    const problems = problemsOfRotationPolicy(policyWith({ lead: NaN, period: Infinity, hold: -1 }));
+    const problems = problemsOfRotationPolicy(rotationPolicyWith({ lead: NaN, period: Infinity, hold: -1 }));
     expect(problems.map((problem) => problem.split(":")[0])).toEqual(["lead", "period", "hold"]);
   });
 
   it("refuses what is longer than a hundred years, whose dates nobody could write down", () => {
     const century = 100 * 365 * 86_400_000;
-    expect(problemsOfRotationPolicy(policyWith({ period: century, hold: century }))).toEqual([]);
-    expect(problemsOfRotationPolicy(policyWith({ period: 1e15, hold: century + 1 }))).toEqual([
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ period: century, hold: century }))).toEqual([]);
+    expect(problemsOfRotationPolicy(rotationPolicyWith({ period: 1e15, hold: century + 1 }))).toEqual([
       "period: expected milliseconds from 0 to 3153600000000 (100 years), got 1000000000000000",
       "hold: expected milliseconds from 0 to 3153600000000 (100 years), got 3153600000001",
     ]);
@@ -254,7 +254,9 @@ describe("problemsOfRotationPolicy", () => {
       ["RS256", "rs256"],
       ["EdDSA"],
     ] as unknown as RotationPolicy["algorithms"][]) {
-      expect(problemsOfRotationPolicy(policyWith({ algorithms }))).toEqual([expect.stringMatching(/^algorithms/)]);
+      expect(problemsOfRotationPolicy(rotationPolicyWith({ algorithms }))).toEqual([
+        expect.stringMatching(/^algorithms/),
+      ]);
     }
   });
 });

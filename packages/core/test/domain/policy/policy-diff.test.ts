@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Policy, PolicyService } from "../../../src/domain/policy/policy.ts";
 import { diffPolicies, type PolicyChange } from "../../../src/domain/policy/policy-diff.ts";
-import { document, policyOf } from "../../support/policies.ts";
+import { document, rotationPolicyOf } from "../../support/policies.ts";
 
 interface Entry {
   calls: Map<string, string[]>;
@@ -65,7 +65,7 @@ const plain = ({ services }: Policy) =>
 it("the old policy with the difference applied is the new one", () => {
   fc.assert(
     fc.property(fc.option(document, { nil: undefined }), document, (before, after) => {
-      const [old, now] = [before && policyOf(before), policyOf(after)];
+      const [old, now] = [before && rotationPolicyOf(before), rotationPolicyOf(after)];
       expect(plain(apply(old, diffPolicies(old, now)))).toEqual(plain(now));
     }),
     { numRuns: 1_000 },
@@ -81,7 +81,9 @@ it("a policy does not differ from itself, in whatever order it is written", () =
           const lines = Object.entries(calls).map(([callee, scopes]) => [callee, [...scopes].reverse()]);
           return [name, { ...rest, calls: Object.fromEntries(lines.reverse()) }];
         });
-      expect(diffPolicies(policyOf({ services }), policyOf({ services: Object.fromEntries(reversed) }))).toEqual([]);
+      expect(
+        diffPolicies(rotationPolicyOf({ services }), rotationPolicyOf({ services: Object.fromEntries(reversed) })),
+      ).toEqual([]);
     }),
   );
 });
@@ -91,16 +93,20 @@ it("there and back is the same with added and removed exchanged", () => {
     fc.property(document, document, (one, other) => {
       const swap = { added: "removed", removed: "added" } as const;
       const names = (changes: readonly PolicyChange[]) => changes.map((change) => JSON.stringify(change)).sort();
-      const there = diffPolicies(policyOf(one), policyOf(other));
-      const back = diffPolicies(policyOf(other), policyOf(one));
+      const there = diffPolicies(rotationPolicyOf(one), rotationPolicyOf(other));
+      const back = diffPolicies(rotationPolicyOf(other), rotationPolicyOf(one));
       expect(names(there.map(({ change, ...fact }) => ({ ...fact, change: swap[change] })))).toEqual(names(back));
     }),
   );
 });
 
 it("names each thing by itself, removals first", () => {
-  const before = policyOf({ services: { orders: { calls: { stock: ["a", "b"] } }, stock: { reportOnly: true } } });
-  const after = policyOf({ services: { orders: { calls: { stock: ["b", "c"] } }, stock: { scopes: ["b", "c"] } } });
+  const before = rotationPolicyOf({
+    services: { orders: { calls: { stock: ["a", "b"] } }, stock: { reportOnly: true } },
+  });
+  const after = rotationPolicyOf({
+    services: { orders: { calls: { stock: ["b", "c"] } }, stock: { scopes: ["b", "c"] } },
+  });
   expect(diffPolicies(before, after)).toEqual([
     { kind: "scope", caller: "orders", callee: "stock", scope: "a", change: "removed" },
     { kind: "report-only", service: "stock", change: "removed" },

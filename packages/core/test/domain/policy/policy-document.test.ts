@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { documentOf, listOf, readPolicy } from "../../../src/domain/policy/policy-document.ts";
 import { diffPolicies } from "../../../src/domain/policy/policy-diff.ts";
-import { document, policyOf } from "../../support/policies.ts";
+import { document, rotationPolicyOf } from "../../support/policies.ts";
 
 /** Each mistake as `path problem`; `#` marks a name that is wrong by itself. */
 function problemsOf(data: unknown, registered?: ReadonlySet<string>): string[] {
@@ -14,8 +14,8 @@ function problemsOf(data: unknown, registered?: ReadonlySet<string>): string[] {
 it("a policy and its document say the same", () => {
   fc.assert(
     fc.property(document, (written) => {
-      const policy = policyOf(written);
-      const read = policyOf(JSON.parse(JSON.stringify(documentOf(policy))));
+      const policy = rotationPolicyOf(written);
+      const read = rotationPolicyOf(JSON.parse(JSON.stringify(documentOf(policy))));
       expect(read).toEqual(policy);
       expect(diffPolicies(policy, read)).toEqual([]);
     }),
@@ -23,14 +23,14 @@ it("a policy and its document say the same", () => {
 });
 
 it("the smallest policy, and a whole one", () => {
-  expect(policyOf({ services: {} }).services.size).toBe(0);
+  expect(rotationPolicyOf({ services: {} }).services.size).toBe(0);
   const whole = {
     services: {
       orders: { calls: { inventory: ["stock:read"] } },
       inventory: { scopes: ["stock:read", "stock:reserve"], reportOnly: true },
     },
   };
-  expect(documentOf(policyOf(whole))).toEqual(whole);
+  expect(documentOf(rotationPolicyOf(whole))).toEqual(whole);
 });
 
 describe("mistakes are named with their place, all at once", () => {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { isStillReported, ReportTable, type ReportedCall } from "../../../src/domain/policy/policy-report.ts";
 import { decideCall } from "../../../src/domain/policy/policy.ts";
-import { document, name, policyOf, SCOPES } from "../../support/policies.ts";
+import { document, name, rotationPolicyOf, SCOPES } from "../../support/policies.ts";
 
 const call = fc.record({
   caller: name,
@@ -52,7 +52,7 @@ it("a full table loses no count, and knows whom it knows", () => {
 it("a call is still reported exactly where asking for it again would be", () => {
   fc.assert(
     fc.property(document, name, name, fc.option(fc.constantFrom(...SCOPES)), (services, caller, callee, scope) => {
-      const policy = policyOf(services);
+      const policy = rotationPolicyOf(services);
       const decision = decideCall(policy, caller, callee, scope === null ? undefined : [scope]);
       const facts = { caller, callee, scope, count: 1, firstAt: 0, lastAt: 0 };
       // A call without a scope asks for what the line has, and is not there without one.

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decideCall, lackingIn, type CallDecision } from "../../../src/domain/policy/policy.ts";
 import { explainCall, type StateOf } from "../../../src/domain/policy/policy-explanation.ts";
-import { document, name, policyOf, SCOPES, scopeList } from "../../support/policies.ts";
+import { document, name, rotationPolicyOf, SCOPES, scopeList } from "../../support/policies.ts";
 
-const policy = policyOf({
+const policy = rotationPolicyOf({
   services: {
     orders: { calls: { inventory: ["stock:read", "stock:reserve"] } },
     cart: { calls: { inventory: ["stock:read"], orders: [] } },
@@ -73,7 +73,7 @@ describe("a call by the policy", () => {
 
   it("names no more than ten of what there is", () => {
     const names = Array.from({ length: 30 }, (_, i) => `s-${i}`);
-    const many = policyOf({
+    const many = rotationPolicyOf({
       services: Object.fromEntries(
         names.map((one) => [one, one === "s-0" ? { calls: Object.fromEntries(names.map((to) => [to, []])) } : {}]),
       ),
@@ -104,7 +104,9 @@ describe("a report-only callee", () => {
       reported(/does not let orders call/, "a", "b"),
     );
     expect(decideCall(policy, "ghost", "legacy", undefined)).toEqual(reported(/ghost may call nobody/));
-    const partly = policyOf({ services: { orders: { calls: { legacy: ["a"] } }, legacy: { reportOnly: true } } });
+    const partly = rotationPolicyOf({
+      services: { orders: { calls: { legacy: ["a"] } }, legacy: { reportOnly: true } },
+    });
     expect(decideCall(partly, "orders", "legacy", ["a", "b"])).toEqual(reported(/for this scope: it has a$/, "a", "b"));
     expect(decideCall(partly, "orders", "legacy", ["a"])).toEqual(allowed("legacy", "a"));
     expect(decideCall(partly, "orders", "legacy", undefined)).toEqual(allowed("legacy", "a"));
@@ -135,7 +137,7 @@ it("S3 nothing is ever granted that no line has, unless it is reported", () => {
   let granted = 0;
   fc.assert(
     fc.property(document, call, ({ services }, { caller, audience, scopes }) => {
-      const decision = decideCall(policyOf({ services }), caller, audience, scopes);
+      const decision = decideCall(rotationPolicyOf({ services }), caller, audience, scopes);
       if (!decision.allowed) return;
       granted++;
       // By the document itself, and not by what was made of it.
@@ -165,7 +167,7 @@ it("nothing that a line has is ever refused", () => {
       fc.pre(lines.length > 0);
       const { caller, callee, scopes } = lines[pick % lines.length]!;
       const some = scopes.slice(pick % (scopes.length + 1));
-      const read = policyOf({ services });
+      const read = rotationPolicyOf({ services });
       expect(decideCall(read, caller, callee, some)).toEqual(allowed(callee, ...some));
       expect(decideCall(read, caller, callee, undefined)).toEqual(allowed(callee, ...scopes));
     }),
@@ -175,7 +177,7 @@ it("nothing that a line has is ever refused", () => {
 it("what a reported call lacks is what would have been refused", () => {
   fc.assert(
     fc.property(document, name, name, fc.option(scopeList, { nil: undefined }), (services, caller, callee, scopes) => {
-      const read = policyOf(services);
+      const read = rotationPolicyOf(services);
       const decision = decideCall(read, caller, callee, scopes);
       const lacking = lackingIn(read, caller, callee, scopes);
       expect(lacking.length > 0).toBe(!decision.allowed || decision.reported !== undefined);
@@ -226,7 +228,7 @@ describe("an explanation", () => {
   });
 
   it("names both lists where the callee does not list the scope either", () => {
-    const listing = policyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
+    const listing = rotationPolicyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
     expect(explainCall(listing, "orders", "stock", "b", enabled).why).toBe(
       "services.orders.calls.stock has a, and not b. To allow it, add b to that list and add it to " +
         "services.stock.scopes, which lacks it too.",
@@ -272,8 +274,17 @@ describe("an explanation", () => {
         name,
         fc.option(fc.constantFrom(...SCOPES), { nil: undefined }),
         (services, caller, callee, scope) => {
-          const decision = decideCall(policyOf(services), caller, callee, scope === undefined ? undefined : [scope]);
-          const { allowed: isAllowed, reported, why } = explainCall(policyOf(services), caller, callee, scope, enabled);
+          const decision = decideCall(
+            rotationPolicyOf(services),
+            caller,
+            callee,
+            scope === undefined ? undefined : [scope],
+          );
+          const {
+            allowed: isAllowed,
+            reported,
+            why,
+          } = explainCall(rotationPolicyOf(services), caller, callee, scope, enabled);
           expect(isAllowed).toBe(decision.allowed);
           expect(reported).toBe(decision.allowed && decision.reported !== undefined);
           expect(why.includes("To allow it")).toBe(!isAllowed || reported);

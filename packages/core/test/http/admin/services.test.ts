@@ -1,4 +1,4 @@
-// Services by the admin API, over a real socket: what an operator sees, and what is refused.
+// UseCases by the admin API, over a real socket: what an operator sees, and what is refused.
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { CredentialView, ServiceView } from "../../../src/use-cases/services/manage-services.ts";

@@ -1,5 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { createFailureLimit, type FailureLimit } from "../../../src/http/limits/failed-authentication-limit.ts";
+import {
+  createFailedAuthenticationLimit,
+  type FailedAuthenticationLimit,
+} from "../../../src/http/limits/failed-authentication-limit.ts";
 import { fakeClock, type FakeClock } from "../../support/clock.ts";
 import { startTestCore } from "../../support/core.ts";
 import { recordedLog, type RecordedLog } from "../../support/log.ts";
@@ -7,11 +10,11 @@ import { basic, FORM } from "../../support/oauth.ts";
 
 let clock: FakeClock;
 let log: RecordedLog;
-let limit: FailureLimit;
+let limit: FailedAuthenticationLimit;
 beforeEach(() => {
   clock = fakeClock();
   log = recordedLog();
-  limit = createFailureLimit(clock.monotonic, log);
+  limit = createFailedAuthenticationLimit(clock.monotonic, log);
 });
 const fail = (address: string, times: number) =>
   Array.from({ length: times }, () => limit.waitAfterFailure(address)).at(-1);
@@ -39,7 +42,7 @@ describe("failures to authenticate", () => {
       ["::1", "::2", true],
       ["fe80::1%eth0", "fe80::2%eth0", true],
     ] as const) {
-      limit = createFailureLimit(clock.monotonic, log);
+      limit = createFailedAuthenticationLimit(clock.monotonic, log);
       fail(one, 100);
       expect([one, other, fail(other, 1)! > 0]).toEqual([one, other, same]);
     }

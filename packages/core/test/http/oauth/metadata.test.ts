@@ -62,7 +62,7 @@ describe("the metadata", () => {
           expect((await read(address, proxied)).json["issuer"]).toBe(issuer + app);
         }
       }
-      // Without the path that all issuers of this core have, it is nobody's.
+      // Without the path that all issuerUrls of this core have, it is nobody's.
       expect((await read(`${name}/appid-a1`, proxied)).status).not.toBe(200);
       expect((await read(`${name}/authentic`, proxied)).status).not.toBe(200);
     }

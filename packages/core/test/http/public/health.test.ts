@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { PATHS } from "countersign/protocol";
 import { createHttpInterface } from "../../../src/http/server/server.ts";
-import type { Services } from "../../../src/http/request/use-cases.ts";
-import { Issuers } from "../../../src/use-cases/apps/issuer-urls.ts";
+import type { UseCases } from "../../../src/http/request/use-cases.ts";
+import { IssuerUrls } from "../../../src/use-cases/apps/issuer-urls.ts";
 import { expectText, startTestCore } from "../../support/core.ts";
 import { recordedLog } from "../../support/log.ts";
 import { openDatabase } from "../../support/sqlite.ts";
@@ -19,12 +19,12 @@ it("asks the store once a second at most, however many ask, and logs nothing of 
   };
   const services = {
     store,
-    keyRing: { hasApp: () => true },
+    state: { hasApp: () => true },
     authenticate: () => undefined,
     config: { adminKeys: [], rotation: { jwksMaxAge: 60_000 } },
-    issuers: new Issuers(undefined),
+    issuerUrls: new IssuerUrls(undefined),
     log: recordedLog(),
-  } as unknown as Services & { log: ReturnType<typeof recordedLog> };
+  } as unknown as UseCases & { log: ReturnType<typeof recordedLog> };
   const http = createHttpInterface(services);
   const hello = async () => (await http.fetch(new Request(`http://core.invalid${PATHS.hello}`), {})).status;
   vi.useFakeTimers({ toFake: ["performance"] });

@@ -11,7 +11,7 @@ let both: Authenticate;
 beforeAll(async () => {
   instance = await startInstance();
   await instance.rotateKeys.provisionApp("other");
-  both = createAuthenticate(KEYS, instance.keyRing, instance.uses);
+  both = createAuthenticate(KEYS, instance.state, instance.uses);
 });
 const typeOf = (authenticate: Authenticate, presented: string | undefined) => authenticate(presented, "public")?.type;
 
@@ -42,7 +42,7 @@ describe("authenticate", () => {
   });
 
   it("lets everybody in as nobody only while no API key is configured (S7)", () => {
-    const open = createAuthenticate({ ...KEYS, apiKeys: [] }, instance.keyRing, instance.uses);
+    const open = createAuthenticate({ ...KEYS, apiKeys: [] }, instance.state, instance.uses);
     const kinds = [undefined, "anything", ADMIN_KEY].map((key) => typeOf(open, key));
     expect(kinds).toEqual(["anonymous", "anonymous", "admin-key"]);
   });
@@ -84,8 +84,8 @@ describe("a service's credential", () => {
   });
 
   it("S1 is nobody once it is revoked, has expired, or its service is disabled or gone; also where no key is asked for", async () => {
-    const { manageServices, clock, keyRing } = instance;
-    const open = createAuthenticate({ ...KEYS, apiKeys: [] }, keyRing, instance.uses);
+    const { manageServices, clock, state } = instance;
+    const open = createAuthenticate({ ...KEYS, apiKeys: [] }, state, instance.uses);
     const types = (credential: string) => [both(credential, "public")?.type, open(credential, "public")?.type];
     const [known, unknown] = [
       ["service", "service"],
@@ -120,7 +120,7 @@ describe("a service's credential", () => {
 
   it("C10 is an API key where one is configured that looks like it", () => {
     const key = "cs_orders_configured-by-hand";
-    const configured = createAuthenticate({ ...KEYS, apiKeys: [key] }, instance.keyRing, instance.uses);
+    const configured = createAuthenticate({ ...KEYS, apiKeys: [key] }, instance.state, instance.uses);
     expect(typeOf(configured, key)).toBe("api-key");
   });
 });

@@ -1,6 +1,6 @@
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { StoreUnavailable } from "../../../src/ports/store.ts";
-import { keepUpToDate } from "../../../src/use-cases/background/background-jobs.ts";
+import { startBackgroundJobs } from "../../../src/use-cases/background/background-jobs.ts";
 import { NEW_YEAR } from "../../support/clock.ts";
 import { IDLE_UPKEEP, startInstance, type Instance } from "../../support/instance.ts";
 
@@ -62,9 +62,9 @@ it("what a store that is away does not take is written down when it is back", as
 });
 
 it("an instance that stops writes down what it has seen", async () => {
-  const { store, keyRing, rotateKeys, uses, reports, log } = instance;
-  const parts = { ...IDLE_UPKEEP, store, keyRing, rotateKeys, uses, reports, log };
-  const upkeep = keepUpToDate(parts, 1);
+  const { store, state, rotateKeys, uses, reports, log } = instance;
+  const parts = { ...IDLE_UPKEEP, store, state, rotateKeys, uses, reports, log };
+  const upkeep = startBackgroundJobs(parts, 1);
   onTestFinished(() => upkeep.stop());
   use();
   await upkeep.stop();

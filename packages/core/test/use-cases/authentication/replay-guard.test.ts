@@ -1,8 +1,8 @@
 // What is good for one use, asked for by many at once.
 import { describe, expect, it } from "vitest";
 import { StoreUnavailable, type OneUse } from "../../../src/ports/store.ts";
-import { inTurns } from "../../../src/use-cases/batch.ts";
-import { createUsedAssertions } from "../../../src/use-cases/authentication/replay-guard.ts";
+import { inBatches } from "../../../src/use-cases/batch.ts";
+import { createReplayGuard } from "../../../src/use-cases/authentication/replay-guard.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { startInstance } from "../../support/instance.ts";
 
@@ -16,7 +16,7 @@ describe("uses of assertions", () => {
       turns++;
       return store.useOnce(uses);
     };
-    const assertions = createUsedAssertions({ ...store, useOnce }, clock.monotonic);
+    const assertions = createReplayGuard({ ...store, useOnce }, clock.monotonic);
     const asked = Array.from({ length: 1_000 }, (_, i) => assertions.use(use(`d${i % 500}`)));
     expect((await Promise.all(asked)).filter((first) => first)).toHaveLength(500);
     expect(turns).toBeLessThanOrEqual(11);
@@ -31,7 +31,7 @@ describe("uses of assertions", () => {
       tidied++;
       return store.forgetUsed();
     };
-    const assertions = createUsedAssertions({ ...store, forgetUsed }, clock.monotonic);
+    const assertions = createReplayGuard({ ...store, forgetUsed }, clock.monotonic);
     for (const ms of [0, 59_999, 1, 59_999, 1, 0]) {
       clock.advance(ms);
       await assertions.tidy();
@@ -44,7 +44,7 @@ describe("what is done in turns", () => {
   it("fails for everybody who waits where the store is away, and is tried again for whoever asks then", async () => {
     let away = true;
     let turns = 0;
-    const double = inTurns(2, async (numbers: readonly number[]) => {
+    const double = inBatches(2, async (numbers: readonly number[]) => {
       turns++;
       await Promise.resolve();
       if (away) throw new StoreUnavailable("away");
@@ -58,7 +58,7 @@ describe("what is done in turns", () => {
   });
 
   it("fails for nobody else where something is wrong with one of them", async () => {
-    const half = inTurns(10, async (numbers: readonly number[]) => {
+    const half = inBatches(10, async (numbers: readonly number[]) => {
       if (numbers.some((one) => one % 2 === 1)) throw new RangeError("odd");
       return numbers.map((one) => one / 2);
     });

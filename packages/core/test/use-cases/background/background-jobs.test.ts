@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { embedCore } from "../../../src/index.ts";
 import { StoreUnavailable } from "../../../src/ports/store.ts";
-import { keepUpToDate } from "../../../src/use-cases/background/background-jobs.ts";
+import { startBackgroundJobs } from "../../../src/use-cases/background/background-jobs.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { IDLE_UPKEEP, openInstance } from "../../support/instance.ts";
 import { recordedLog } from "../../support/log.ts";
@@ -15,7 +15,7 @@ const written = { flush: nothing, flushNow: nothing };
 const idle = { ...IDLE_UPKEEP, uses: written, reports: written };
 
 it("says each trouble once by its name, a new one also while another lasts, and when it is over", async () => {
-  const { store, keyRing, rotateKeys, log } = await openInstance();
+  const { store, state, rotateKeys, log } = await openInstance();
   await rotateKeys.provisionApp("public");
   let trouble: Error | undefined;
   let looks = 0;
@@ -26,9 +26,9 @@ it("says each trouble once by its name, a new one also while another lasts, and 
       if (trouble !== undefined) throw trouble;
     },
   };
-  const parts = { ...idle, store, keyRing, rotateKeys: failing, log };
+  const parts = { ...idle, store, state, rotateKeys: failing, log };
   log.lines.length = 0;
-  const upkeep = keepUpToDate(parts, 1);
+  const upkeep = startBackgroundJobs(parts, 1);
   onTestFinished(() => upkeep.stop());
   const lookWith = async (error: Error | undefined) => {
     trouble = error;
@@ -53,11 +53,11 @@ it("says each trouble once by its name, a new one also while another lasts, and 
 });
 
 it("makes the default app where a restored store has none", async () => {
-  const { store, keyRing, rotateKeys, log } = await openInstance();
-  const parts = { ...idle, store, keyRing, rotateKeys, log };
-  const upkeep = keepUpToDate(parts, 1);
+  const { store, state, rotateKeys, log } = await openInstance();
+  const parts = { ...idle, store, state, rotateKeys, log };
+  const upkeep = startBackgroundJobs(parts, 1);
   onTestFinished(() => upkeep.stop());
-  await vi.waitFor(() => expect(keyRing.signer("public", "static", "ES256")).toBeDefined());
+  await vi.waitFor(() => expect(state.signer("public", "static", "ES256")).toBeDefined());
 });
 
 it("R18 a core closes within the patience for one lock, however many apps are due", async () => {

@@ -7,7 +7,7 @@ import { isEarlier, StoreUnavailable, type Store, type StoreSnapshot } from "../
 import { digestOf } from "../../../src/use-cases/authentication/authenticate.ts";
 import { createTakeBackup, readBackup } from "../../../src/use-cases/backup/backup.ts";
 import { createNoticeRestore, createRestore } from "../../../src/use-cases/backup/restore.ts";
-import { KeyRing } from "../../../src/state/instance-state.ts";
+import { InstanceState } from "../../../src/state/instance-state.ts";
 import { createRotateKeys } from "../../../src/use-cases/keys/rotate-keys.ts";
 import { StoreClock } from "../../../src/state/store-clock.ts";
 import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
@@ -53,17 +53,17 @@ async function openInstance(place: Place, storeOf = (real: Store) => real) {
   const real = await place.open();
   onTestFinished(() => real.close());
   const store = storeOf(real);
-  const keyRing = new KeyRing(store, vault, new StoreClock(() => performance.now()), policy);
+  const state = new InstanceState(store, vault, new StoreClock(() => performance.now()), policy);
   const log = recordedLog();
-  const rotateKeys = createRotateKeys({ store, vault, keyRing, log });
-  await keyRing.refresh();
-  const noticeRestore = createNoticeRestore(store, keyRing, log);
+  const rotateKeys = createRotateKeys({ store, vault, state, log });
+  await state.refresh();
+  const noticeRestore = createNoticeRestore(store, state, log);
   const look = async () => {
-    await keyRing.refresh();
+    await state.refresh();
     await noticeRestore();
     await rotateKeys.rotateAll();
   };
-  return { store, keyRing, rotateKeys, log, restore: createRestore(store, log), look };
+  return { store, state, rotateKeys, log, restore: createRestore(store, log), look };
 }
 
 function contentOf({ apps, keys, ...rest }: StoreSnapshot) {
@@ -108,7 +108,7 @@ describe.each([
 
     await one.store.write((writer) => writer.deleteApp("shop"));
     await one.store.write((writer) => writer.raiseGeneration(5_000_000_000));
-    await one.keyRing.refresh();
+    await one.state.refresh();
     const before = await one.store.readState();
     expect(await one.restore(read.backup, false)).toMatchObject({ ok: false, status: 409 });
     expect(await one.restore(read.backup, true)).toMatchObject({
@@ -120,14 +120,14 @@ describe.each([
     expect(contentOf(after)).toEqual(kept);
     expect([after.services.length, after.credentials.length]).toEqual([1, 1]);
     expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
-    expect(one.keyRing.policyDocumentOf("shop")).toBeUndefined(); // until it looks
+    expect(one.state.callPolicyOf("shop")).toBeUndefined(); // until it looks
     const log = one.log.lines.filter((line) => line.startsWith("warn THE STORE WAS RESTORED"));
     expect(log).toHaveLength(1);
     await one.look();
-    expect([...one.keyRing.policyDocumentOf("shop")!.services.keys()]).toEqual(["orders"]);
+    expect([...one.state.callPolicyOf("shop")!.services.keys()]).toEqual(["orders"]);
     expect(contentOf(await one.store.readSnapshot()).keys).toEqual(expect.arrayContaining(kept.keys));
     for (const appId of ["public", "shop"]) {
-      const prepared = one.keyRing.keysOf(appId).filter((key) => key.signsFrom > one.keyRing.now());
+      const prepared = one.state.keysOf(appId).filter((key) => key.signsFrom > one.state.now());
       const kinds = prepared.map((key) => `${key.kind} ${key.algorithm}`).sort();
       expect(kinds).toEqual(
         (appId === "shop" ? ["Ed25519", "ES256"] : ["ES256"])
@@ -135,11 +135,11 @@ describe.each([
           .sort(),
       );
       for (const key of prepared) {
-        expect(key.signsFrom).toBeLessThanOrEqual(one.keyRing.now() + policy.lead);
-        expect(key.signsFrom).toBeGreaterThan(one.keyRing.now() + policy.lead - 10_000);
+        expect(key.signsFrom).toBeLessThanOrEqual(one.state.now() + policy.lead);
+        expect(key.signsFrom).toBeGreaterThan(one.state.now() + policy.lead - 10_000);
       }
     }
-    expect(await one.keyRing.privateKeyOf(one.keyRing.signer("shop", "static", "ES256")!)).toBeDefined();
+    expect(await one.state.privateKeyOf(one.state.signer("shop", "static", "ES256")!)).toBeDefined();
   });
 
   itHere("R15 of a backup that knew no services puts back the rest", async () => {
@@ -165,13 +165,13 @@ describe.each([
     await one!.rotateKeys.rotateAll();
     const old = await one!.store.readState();
     for (const appId of ["a", "b", "c"]) await one!.rotateKeys.provisionApp(appId);
-    for (const { keyRing } of instances) await keyRing.refresh();
+    for (const { state } of instances) await state.refresh();
     await place.run([
       "delete from signing_keys where app_id <> 'public'",
       "delete from apps where app_id <> 'public'",
       `update core_state set epoch = ${old.epoch}, generation = ${old.generation}`,
     ]);
-    const { latest } = one!.keyRing;
+    const { latest } = one!.state;
     await Promise.all(instances.map(({ look }) => look()));
     const after = await one!.store.readState();
     expect(isEarlier(latest, after)).toBe(true);
@@ -192,7 +192,7 @@ describe.each([
     const one = await openInstance(place);
     await one.rotateKeys.provisionApp("public");
     await one.rotateKeys.rotateAll();
-    const before = one.keyRing.keysOf("public").map((key) => key.kid);
+    const before = one.state.keysOf("public").map((key) => key.kid);
     await one.store.write((writer) => writer.raiseGeneration());
     return { place, before };
   }
@@ -215,7 +215,7 @@ describe.each([
     await other.rotateKeys.rotateAll();
     const { epoch, generation } = await other.store.readState();
     for (const appId of ["a", "b"]) await other.rotateKeys.provisionApp(appId);
-    await unsteady.keyRing.refresh();
+    await unsteady.state.refresh();
     await place.run([`update core_state set epoch = ${epoch}, generation = ${generation}`]);
     await expect(unsteady.look()).rejects.toThrow("a blip");
     expect((await other.store.readState()).generation).toBeGreaterThan(generation);
@@ -223,9 +223,9 @@ describe.each([
     const next = await openInstance(place); // knows nothing of what was
     await next.look();
     for (const appId of ["public", "a", "b"]) {
-      const prepared = next.keyRing.keysOf(appId).filter((key) => key.signsFrom > next.keyRing.now());
+      const prepared = next.state.keysOf(appId).filter((key) => key.signsFrom > next.state.now());
       expect(prepared.map((key) => key.kind).sort()).toEqual(["dynamic", "static"]);
-      for (const key of prepared) expect(key.signsFrom).toBeLessThanOrEqual(next.keyRing.now() + policy.lead);
+      for (const key of prepared) expect(key.signsFrom).toBeLessThanOrEqual(next.state.now() + policy.lead);
     }
     expect(await dueIn(next.store)).toBe(false);
     const settled = await next.store.readState();
@@ -244,19 +244,19 @@ describe.each([
         }),
     }));
     await expect(failing.look()).rejects.toThrow("before the commit");
-    expect(failing.keyRing.isRotationDue("public")).toBe(true);
+    expect(failing.state.isRotationDue("public")).toBe(true);
     expect(failing.log.lines.filter((line) => line.includes("made a key"))).toEqual([]);
     const next = await openInstance(place);
-    expect(next.keyRing.keysOf("public").map((key) => key.kid)).toEqual(before);
+    expect(next.state.keysOf("public").map((key) => key.kid)).toEqual(before);
     await next.look();
     expect(await dueIn(next.store)).toBe(false);
-    expect(next.keyRing.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one was there
+    expect(next.state.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one was there
   });
 
   itHere("R15 where the set has no room for new signers this is said once, and done as soon as there is", async () => {
     const { place } = await restoredPlace();
     const one = await openInstance(place);
-    const filler = one.keyRing.keysOf("public")[0]!;
+    const filler = one.state.keysOf("public")[0]!;
     await one.store.write(async (writer) => {
       for (let i = 0; (await writer.keysOf("public")).length < 63; i++) {
         const dates = { signsFrom: 0, signsUntil: 0, verifiesUntil: null };

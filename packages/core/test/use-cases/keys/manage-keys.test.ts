@@ -66,7 +66,7 @@ describe("an import", () => {
     ["a JWK of another kid", () => ({ ...ec(), kid: "<script>" }), /^the JWK has another kid, which its tokens carry$/],
   ])("is refused with the reason: %s (400)", async (_, key, words) => {
     expect(await importKey(key())).toEqual({ ok: false, status: 400, problem: expect.stringMatching(words) });
-    expect(instance.keyRing.keysOf("public").map((one) => one.kid)).not.toContain("s-in");
+    expect(instance.state.keysOf("public").map((one) => one.kid)).not.toContain("s-in");
   });
 
   it.each<[Algorithm, () => JsonWebKey & Record<string, unknown>]>([
@@ -88,7 +88,7 @@ describe("an import", () => {
       ...{ appId: "public", kind: "static", algorithm: "Ed25519", payload: {}, issuer: "a", validity: 60 },
     });
     if (token.status !== "issued") throw new Error(token.status);
-    const set = createLocalJWKSet(own.keyRing.publishedSets("public")!.all as unknown as JSONWebKeySet);
+    const set = createLocalJWKSet(own.state.publishedSets("public")!.all as unknown as JSONWebKeySet);
     const { protectedHeader } = await jwtVerify(token.jwt, set, { currentDate: new Date(own.clock.now()) });
     expect(protectedHeader.kid).toBe("s-chosen");
   });
@@ -102,7 +102,7 @@ describe("an import", () => {
       await pass(instance, wait);
       for (const kid of ["s-old", "s-new"]) expect(await importKey(key, { kid })).toEqual(again);
     }
-    expect(instance.keyRing.feedOf("public")!.claims.kids).toEqual([]);
+    expect(instance.state.feedOf("public")!.claims.kids).toEqual([]);
   });
 });
 
@@ -119,7 +119,7 @@ describe("a key and what waits for it", () => {
     expect(await rotate()).toMatchObject({ ok: true });
     const next = prepared()!;
     await pass(instance, 10 * MINUTE);
-    expect(instance.keyRing.signer("public", "static", "ES256")!.kid).toBe(next.kid);
+    expect(instance.state.signer("public", "static", "ES256")!.kid).toBe(next.kid);
   });
 
   it("R16 a static key with an end has a successor that everybody knows, also where the first one was revoked", async () => {
@@ -130,9 +130,9 @@ describe("a key and what waits for it", () => {
     const prepared = rotated.value.find((key) => key.kind === "static" && key.state === "prepared")!;
     await instance.manageKeys.revoke("public", prepared.kid);
     await pass(instance, DAY - 10 * MINUTE);
-    const known = instance.keyRing.publishedSets("public")!.all.keys.map((key) => key.kid);
+    const known = instance.state.publishedSets("public")!.all.keys.map((key) => key.kid);
     await pass(instance, 10 * MINUTE);
-    expect(known).toContain(instance.keyRing.signer("public", "static", "ES256")!.kid);
+    expect(known).toContain(instance.state.signer("public", "static", "ES256")!.kid);
   });
 });
 
@@ -184,7 +184,7 @@ describe("two instances", () => {
     expect(await importInto(other, "s-late")).toEqual(full);
     for (let day = 0; day < 45; day++) {
       await pass(one, DAY);
-      expect(one.keyRing.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(LIMITS.jwksKeys);
+      expect(one.state.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(LIMITS.jwksKeys);
     }
   }, 60_000);
 
@@ -196,10 +196,10 @@ describe("two instances", () => {
       storeOf: (real) => ({ ...real, write: async (work) => (await meanwhile(), real.write(work)) }),
     });
     one.clock.advance(8 * DAY); // a successor is due
-    await other.keyRing.refresh();
+    await other.state.refresh();
     meanwhile = async () => void (await one.manageApps.setAlgorithms("public", ["Ed25519"]));
     await other.rotateKeys.rotateAll();
-    const made = other.keyRing.keysOf("public").map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
+    const made = other.state.keysOf("public").map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
     expect(made).not.toContain("dynamic ES256 3");
     expect(made).toContain("dynamic Ed25519 2");
   });
@@ -224,14 +224,14 @@ describe("two instances", () => {
         ...{ appId: "shop", kind: "static", algorithm: "ES256", payload: {}, issuer: "a", validity: 600 },
       });
       if (token.status !== "issued") throw new Error(token.status);
-      const set = createLocalJWKSet(instance.keyRing.publishedSets("shop")!.all as unknown as JSONWebKeySet);
+      const set = createLocalJWKSet(instance.state.publishedSets("shop")!.all as unknown as JSONWebKeySet);
       return (await jwtVerify(token.jwt, set, { currentDate: new Date(one.clock.now()) })).protectedHeader.kid;
     };
     for (let life = 0; life < 2; life++) {
       await other.manageApps.create("shop");
       await other.manageKeys.importKey("shop", { kid: "s-main", key: ec(), signs: true, verifiesUntil: null });
       await pass(other, 10 * MINUTE);
-      await one.keyRing.refresh();
+      await one.state.refresh();
       expect([await verifies(one), await verifies(other)]).toEqual(["s-main", "s-main"]);
       await other.manageApps.remove("shop");
     }

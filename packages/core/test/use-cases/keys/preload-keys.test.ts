@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
 import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
 import type { KeyVault } from "../../../src/ports/key-vault.ts";
-import { createOpenAhead } from "../../../src/use-cases/keys/preload-keys.ts";
+import { createPreloadKeys } from "../../../src/use-cases/keys/preload-keys.ts";
 import { createResealKeys } from "../../../src/use-cases/keys/reseal-keys.ts";
 import { openInstance, type Instance } from "../../support/instance.ts";
 
@@ -20,13 +20,13 @@ it("S8 an instance that lacks the master key which others have resealed under sa
   const a = await openInstance({ vault: createEnvelopeVault([old]) });
   await a.rotateKeys.provisionApp("public");
   await a.rotateKeys.rotateAll();
-  const look = createOpenAhead(a.keyRing, a.vault, a.log);
+  const look = createPreloadKeys(a.state, a.vault, a.log);
   await look();
   expect(alarms(a)).toEqual([]);
 
   const b = await openInstance({ dataDir: a.dataDir, clock: a.clock, vault: createEnvelopeVault([next, old]) });
   expect(await createResealKeys(b.store, b.vault)()).toMatchObject({ ok: true });
-  await a.keyRing.refresh();
+  await a.state.refresh();
   for (let i = 0; i < 3; i++) await look();
   expect(alarms(a)).toEqual([
     expect.stringMatching(new RegExp(`MASTER KEY THAT THIS INSTANCE DOES NOT HAVE[^]*'${b.vault.masterKeyId}'`)),
@@ -34,7 +34,7 @@ it("S8 an instance that lacks the master key which others have resealed under sa
   expect(await issue(a)).toBe("issued");
   // The next key too, which it had opened ahead of its turn.
   a.clock.advance(WEEK);
-  await a.keyRing.refresh();
+  await a.state.refresh();
   expect(await issue(a)).toBe("issued");
 });
 
@@ -46,8 +46,8 @@ it("S8 a master key that can be read again by then is no alarm", async () => {
   const b = await openInstance({ dataDir: a.dataDir, clock: a.clock, vault: createEnvelopeVault([next, old]) });
   await createResealKeys(b.store, b.vault)();
   file = [next, old];
-  await a.keyRing.refresh();
-  await createOpenAhead(a.keyRing, a.vault, a.log)();
+  await a.state.refresh();
+  await createPreloadKeys(a.state, a.vault, a.log)();
   expect(alarms(a)).toEqual([]);
 });
 
@@ -62,7 +62,7 @@ it("a vault that is away is asked again at the next look, and what was opened in
   const a = await openInstance({ vault });
   await a.rotateKeys.provisionApp("public");
   await a.rotateKeys.rotateAll();
-  const look = createOpenAhead(a.keyRing, a.vault, a.log);
+  const look = createPreloadKeys(a.state, a.vault, a.log);
   away = true;
   await look();
   await look();
@@ -72,7 +72,7 @@ it("a vault that is away is asked again at the next look, and what was opened in
   await look();
   away = true;
   a.clock.advance(WEEK);
-  await a.keyRing.refresh();
+  await a.state.refresh();
   expect(await issue(a)).toBe("issued");
   expect(alarms(a)).toHaveLength(3);
 });

@@ -14,7 +14,7 @@ import { openPrivateKey, signBytes } from "../../../src/crypto/private-keys.ts";
 
 const DAY = 86_400_000;
 const sequences = (instance: Instance, appId = "public") =>
-  instance.keyRing.keysOf(appId).map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
+  instance.state.keysOf(appId).map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
 
 describe("provisionApp", () => {
   it("makes the app and what it cannot sign without; the rest comes after", async () => {
@@ -29,7 +29,7 @@ describe("provisionApp", () => {
     const instance = await openInstance();
     await instance.rotateKeys.provisionApp("public");
     await instance.rotateKeys.rotateAll();
-    const epoch = instance.keyRing.epoch;
+    const epoch = instance.state.epoch;
     expect(await instance.rotateKeys.provisionApp("public")).toBe(false);
     await instance.rotateKeys.rotateAll();
     expect((await instance.store.readState()).epoch).toBe(epoch);
@@ -43,9 +43,9 @@ describe("provisionApp", () => {
     const created = await Promise.all(all.map((one) => one.rotateKeys.provisionApp("public")));
     expect(created.filter(Boolean)).toHaveLength(1);
     for (const one of all) {
-      await one.keyRing.refresh();
+      await one.state.refresh();
       expect(sequences(one)).toEqual(["static ES256 1", "dynamic ES256 1"]);
-      expect(one.keyRing.publishedSets("public")!.all.etag).toBe(first.keyRing.publishedSets("public")!.all.etag);
+      expect(one.state.publishedSets("public")!.all.etag).toBe(first.state.publishedSets("public")!.all.etag);
     }
   });
 
@@ -72,7 +72,7 @@ describe("provisionApp", () => {
     const instance = await openInstance({ rotation: { algorithms: ["RS256", "ES256", "Ed25519"] } });
     await instance.rotateKeys.provisionApp("public");
     const data = Buffer.from("signed");
-    for (const key of instance.keyRing.keysOf("public")) {
+    for (const key of instance.state.keysOf("public")) {
       const signature = await signBytes(key.algorithm, await openPrivateKey(key, instance.vault), data);
       const publicKey = createPublicKey({ key: key.publicJwk as never, format: "jwk" });
       const digest = key.algorithm === "Ed25519" ? null : "sha256";
@@ -87,20 +87,20 @@ describe("provisionApp", () => {
 describe("rotateAll", () => {
   it("over a year makes each key in its turn, and removes each when its time is over", async () => {
     const instance = await openInstance();
-    const { clock, rotateKeys, keyRing } = instance;
+    const { clock, rotateKeys, state } = instance;
     await rotateKeys.provisionApp("public");
     const dates = new Map<string, string>();
     for (let day = 0; day < 365; day++) {
-      await keyRing.refresh();
+      await state.refresh();
       await rotateKeys.rotateAll();
-      for (const key of keyRing.keysOf("public")) {
+      for (const key of state.keysOf("public")) {
         const own = JSON.stringify([key.signsFrom, key.signsUntil, key.verifiesUntil, key.publicJwk]);
         expect(dates.get(key.kid) ?? own).toBe(own);
         dates.set(key.kid, own);
         expect(key.verifiesUntil === null || key.verifiesUntil > clock.now()).toBe(true);
       }
-      expect(keyRing.signer("public", "dynamic", "ES256")?.signsFrom).toBe(NEW_YEAR + Math.floor(day / 7) * 7 * DAY);
-      expect(keyRing.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(8);
+      expect(state.signer("public", "dynamic", "ES256")?.signsFrom).toBe(NEW_YEAR + Math.floor(day / 7) * 7 * DAY);
+      expect(state.publishedSets("public")!.all.keys.length).toBeLessThanOrEqual(8);
       clock.advance(DAY);
     }
     const made = [...dates.keys()];
@@ -116,7 +116,7 @@ describe("rotateAll", () => {
     const all = [first];
     while (all.length < 8) all.push(await openInstance({ clock, dataDir: first.dataDir }));
     for (let round = 1; round <= 10; round++) {
-      await Promise.all(all.map((one) => one.keyRing.refresh()));
+      await Promise.all(all.map((one) => one.state.refresh()));
       await Promise.all(all.map((one) => one.rotateKeys.rotateAll()));
       const keys = (await first.store.readSnapshot()).keys.filter((key) => key.kind === "dynamic");
       const last = keys.map((key) => key.sequence).sort((a, b) => b - a);
@@ -134,7 +134,7 @@ describe("rotateAll", () => {
     const late = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await late.rotateKeys.rotateAll();
     expect(sequences(late).sort()).toEqual(["dynamic ES256 3", "dynamic ES256 4", "static ES256 1"]);
-    expect(late.keyRing.signer("public", "dynamic", "ES256")).toMatchObject({
+    expect(late.state.signer("public", "dynamic", "ES256")).toMatchObject({
       sequence: 3,
       signsFrom: instance.clock.now(),
     });
@@ -144,13 +144,13 @@ describe("rotateAll", () => {
     const before = await openInstance();
     await before.rotateKeys.provisionApp("public");
     await before.rotateKeys.rotateAll();
-    const old = before.keyRing.keysOf("public").map((key) => JSON.stringify({ ...key, sealedPrivateKey: "" }));
+    const old = before.state.keysOf("public").map((key) => JSON.stringify({ ...key, sealedPrivateKey: "" }));
     const rotation = { lead: 1_000_000, period: DAY, hold: DAY };
     const after = await openInstance({ dataDir: before.dataDir, clock: before.clock, rotation });
     before.clock.advance(8 * DAY);
-    await after.keyRing.refresh();
+    await after.state.refresh();
     await after.rotateKeys.rotateAll();
-    const keys = after.keyRing.keysOf("public");
+    const keys = after.state.keysOf("public");
     const now = keys.map((key) => JSON.stringify({ ...key, sealedPrivateKey: "" }));
     expect(now).toEqual(expect.arrayContaining(old));
     const third = keys.find((key) => key.kind === "dynamic" && key.sequence === 3)!;
@@ -300,10 +300,10 @@ describe("a store that does not take what was made", () => {
     const line = unsteady();
     const instance = await openInstance({ storeOf: line.storeOf });
     await instance.rotateKeys.provisionApp("public");
-    const { keyRing, rotateKeys, vault, store } = instance;
-    const manageKeys = createManageKeys(keyRing, rotateKeys, vault);
-    const manageApps = createManageApps(store, keyRing, rotateKeys);
-    const revoke = createRevoke(store, keyRing, async () => {});
+    const { state, rotateKeys, vault, store } = instance;
+    const manageKeys = createManageKeys(state, rotateKeys, vault);
+    const manageApps = createManageApps(store, state, rotateKeys);
+    const revoke = createRevoke(store, state, async () => {});
     const cut = <T>(work: () => Promise<T>): Promise<T> => {
       line.fails = "next reading";
       return work();
@@ -313,21 +313,21 @@ describe("a store that does not take what was made", () => {
       "active",
       "prepared",
     ]);
-    const { kid } = keyRing.keysOf("public")[0]!;
+    const { kid } = state.keysOf("public")[0]!;
     expect(await cut(() => manageKeys.revoke("public", kid))).toMatchObject({
       ok: true,
       value: { kid, state: "revoked" },
     });
     expect(await cut(() => manageApps.create("shop"))).toEqual({ ok: true, createdNew: true });
     line.fails = undefined;
-    await keyRing.refresh();
+    await state.refresh();
     const algorithms = ["ES256", "Ed25519"] as const;
     line.fails = "no more writing";
     expect(await manageApps.setAlgorithms("shop", algorithms)).toEqual({ ok: true, value: algorithms });
     expect(await cut(() => manageApps.remove("shop"))).toEqual({ ok: true, didExist: true });
     expect(await cut(() => revoke.service("public", "orders"))).toMatchObject({ ok: true });
     line.fails = undefined;
-    await keyRing.refresh();
-    expect(keyRing.feedOf("public")?.claims).toMatchObject({ services: [["orders", expect.any(Number)]], kids: [kid] });
+    await state.refresh();
+    expect(state.feedOf("public")?.claims).toMatchObject({ services: [["orders", expect.any(Number)]], kids: [kid] });
   });
 });

@@ -50,7 +50,7 @@ describe.each([
       for (let round = 1; round <= rounds; round++) {
         await letPeriodPass(first);
         // The barrier: all of them know the same, and all of them find that a key is due.
-        await Promise.all(instances.map((one) => one.keyRing.refresh()));
+        await Promise.all(instances.map((one) => one.state.refresh()));
         await Promise.all(instances.map((one) => one.rotateKeys.rotateAll()));
 
         const { keys } = await first.store.readSnapshot();
@@ -62,9 +62,9 @@ describe.each([
           made.set(kid, sequence);
         }
         // They publish the same, and sign with the same.
-        await Promise.all(instances.map((one) => one.keyRing.refresh()));
-        expect(new Set(instances.map((one) => one.keyRing.publishedSets("public")!.all.etag)).size).toBe(1);
-        const signers = instances.map((one) => one.keyRing.signer("public", "dynamic", "ES256")!.sequence);
+        await Promise.all(instances.map((one) => one.state.refresh()));
+        expect(new Set(instances.map((one) => one.state.publishedSets("public")!.all.etag)).size).toBe(1);
+        const signers = instances.map((one) => one.state.signer("public", "dynamic", "ES256")!.sequence);
         expect(new Set(signers)).toEqual(new Set([round + 1]));
       }
       const dynamic = [...made.keys()].filter((kid) => kid.startsWith("d-"));

@@ -20,8 +20,7 @@ const apply = (
   { by = "anna", expectedVersion = undefined as number | undefined, on = instance, app = "public" } = {},
 ) => on.managePolicy.apply(app, { text, expectedVersion, appliedBy: by });
 const isAllowed = (callee: string, scope?: string, on = instance) =>
-  decideCall(on.keyRing.policyDocumentOf("public"), "orders", callee, scope === undefined ? undefined : [scope])
-    .allowed;
+  decideCall(on.state.callPolicyOf("public"), "orders", callee, scope === undefined ? undefined : [scope]).allowed;
 
 describe("a policy that is applied", () => {
   it("is in force at once, whole, in its app and no other", async () => {
@@ -49,7 +48,7 @@ describe("a policy that is applied", () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await apply(FIRST);
     expect(isAllowed("inventory", "stock:read", other)).toBe(false);
-    await other.keyRing.refresh();
+    await other.state.refresh();
     expect([isAllowed("inventory", "stock:read", other), isAllowed("inventory", "stock:reserve", other)]).toEqual([
       true,
       false,
@@ -57,7 +56,7 @@ describe("a policy that is applied", () => {
     await apply(SECOND, { on: other });
     expect(isAllowed("inventory", "stock:reserve", other)).toBe(true);
     expect(isAllowed("inventory", "stock:reserve")).toBe(false);
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(isAllowed("inventory", "stock:reserve")).toBe(true);
   });
 
@@ -99,14 +98,14 @@ describe("a policy that is applied", () => {
   });
 
   it("may be empty, which is another thing than none", async () => {
-    expect(decideCall(instance.keyRing.policyDocumentOf("public"), "orders", undefined, undefined).allowed).toBe(true);
+    expect(decideCall(instance.state.callPolicyOf("public"), "orders", undefined, undefined).allowed).toBe(true);
     expect(await apply("services: {}")).toMatchObject({ ok: true, value: { version: 1, changes: [] } });
-    expect(decideCall(instance.keyRing.policyDocumentOf("public"), "orders", undefined, undefined).allowed).toBe(false);
+    expect(decideCall(instance.state.callPolicyOf("public"), "orders", undefined, undefined).allowed).toBe(false);
   });
 
   it("is not applied where another one has been since they were compared (409)", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
-    await other.keyRing.refresh();
+    await other.state.refresh();
     expect(await apply(FIRST, { expectedVersion: 1 })).toMatchObject({
       status: 409,
       problem: expect.stringMatching(/^no policy is in force/),
@@ -120,7 +119,7 @@ describe("a policy that is applied", () => {
       status: 409,
       problem: expect.stringMatching(/^version 1 is in force/),
     });
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(await apply("services: {}", { expectedVersion: 1 })).toMatchObject({ ok: true, value: { version: 2 } });
     expect(await instance.managePolicy.versions("public")).toHaveLength(2);
   });
@@ -287,7 +286,7 @@ it("S3 a stored policy that cannot be read lets nobody through, and can be repla
   await apply(FIRST);
   for (const document of ['{"services":{"orders":{"calls":{"inventory":[]},"unlike":1}}}', "{", '{"services":{}}x']) {
     await instance.store.write((writer) => writer.policies.insert("public", document, "a later version"));
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect([isAllowed("inventory"), isAllowed("billing")]).toEqual([false, false]);
   }
   expect(await apply(FIRST)).toMatchObject({ ok: true, value: { version: 5 } });
@@ -296,9 +295,9 @@ it("S3 a stored policy that cannot be read lets nobody through, and can be repla
 
 it("what is in force is read anew only where it has changed", async () => {
   await apply(FIRST);
-  const policy = instance.keyRing.policyDocumentOf("public");
+  const policy = instance.state.callPolicyOf("public");
   await instance.manageApps.create("shop");
-  expect(instance.keyRing.policyDocumentOf("public")).toBe(policy);
+  expect(instance.state.callPolicyOf("public")).toBe(policy);
   await apply(SECOND);
-  expect(instance.keyRing.policyDocumentOf("public")).not.toBe(policy);
+  expect(instance.state.callPolicyOf("public")).not.toBe(policy);
 });

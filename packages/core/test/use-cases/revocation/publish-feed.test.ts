@@ -39,8 +39,8 @@ describe("the signer of the feed", () => {
   it("R17 was in the set before its predecessor was revoked", async () => {
     const instance = await startInstance();
     await pass(instance, DAY);
-    const known = instance.keyRing.publishedSets("public")!.all.keys.map((key) => key.kid);
-    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    const known = instance.state.publishedSets("public")!.all.keys.map((key) => key.kid);
+    const { kid } = instance.state.signer("public", "static", "ES256")!;
     await instance.manageKeys.revoke("public", kid);
     const { header, claims } = partsOf((await instance.publishFeed("public"))!.body);
     expect([claims["kids"], header["kid"] === kid, known.includes(String(header["kid"]))]).toEqual([
@@ -54,13 +54,13 @@ describe("the signer of the feed", () => {
 describe("the feed", () => {
   it("is built and signed once for every change, however often it is asked for", async () => {
     const instance = await startInstance();
-    const { keyRing, publishFeed, clock } = instance;
+    const { state, publishFeed, clock } = instance;
     const document = await publishFeed("public");
-    const feed = keyRing.feedOf("public");
+    const feed = state.feedOf("public");
     clock.advance(60_000);
-    await keyRing.refresh();
+    await state.refresh();
     expect(await publishFeed("public")).toBe(document);
-    expect(keyRing.feedOf("public")).toBe(feed);
+    expect(state.feedOf("public")).toBe(feed);
     await instance.revoke.token("public", { jti: "one", expiresAt: NEW_YEAR / 1000 + 3_600 });
     const second = await publishFeed("public");
     expect(second!.etag).not.toBe(document!.etag);
@@ -77,7 +77,7 @@ describe("the feed", () => {
       for (let i = 0; i < 10_000; i++)
         await writer.upsertRevokedToken({ appId: "public", jti: `jti-${i}`, expiresAt: 4_000_000_000 });
     });
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     await instance.publishFeed("public");
     const began = process.cpuUsage();
     for (let i = 0; i < 1_000; i++) await instance.publishFeed("public");

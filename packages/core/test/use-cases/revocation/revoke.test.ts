@@ -13,7 +13,7 @@ beforeEach(async () => {
   instance = await startInstance();
 });
 
-const feed = () => instance.keyRing.feedOf("public")!.claims;
+const feed = () => instance.state.feedOf("public")!.claims;
 async function mint(payload: JsonObject, validity = 3_600, by = instance): Promise<string> {
   const request = { appId: "public", kind: "static", algorithm: "ES256", issuer: "a" } as const;
   const issued = await by.issueToken({ ...request, payload, validity });
@@ -36,14 +36,14 @@ describe("revoking a token", () => {
     await expectListed({ token: long }, second + YEAR);
     await expectListed({ token: short }, second + YEAR); // what is stored, not what was asked for
     instance.clock.advance(400_000);
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(feed().tokens).toEqual([["job-1", second + YEAR]]);
     await expectListed({ jti: "job-1", expiresAt: undefined }, LIMITS.numericDate);
   });
 
   it("knows a token whose key another instance has made a moment ago", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
-    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    const { kid } = instance.state.signer("public", "static", "ES256")!;
     await instance.manageKeys.revoke("public", kid);
     const token = await mint({ jti: "fresh" });
     expect(await other.revoke.token("public", { token })).toMatchObject({ ok: true, value: { jti: "fresh" } });
@@ -74,12 +74,12 @@ describe("revoking a token", () => {
       value: { expiresAt: expiresAt + 1 },
     });
     expect(await instance.revoke.service("public", "orders")).toMatchObject({ ok: true });
-    const { kid } = instance.keyRing.signer("public", "static", "ES256")!;
+    const { kid } = instance.state.signer("public", "static", "ES256")!;
     expect(await instance.manageKeys.revoke("public", kid)).toMatchObject({ ok: true });
     expect((await instance.publishFeed("public"))!.body.length).toBeLessThanOrEqual(LIMITS.feedBytes);
     // Once they have expired, there is room again.
     instance.clock.advance((YEAR + LIMITS.clockTolerance + 2) * 1_000);
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(await revoke({ jti: "new", expiresAt: undefined })).toMatchObject({ ok: true });
     expect(feed().tokens).toEqual([["new", LIMITS.numericDate]]);
   }, 60_000);
@@ -111,7 +111,7 @@ describe("revoking a service's own tokens", () => {
     expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: true });
     // From when it was said on, there is room again.
     instance.clock.advance((roomAt(first.expiresAt) - NEW_YEAR / 1000) * 1_000);
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(await own("orders")).toMatchObject({ ok: true });
     expect(await own("orders")).toMatchObject({ ok: false });
   }, 60_000);
@@ -140,7 +140,7 @@ describe("revoking a service's own tokens", () => {
     const revoked = await Promise.all(tokens.map((token) => counting.revoke.ownToken("public", "orders", token)));
     expect(revoked.every(({ ok }) => ok)).toBe(true);
     expect(writes).toBeLessThanOrEqual(4);
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect(feed().tokens).toHaveLength(300);
   });
 });
@@ -162,7 +162,7 @@ it("R17 a revocation that is written is answered so, also where the store goes a
   expect(await unlucky.revoke.token("public", { jti: "one", expiresAt: undefined })).toMatchObject({ ok: true });
   away = false;
   expect(await unlucky.revoke.service("public", "orders")).toMatchObject({ ok: true });
-  await instance.keyRing.refresh();
+  await instance.state.refresh();
   expect(feed()).toMatchObject({ tokens: [["one", LIMITS.numericDate]], services: [["orders", expect.any(Number)]] });
 });
 
@@ -170,7 +170,7 @@ describe("revoking a service", () => {
   it("R17 refuses what was issued before, and not what is asked for once it is answered, in that second or later", async () => {
     for (const millisecond of [0, 100, 999]) {
       instance.clock.advance(10_000 + millisecond - (instance.clock.now() % 1_000));
-      await instance.keyRing.refresh();
+      await instance.state.refresh();
       const before = await mint({ sub: "orders" });
       const revoked = await instance.revoke.service("public", "orders");
       if (!revoked.ok) throw new Error(revoked.problem);
@@ -195,13 +195,13 @@ describe("revoking a service", () => {
       }),
     });
     delay = 2_500;
-    await slow.keyRing.refresh();
+    await slow.state.refresh();
     const before = await mint({ sub: "orders" }, 600, slow);
     instance.clock.advance(200);
     const revoked = await instance.revoke.service("public", "orders");
     expect(revoked).toMatchObject({ ok: true });
     expect(iatOf(before)).toBeLessThanOrEqual(revoked.ok ? revoked.value.notBefore : NaN);
-    expect(slow.keyRing.age()).toBeGreaterThanOrEqual(2_500);
+    expect(slow.state.age()).toBeGreaterThanOrEqual(2_500);
   });
 
   it.each(["", "x".repeat(257), "a\0b"])("refuses a name that no service has: %j", async (name) => {

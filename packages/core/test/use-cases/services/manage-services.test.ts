@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Managed } from "../../../src/use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../../../src/use-cases/keys/manage-keys.ts";
 import type { NewCredential } from "../../../src/use-cases/services/manage-services.ts";
 import { NEW_YEAR } from "../../support/clock.ts";
 import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
@@ -11,11 +11,11 @@ beforeEach(async () => {
   instance = await startInstance();
 });
 
-function valueOf<T>(managed: Managed<T>): T {
+function valueOf<T>(managed: ChangeResult<T>): T {
   if (!managed.ok) throw new Error(managed.problem);
   return managed.value;
 }
-const refusalOf = (managed: Managed<unknown>) => (managed.ok ? undefined : [managed.status, managed.problem]);
+const refusalOf = (managed: ChangeResult<unknown>) => (managed.ok ? undefined : [managed.status, managed.problem]);
 const add = async (name: string, expiresAt: number | null = null): Promise<NewCredential> =>
   valueOf(await instance.manageServices.addCredential("public", name, expiresAt));
 
@@ -79,11 +79,11 @@ describe("services", () => {
   });
 
   it("are 10,000 of an app at most", async () => {
-    const { manageServices, store, keyRing } = instance;
+    const { manageServices, store, state } = instance;
     await store.write(async ({ services }) => {
       for (let i = 0; i < 9_999; i++) await services.insert("public", `service-${i}`);
     });
-    await keyRing.refresh();
+    await state.refresh();
     valueOf(await manageServices.register("public", "the-last-one"));
     expect(refusalOf(await manageServices.register("public", "one-more"))).toEqual([
       409,
@@ -163,7 +163,7 @@ describe("credentials", () => {
     const other = await openInstance({ dataDir, clock });
     const { credential, id } = await add("orders");
     const goodThere = async () => {
-      await other.keyRing.refresh();
+      await other.state.refresh();
       return other.authenticate(credential, "public") !== undefined;
     };
     expect(await goodThere()).toBe(true);

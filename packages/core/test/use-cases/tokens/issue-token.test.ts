@@ -29,12 +29,12 @@ describe("issueToken", () => {
     for (const kind of ["static", "dynamic"] as const) {
       for (const algorithm of ["ES256", "Ed25519"] as const) {
         const jwt = await tokenOf({ kind, algorithm });
-        const jwks = createLocalJWKSet(instance.keyRing.publishedSets("public")!.all as unknown as JSONWebKeySet);
+        const jwks = createLocalJWKSet(instance.state.publishedSets("public")!.all as unknown as JSONWebKeySet);
         const { protectedHeader } = await jwtVerify(jwt, jwks, { currentDate: new Date(NEW_YEAR) });
         expect(protectedHeader).toEqual({
           alg: algorithm,
           typ: "JWT",
-          kid: instance.keyRing.signer("public", kind, algorithm)!.kid,
+          kid: instance.state.signer("public", kind, algorithm)!.kid,
         });
       }
     }
@@ -55,7 +55,7 @@ describe("issueToken", () => {
     expect((await issue()).status).toBe("issued");
     instance.clock.advance(1);
     expect(await issue()).toEqual({ status: "unavailable" });
-    await instance.keyRing.refresh();
+    await instance.state.refresh();
     expect((await issue()).status).toBe("issued");
   });
 
@@ -64,11 +64,11 @@ describe("issueToken", () => {
       const issued = await issue({ kind: "dynamic", validity: 3_153_600_000 });
       if (issued.status !== "issued") throw new Error(issued.status);
       const { header, claims } = partsOf(issued.jwt);
-      const key = instance.keyRing.keysOf("public").find((one) => one.kid === header["kid"])!;
+      const key = instance.state.keysOf("public").find((one) => one.kid === header["kid"])!;
       expect(issued.expiresAt).toBe(claims["exp"]);
       expect(claims["exp"]).toBe(key.verifiesUntil! / 1000);
       instance.clock.advance(4 * DAY);
-      await instance.keyRing.refresh();
+      await instance.state.refresh();
       await instance.rotateKeys.rotateAll();
     }
   });
@@ -101,12 +101,12 @@ describe("issueToken", () => {
   });
 
   it("is counted until it expires, key by key: so many a revocation refuses at least", async () => {
-    const key = instance.keyRing.signer("public", "static", "ES256")!;
+    const key = instance.state.signer("public", "static", "ES256")!;
     for (const validity of [1, 1, 60, 3_600, 3_153_600_000]) await tokenOf({ validity });
     await tokenOf({ algorithm: "Ed25519" });
     const counted = [0, 1_000, 60_000, 3_600_000].map((ms) => {
       instance.clock.advance(NEW_YEAR + ms - instance.clock.now());
-      return instance.keyRing.unexpiredHere(key);
+      return instance.state.unexpiredHere(key);
     });
     expect(counted).toEqual([5, 3, 2, 1]);
   });

@@ -1,4 +1,4 @@
-// A request's Authorization fields, as a service without any framework passes them on.
+// A request's Authorization fields, as a service without any framework isRetryable them on.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";

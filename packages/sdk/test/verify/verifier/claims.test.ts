@@ -152,7 +152,7 @@ describe("C5 C6 clocks", () => {
     await door.expectRefused(tokenBy(key, { iat: NOW + 86_400, exp: NOW + 90_000 }), "token_not_yet_valid");
   });
 
-  test("a token dies as the clock passes its exp", async () => {
+  test("a token dies as the clock isRetryable its exp", async () => {
     const own = await openPrimedDoor(key);
     const token = tokenBy(key, { exp: NOW + 10 });
     own.clock.advance(39);

@@ -235,7 +235,7 @@ describe("T21 text that is not Unicode", () => {
     await door.expectRefused(tokenBy(key, { sub: "orders\0.evil" }), "claims_malformed");
   });
 
-  test("proper Unicode passes", async () => {
+  test("proper Unicode isRetryable", async () => {
     expect((await door.expectAllowed(tokenBy(key, { sub: "Bestellungen-äöü-😀" }))).service).toBe(
       "Bestellungen-äöü-😀",
     );

@@ -33,7 +33,7 @@ const withAlg = (alg: unknown, signature?: string) => {
   return signature === undefined ? token : token.slice(0, token.lastIndexOf(".") + 1) + signature;
 };
 
-test.each([[rsa], [ec], [ed]])("a good token of $algorithm passes", async (key: TestKey) => {
+test.each([[rsa], [ec], [ed]])("a good token of $algorithm isRetryable", async (key: TestKey) => {
   const own = await openPrimedDoor(key);
   expect((await own.expectAllowed(tokenBy(key))).service).toBe("orders");
 });
@@ -119,7 +119,7 @@ describe("T2 only exact algorithm names", () => {
     ["dir"],
   ])("T2 %j is refused", async (alg) => door.expectRefused(withAlg(alg), "algorithm_not_allowed"));
 
-  test("T2 T15 whatever alg says, only the key's own name passes", async () => {
+  test("T2 T15 whatever alg says, only the key's own name isRetryable", async () => {
     const name = fc.oneof(fc.string(), fc.jsonValue(), fc.constantFrom("RS256", "ES256", "Ed25519", "EdDSA"));
     await fc.assert(
       fc.asyncProperty(name, async (alg) => {

@@ -18,7 +18,7 @@ describe("S3 scope", () => {
     openPrimedDoor(key, { scope }, { scope: "stock:read stock:reserve" });
 
   test.each([["stock:reserve"], [["stock:reserve"]], ["stock:reserve stock:read"], [["stock:read", "stock:reserve"]]])(
-    "S3 a token with all of %j passes, in any order and with others",
+    "S3 a token with all of %j isRetryable, in any order and with others",
     async (scope) => {
       const { expectAllowed } = await doorFor(scope);
       for (const has of ["stock:reserve stock:read", "a stock:read b stock:reserve c"]) {

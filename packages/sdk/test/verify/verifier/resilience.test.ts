@@ -57,7 +57,7 @@ describe("R9 the key set is away for hours", () => {
 describe("R10 the issuer is away when the service starts", () => {
   afterEach(() => void vi.useRealTimers());
 
-  test("R10 nothing passes, it is tried again after 1 to 30 s, and all is well soon after it came", async () => {
+  test("R10 nothing isRetryable, it is tried again after 1 to 30 s, and all is well soon after it came", async () => {
     const issuer = await serveIssuer(key);
     issuer.status = 503;
     const { verifier, clock, outcome } = readerOf(issuer);
@@ -86,7 +86,7 @@ describe("R10 the issuer is away when the service starts", () => {
     expect(await outcome(long())).toBe("allowed");
   }, 60_000);
 
-  test("K7 nothing passes where nobody answers, and no key comes from anywhere else", async () => {
+  test("K7 nothing isRetryable where nobody answers, and no key comes from anywhere else", async () => {
     const issuer = await serveIssuer(key);
     const { outcome } = readerOf(issuer, { jwksUri: `${deadAddress()}/jwks.json` });
     expect(await outcome(long())).toBe("keys_unavailable");
