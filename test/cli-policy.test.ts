@@ -149,7 +149,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
           `${file}:5:7: 'inventory' is not declared under 'services'`,
           "        inventory: [stock:read, stock reserve]",
           "        ^",
-          `${file}:5:31: a scope has no blanks: several are written as several items of the list`,
+          `${file}:5:31: a scope cannot contain spaces; write each scope as its own list item`,
           "        inventory: [stock:read, stock reserve]",
           "                                ^",
           `${file}:6:3: no service 'ghost' is registered in this app`,
@@ -195,7 +195,7 @@ test("a mistake far along a line is shown with what is around it, and nothing th
   const [place, line, caret] = stderr.split("\n").map((one) => one.replace(/^countersign: /, ""));
   const column = text.indexOf('"\u001b') + 1;
   expect(place).toBe(
-    `standard input:1:${column}: a scope has no blanks: several are written as several items of the list`,
+    `standard input:1:${column}: a scope cannot contain spaces; write each scope as its own list item`,
   );
   expect(line).toMatch(/^ {2}.{60}"\?\[2Ja b"\]\}\}\}\}$/);
   expect(caret).toBe(`${" ".repeat(62)}^`);

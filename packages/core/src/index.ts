@@ -5,7 +5,8 @@ import { composeCore, type Surroundings } from "./composition/compose-core.ts";
 export type { CoreOptions } from "./config/config.ts";
 export type { RotationPolicy } from "./domain/keys/rotation.ts";
 export type { KeyVault, SealContext, Sealed } from "./ports/key-vault.ts";
-export { VERSION, type CoreClock, type Surroundings } from "./composition/compose-core.ts";
+export { VERSION, type Surroundings } from "./composition/compose-core.ts";
+export type { CoreClock } from "./ports/clock.ts";
 export { StartupError } from "./ports/startup-error.ts";
 export type { Log } from "./ports/log.ts";
 

@@ -37,17 +37,10 @@ import { createResealKeys } from "../use-cases/keys/reseal-keys.ts";
 import { createNoticeRestore } from "../use-cases/backup/restore.ts";
 import { createRevoke } from "../use-cases/revocation/revoke.ts";
 import { createRotateKeys } from "../use-cases/keys/rotate-keys.ts";
+import type { CoreClock } from "../ports/clock.ts";
 import { StoreClock } from "../state/store-clock.ts";
 import { startBackgroundJobs } from "../use-cases/background/background-jobs.ts";
 import { createReplayGuard } from "../use-cases/authentication/replay-guard.ts";
-
-/** Time as the core sees it; tests bring their own. */
-export interface CoreClock {
-  /** The clock of an embedded store, milliseconds since the epoch; PostgreSQL has its own. */
-  now(): number;
-  /** Milliseconds since some start, never going back. */
-  monotonic(): number;
-}
 
 export interface Surroundings {
   /** Default: nothing is logged. */

@@ -12,7 +12,7 @@ import type { Store } from "../ports/store.ts";
 import { StartupError } from "../ports/startup-error.ts";
 import type { Backup } from "../use-cases/backup/backup.ts";
 import type { Log } from "../ports/log.ts";
-import type { ChangeResult } from "../use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../domain/change-result.ts";
 import { createResealKeys, type Resealed } from "../use-cases/keys/reseal-keys.ts";
 import { createRestore, type Restored } from "../use-cases/backup/restore.ts";
 

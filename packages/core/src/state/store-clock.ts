@@ -1,5 +1,4 @@
-/** Milliseconds since some start, never going back. */
-export type Monotonic = () => number;
+import type { Monotonic } from "../ports/clock.ts";
 
 /**
  * The store's clock, read without asking the store: what it said last, advanced by a clock that nobody

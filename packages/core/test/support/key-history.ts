@@ -3,11 +3,11 @@ import { ALGORITHMS, LIMITS, type Algorithm } from "countersign/protocol";
 import {
   addImported,
   applyUpdates,
-  isRefused,
   revokeKey,
   rotateSigner,
   type DecideChange,
 } from "../../src/domain/keys/key-change.ts";
+import { isRefused } from "../../src/domain/change-result.ts";
 import {
   planRotation,
   problemsOfStoredKeys,

@@ -1,4 +1,5 @@
 import { LIMITS, type Algorithm, type PublishedJwk } from "countersign/protocol";
+import type { RefusedChange } from "../change-result.ts";
 import { lastSequence, peakOfPublishedKeys, simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
 import { signerOf, successorOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
@@ -17,12 +18,6 @@ export interface KeyUpdate {
   readonly dates: KeyDates;
 }
 
-/** Why a change cannot be: 404 there is no such thing, 400 it cannot be meant, 409 it cannot be now. */
-export interface RefusedChange {
-  readonly status: 400 | 404 | 409;
-  readonly problem: string;
-}
-
 export const TOO_MANY_KEYS = `more than ${LIMITS.jwksKeys} keys would be published: end or revoke old ones first`;
 
 /** Decides on a change from the keys of one app. Pure: it is asked again under the store's lock. */
@@ -31,10 +26,6 @@ export type DecideChange = (
   policy: RotationPolicy,
   now: number,
 ) => KeyChange | RefusedChange;
-
-export function isRefused(decided: object): decided is RefusedChange {
-  return "problem" in decided;
-}
 
 /**
  * Replaces a signer by hand. A static key gets a successor that is published for the lead before it signs; of dynamic

@@ -1,4 +1,5 @@
-import { applyUpdates, isRefused, rotateSigner, type KeyUpdate, type RefusedChange } from "./key-change.ts";
+import { applyUpdates, rotateSigner, type KeyUpdate } from "./key-change.ts";
+import { isRefused, type RefusedChange } from "../change-result.ts";
 import { simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
 import { signerOf, successorOf, type SigningKey } from "./signing-key.ts";
 

@@ -1,5 +1,5 @@
 import type { Policy, PolicyService } from "./policy.ts";
-import { problemOfScope } from "./scope.ts";
+import { listOf, MAX_SCOPES, problemOfScope } from "./scope.ts";
 import { problemOfServiceName } from "../services/service.ts";
 
 /** A policy as it is written down and stored. */
@@ -26,8 +26,6 @@ export type ReadPolicy = { ok: true; policy: Policy } | { ok: false; problems: r
 
 /** Of the text in which a policy is written down. */
 export const MAX_POLICY_BYTES = 262_144;
-/** Of one call, so that a token with all of them stays small. */
-export const MAX_SCOPES = 100;
 /** Of the list in which a service says what it has. */
 const MAX_DECLARED_SCOPES = 1_000;
 
@@ -166,13 +164,6 @@ export function documentOf({ services }: Policy): PolicyDocument {
     ...(reportOnly && { reportOnly }),
   });
   return { services: Object.fromEntries([...services].map(([name, service]) => [name, entryOf(service)])) };
-}
-
-/** Scopes or other names in a sentence; of many, the first ten. */
-export function listOf(names: readonly string[], word: "and" | "or" = "and"): string {
-  if (names.length > 10) return `${names.slice(0, 10).join(", ")} ${word} ${names.length - 10} more`;
-  if (names.length < 2) return names[0] ?? "no scope";
-  return `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

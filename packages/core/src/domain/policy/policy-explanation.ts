@@ -1,4 +1,4 @@
-import { listOf } from "./policy-document.ts";
+import { listOf } from "./scope.ts";
 import { decideCall, type Policy } from "./policy.ts";
 
 /** Why a call is allowed or not, for whoever writes the policy. */

@@ -1,5 +1,4 @@
-import { listOf, MAX_SCOPES } from "./policy-document.ts";
-import { problemOfScope } from "./scope.ts";
+import { listOf, MAX_SCOPES, problemOfScope } from "./scope.ts";
 
 /** Who may call whom, and for what. */
 export interface Policy {

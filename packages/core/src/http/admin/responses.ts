@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { z } from "zod";
-import type { ChangeResult } from "../../use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import { readJsonBody } from "../request/body.ts";
 import type { Env } from "../request/use-cases.ts";
 import { answerJson, refuseAdmin } from "../request/responses.ts";

@@ -1,5 +1,5 @@
 import type { Log } from "../../ports/log.ts";
-import type { Monotonic } from "../../state/store-clock.ts";
+import type { Monotonic } from "../../ports/clock.ts";
 
 export interface FailedAuthenticationLimit {
   /**

@@ -1,7 +1,7 @@
 import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { Log } from "../../ports/log.ts";
-import type { Monotonic } from "../../state/store-clock.ts";
+import type { Monotonic } from "../../ports/clock.ts";
 
 /** Says why requests fail. */
 export interface OutageLog {

@@ -4,7 +4,7 @@ import { TOO_MANY_KEYS } from "../../domain/keys/key-change.ts";
 import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../../domain/keys/rotation.ts";
 import { StoreUnavailable, type Store } from "../../ports/store.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RotateKeys } from "../keys/rotate-keys.ts";
 
 export interface ManageApps {

@@ -6,10 +6,11 @@ import {
 } from "../../domain/authentication/client-assertion.ts";
 import type { WorkloadTrust } from "../../domain/authentication/workload-trust.ts";
 import type { PlatformKeys } from "../../ports/platform-keys.ts";
-import { digestOf, type Authenticate, type ServicePrincipal } from "./authenticate.ts";
+import type { Authenticate, ServicePrincipal } from "./authenticate.ts";
+import { digestOf } from "../../crypto/digest.ts";
 import type { IssuerUrls } from "../apps/issuer-urls.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import { verifiesUnder } from "../../crypto/private-keys.ts";
+import { verifiesUnder } from "../../crypto/jws.ts";
 import { idOfKey } from "./still-authenticated.ts";
 import type { ReplayGuard } from "./replay-guard.ts";
 

@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { hasExpired, isWrittenAsCredential } from "../../domain/authentication/credential.ts";
+import { digestOf } from "../../crypto/digest.ts";
 import type { CredentialUses } from "./credential-uses.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 
@@ -78,11 +79,6 @@ const ANONYMOUS: Principal = Object.freeze({ type: "anonymous" });
 /** What an admin key is called where it is told who did something: nobody can use it for that. */
 export function labelOfAdminKey(key: string): string {
   return `admin key ${hash("sha256", key, "hex").slice(0, 6)}`;
-}
-
-/** SHA-256, base64url: to have it as bytes costs four times as much. */
-export function digestOf(key: string): string {
-  return hash("sha256", key, "base64url");
 }
 
 function bytesOf(digest: string): Buffer {

@@ -1,6 +1,6 @@
 import type { Credential, CredentialUse } from "../../domain/authentication/credential.ts";
 import type { Store } from "../../ports/store.ts";
-import type { Monotonic } from "../../state/store-clock.ts";
+import type { Monotonic } from "../../ports/clock.ts";
 
 /** When credentials were used last: in memory at once, in the store now and then. */
 export interface CredentialUses {

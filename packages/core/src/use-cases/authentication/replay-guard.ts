@@ -1,5 +1,5 @@
 import type { OneUse, Store } from "../../ports/store.ts";
-import type { Monotonic } from "../../state/store-clock.ts";
+import type { Monotonic } from "../../ports/clock.ts";
 import { inBatches } from "../batch.ts";
 
 /** What is good for one use, remembered by all instances until nobody would take it any more. */

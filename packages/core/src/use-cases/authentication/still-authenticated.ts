@@ -1,6 +1,7 @@
 import { hasExpired } from "../../domain/authentication/credential.ts";
 import type { ClientKey } from "../../domain/authentication/client-key.ts";
-import { digestOf, type ServicePrincipal } from "./authenticate.ts";
+import type { ServicePrincipal } from "./authenticate.ts";
+import { digestOf } from "../../crypto/digest.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 
 /**

@@ -2,7 +2,7 @@ import { isEarlier, type Store } from "../../ports/store.ts";
 import { contentOf, type Backup } from "./backup.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 import type { Log } from "../../ports/log.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 
 export interface Restored {
   readonly apps: number;

@@ -1,18 +1,14 @@
 import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import { readJwk, type Algorithm, type PublishedJwk } from "countersign/protocol";
-import {
-  addImported,
-  isRefused,
-  revokeKey,
-  rotateSigner,
-  type DecideChange,
-  type RefusedChange,
-} from "../../domain/keys/key-change.ts";
+import { addImported, revokeKey, rotateSigner, type DecideChange } from "../../domain/keys/key-change.ts";
+import { isRefused } from "../../domain/change-result.ts";
 import { isLive, signerOf, type KeyKind, type SigningKey } from "../../domain/keys/signing-key.ts";
 import type { KeyVault } from "../../ports/key-vault.ts";
 import type { StoredKey } from "../../ports/store.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import { publishedJwk, signBytes, verifiesUnder, type KeyMaterial } from "../../crypto/private-keys.ts";
+import { publishedJwk, type KeyMaterial } from "../../crypto/private-keys.ts";
+import { signBytes, verifiesUnder } from "../../crypto/jws.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
 /** A key as an operator sees it. Dates are ISO 8601; null: none. */
@@ -39,8 +35,6 @@ export interface ImportRequest {
   /** Milliseconds since the epoch; null: for ever. */
   readonly verifiesUntil: number | null;
 }
-
-export type ChangeResult<T> = { ok: true; value: T } | ({ ok: false } & RefusedChange);
 
 export interface ManageKeys {
   list(appId: string): KeyView[];

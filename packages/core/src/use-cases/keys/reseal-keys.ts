@@ -1,6 +1,6 @@
 import type { KeyVault } from "../../ports/key-vault.ts";
 import type { Store } from "../../ports/store.ts";
-import type { ChangeResult } from "./manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import { reseal } from "../../crypto/private-keys.ts";
 
 export interface Resealed {

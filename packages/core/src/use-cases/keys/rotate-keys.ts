@@ -1,4 +1,5 @@
-import { applyUpdates, isRefused, type DecideChange, type RefusedChange } from "../../domain/keys/key-change.ts";
+import { applyUpdates, type DecideChange } from "../../domain/keys/key-change.ts";
+import { isRefused, type RefusedChange } from "../../domain/change-result.ts";
 import { replaceSigners } from "../../domain/keys/replacement.ts";
 import { planRotation, simulatedKey, type CreateStep, type RotationStep } from "../../domain/keys/rotation.ts";
 import type { KeyVault } from "../../ports/key-vault.ts";

@@ -8,7 +8,7 @@ import { problemOfServiceName } from "../../domain/services/service.ts";
 import type { PolicyVersion, Store, StoredPolicy } from "../../ports/store.ts";
 import { policyIn } from "../../state/applied-policy.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import type { PolicyReports } from "./policy-reports.ts";
 import type { PolicyMistake, ReadPolicyText } from "../../ports/policy-text.ts";
 

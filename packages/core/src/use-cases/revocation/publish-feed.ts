@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
 import type { StoredKey } from "../../ports/store.ts";
 import type { InstanceState, SignableFeed } from "../../state/instance-state.ts";
-import { signJws } from "../../crypto/private-keys.ts";
+import { signJws } from "../../crypto/jws.ts";
 
 /** The revocation feed, ready to be sent. */
 export interface FeedDocument {

@@ -2,8 +2,8 @@ import { decodeJwt, LIMITS } from "countersign/protocol";
 import { buildFeed, type RevokedService, type RevokedToken } from "../../domain/revocation/revocation-feed.ts";
 import type { Store, StoreWriter } from "../../ports/store.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
-import { verifiesUnder } from "../../crypto/private-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
+import { verifiesUnder } from "../../crypto/jws.ts";
 import { lengthOfFeed } from "./publish-feed.ts";
 import { inBatches } from "../batch.ts";
 

@@ -11,7 +11,7 @@ import type { PlatformKeys } from "../../ports/platform-keys.ts";
 import type { Store, StoreWriter } from "../../ports/store.ts";
 import { isId, newId } from "./ids.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 
 /** A service's public key as an operator sees it. Dates are ISO 8601. */
 export interface ClientKeyView {

@@ -9,11 +9,11 @@ import {
 import { MAX_SERVICES, problemOfServiceName } from "../../domain/services/service.ts";
 import type { PolicyVersion, Store, StoreWriter } from "../../ports/store.ts";
 import { policyIn } from "../../state/applied-policy.ts";
-import { digestOf } from "../authentication/authenticate.ts";
+import { digestOf } from "../../crypto/digest.ts";
 import type { CredentialUses } from "../authentication/credential-uses.ts";
 import { isId, newId } from "./ids.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import type { ChangeResult } from "../keys/manage-keys.ts";
+import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RegisteredService } from "../../state/service-directory.ts";
 
 /** A service as an operator sees it. Dates are ISO 8601; null: none. */

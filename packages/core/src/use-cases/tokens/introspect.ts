@@ -10,7 +10,7 @@ import {
 import type { RevocationFeed } from "../../domain/revocation/revocation-feed.ts";
 import { isLive } from "../../domain/keys/signing-key.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import { verifiesUnder } from "../../crypto/private-keys.ts";
+import { verifiesUnder } from "../../crypto/jws.ts";
 
 /** A token that an app's own key has signed, and that key has neither ended nor been revoked. */
 export function readOwnToken(state: InstanceState, appId: string, token: string): DecodedJwt | undefined {

@@ -3,7 +3,7 @@ import { ALGORITHMS, LIMITS, type Algorithm, type JsonObject } from "countersign
 import { buildClaims, buildHeader, problemOfClaims, type Grant, type TokenType } from "../../domain/tokens/token.ts";
 import type { KeyKind, SigningKey } from "../../domain/keys/signing-key.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
-import { encodePart, signatureLengthOf, signBytes } from "../../crypto/private-keys.ts";
+import { encodePart, signatureLengthOf, signBytes } from "../../crypto/jws.ts";
 
 export interface TokenRequest extends Grant {
   readonly appId: string;

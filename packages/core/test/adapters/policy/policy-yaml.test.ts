@@ -72,7 +72,7 @@ describe("a mistake has its line and column", () => {
     ["services:\n  orders:\n    calls:\n      billing: []\n", "4:7 'billing' is not declared under 'services'"],
     [
       "services:\n  orders:\n    calls:\n      orders: [a, stock read]\n",
-      "4:19 a scope has no blanks: several are written as several items of the list",
+      "4:19 a scope cannot contain spaces; write each scope as its own list item",
     ],
     ["services:\n  orders:\n    calls:\n      orders:\n      - a\n      - a\n", "6:9 the same scope twice"],
     ["services:\n  orders:\n    call: {}\n", "3:5 an unknown field: calls, scopes or reportOnly was expected"],

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import {
   addImported,
   applyUpdates,
-  isRefused,
   revokeKey,
   rotateSigner,
   type DecideChange,
   type KeyChange,
 } from "../../../src/domain/keys/key-change.ts";
+import { isRefused } from "../../../src/domain/change-result.ts";
 import { planRotation } from "../../../src/domain/keys/rotation.ts";
 import type { SigningKey } from "../../../src/domain/keys/signing-key.ts";
 import { NEW_YEAR } from "../../support/clock.ts";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { documentOf, listOf, readPolicy } from "../../../src/domain/policy/policy-document.ts";
+import { documentOf, readPolicy } from "../../../src/domain/policy/policy-document.ts";
+import { listOf } from "../../../src/domain/policy/scope.ts";
 import { diffPolicies } from "../../../src/domain/policy/policy-diff.ts";
 import { document, rotationPolicyOf } from "../../support/policies.ts";
 
@@ -49,7 +50,7 @@ describe("mistakes are named with their place, all at once", () => {
     [service({ calls: { orders: null } }), [/^services\.orders\.calls\.orders a list of scopes was expected/]],
     [service({ calls: { orders: "a" } }), [/a list of scopes/]],
     [service({ calls: { orders: [1, null, ["a"]] } }), [/orders\.0 a scope/, /orders\.1 a scope/, /orders\.2 a scope/]],
-    [service({ calls: { orders: ["a b"] } }), [/^services\.orders\.calls\.orders\.0 a scope has no blanks/]],
+    [service({ calls: { orders: ["a b"] } }), [/^services\.orders\.calls\.orders\.0 a scope cannot contain spaces/]],
     [service({ calls: { orders: ["a", "b", "a"] } }), [/^services\.orders\.calls\.orders\.2 the same scope twice$/]],
     [service({ calls: { ghost: [] } }), [/^services\.orders\.calls\.ghost# 'ghost' is not declared under 'services'$/]],
     [service({ reportOnly: "yes" }), [/^services\.orders\.reportOnly true or false was expected$/]],

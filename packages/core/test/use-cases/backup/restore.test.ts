@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../../src/composition/open-store.ts";
 import { isEarlier, StoreUnavailable, type Store, type StoreSnapshot } from "../../../src/ports/store.ts";
-import { digestOf } from "../../../src/use-cases/authentication/authenticate.ts";
+import { digestOf } from "../../../src/crypto/digest.ts";
 import { createTakeBackup, readBackup } from "../../../src/use-cases/backup/backup.ts";
 import { createNoticeRestore, createRestore } from "../../../src/use-cases/backup/restore.ts";
 import { InstanceState } from "../../../src/state/instance-state.ts";

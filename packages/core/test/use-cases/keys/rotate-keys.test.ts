@@ -10,7 +10,8 @@ import { createManageKeys } from "../../../src/use-cases/keys/manage-keys.ts";
 import { createRevoke } from "../../../src/use-cases/revocation/revoke.ts";
 import { fakeClock, NEW_YEAR } from "../../support/clock.ts";
 import { openInstance, type Instance } from "../../support/instance.ts";
-import { openPrivateKey, signBytes } from "../../../src/crypto/private-keys.ts";
+import { openPrivateKey } from "../../../src/crypto/private-keys.ts";
+import { signBytes } from "../../../src/crypto/jws.ts";
 
 const DAY = 86_400_000;
 const sequences = (instance: Instance, appId = "public") =>

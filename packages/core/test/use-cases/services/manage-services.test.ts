@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { ChangeResult } from "../../../src/use-cases/keys/manage-keys.ts";
+import type { ChangeResult } from "../../../src/domain/change-result.ts";
 import type { NewCredential } from "../../../src/use-cases/services/manage-services.ts";
 import { NEW_YEAR } from "../../support/clock.ts";
 import { openInstance, startInstance, type Instance } from "../../support/instance.ts";

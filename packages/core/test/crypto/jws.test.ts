@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { publishedJwk, signBytes, verifiesUnder } from "../../src/crypto/private-keys.ts";
+import { publishedJwk } from "../../src/crypto/private-keys.ts";
+import { signBytes, verifiesUnder } from "../../src/crypto/jws.ts";
 
 test("of signatures that are wanted at once each is its own key's, and what a key cannot do fails alone", async () => {
   const pairs = [
