@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 
 const source = (path: string) => fileURLToPath(new URL(`./packages/${path}`, import.meta.url));
 
-/** The packages by name, from their source: a test sees a change in another package without a build. */
+/** Resolves the packages to their source, so that a test sees a change in another package without a build. */
 const alias = [
   { find: /^countersign$/, replacement: source("sdk/src/index.ts") },
   { find: /^countersign\/recipe\/jwt$/, replacement: source("sdk/src/recipe-jwt.ts") },
@@ -12,20 +12,25 @@ const alias = [
   { find: /^countersign-core$/, replacement: source("core/src/index.ts") },
 ];
 
-export default defineConfig({
-  test: {
-    // For the tests that measure memory.
-    execArgv: ["--expose-gc"],
+/**
+ * A file named `*.test.ts` belongs to `npm test`: its result does not depend on the speed of the machine.
+ * A file named `*.long.test.ts` takes long or measures time, and belongs to `npm run test:long` (`--mode long`). Its
+ * files run one at a time. `--mode long-short` runs the same files with fewer rounds.
+ */
+export default defineConfig(({ mode }) => {
+  const isLong = mode.startsWith("long");
+  const files = isLong ? "*.long.test.ts" : "!(*.long).test.ts";
+  const common = {
+    env: { COUNTERSIGN_TEST_ROUNDS: { long: "full", "long-short": "short" }[mode] ?? "quick" },
+    execArgv: ["--expose-gc"], // for the tests that measure memory
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    projects: [
-      {
-        extends: true,
-        resolve: { alias },
-        test: { name: "packages", include: ["packages/*/test/**/*.test.ts"] },
-      },
-      // These start processes and use packages as they are installed, so they run on the build.
-      { extends: true, test: { name: "product", include: ["test/**/*.test.ts"] } },
-    ],
-  },
+    fileParallelism: !isLong,
+  };
+  const projects: TestProjectInlineConfiguration[] = [
+    { resolve: { alias }, test: { ...common, name: "packages", include: [`packages/*/test/**/${files}`] } },
+    // These start processes and use the packages as they are published, so they run on the build.
+    { test: { ...common, name: "product", include: [`test/**/${files}`] } },
+  ];
+  return { test: { projects } };
 });

@@ -3,4 +3,4 @@
 // says. The figures are its notes.
 import { runTest } from "./test-run.mjs";
 
-await runTest("packages/core/test/authenticating-speed.test.ts", { ROUNDS: "500" });
+await runTest("packages/core/test/timing/authenticating-speed.long.test.ts", { ROUNDS: "500" });

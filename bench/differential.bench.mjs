@@ -2,7 +2,7 @@
 // other ones each time; TOKENS_SEED repeats a run.
 import { runTest } from "./test-run.mjs";
 
-await runTest("packages/sdk/test/verifier-differential.test.ts", {
+await runTest("packages/sdk/test/verify/verifier/differential.test.ts", {
   TOKENS: "2000000",
   TOKENS_SEED: String(Math.floor(Math.random() * 2 ** 31)),
 });

@@ -2,4 +2,4 @@
 // test of the same name with more rounds: 10,000, or as many as ROUNDS says.
 import { runTest } from "./test-run.mjs";
 
-await runTest("packages/core/test/use-cases/rotation-race.test.ts", { ROUNDS: "10000" });
+await runTest("packages/core/test/use-cases/keys/rotation-race.test.ts", { ROUNDS: "10000" });

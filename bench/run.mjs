@@ -1,17 +1,22 @@
-// Every figure we quote has its command here: `npm run bench -- NAME`.
+// Runs a benchmark by name: `npm run bench -- NAME`. Every figure we publish comes from one of them.
 import { readdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const names = readdirSync(here)
-  .filter((file) => file.endsWith(".bench.mjs"))
-  .map((file) => file.replace(/\.bench\.mjs$/, ""));
+const here = fileURLToPath(new URL(".", import.meta.url));
+const files = readdirSync(here, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".bench.mjs"));
+const benches = new Map(files.map((file) => [basename(file, ".bench.mjs"), file]));
 
-const [name] = process.argv.slice(2);
-if (name === undefined || !names.includes(name)) {
-  console.log(`usage: npm run bench -- NAME\n\n${names.map((one) => `  ${one}`).join("\n")}`);
-  process.exit(name === undefined || name === "--help" ? 0 : 2);
+const [name = "--help"] = process.argv.slice(2);
+const file = benches.get(name);
+if (file === undefined) {
+  console.log(
+    `usage: npm run bench -- NAME\n\n${[...benches.keys()]
+      .sort()
+      .map((one) => `  ${one}`)
+      .join("\n")}`,
+  );
+  process.exit(name === "--help" ? 0 : 2);
 }
 console.log(`node ${process.version}, ${process.platform} ${process.arch}\n`);
-await import(`./${name}.bench.mjs`);
+await import(`./${file}`);

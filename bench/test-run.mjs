@@ -14,6 +14,10 @@ const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/packa
  */
 export async function runTest(file, variables) {
   const env = { ...variables, ...process.env };
-  const child = spawn(process.execPath, [vitest, "run", file], { cwd: root, env, stdio: "inherit" });
+  const child = spawn(process.execPath, [vitest, "run", ...(file.includes(".long.") ? ["--mode", "long"] : []), file], {
+    cwd: root,
+    env,
+    stdio: "inherit",
+  });
   process.exitCode = await new Promise((resolve) => child.on("close", resolve));
 }

@@ -1,0 +1,238 @@
+// `countersign policy` as an operator uses it: on a data directory while the core runs, and over the network.
+import { spawnSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { definePolicy } from "countersign";
+import { describe, expect, test } from "vitest";
+import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+
+const ADMIN_KEY = "test-admin-key-of-26-chars";
+const POLICY = `# who calls whom
+services:
+  orders:
+    calls:
+      inventory: [stock:read, stock:reserve]
+  inventory: {}
+`;
+
+/** A running core with two services, and the two ways of administering it. */
+async function bench() {
+  const dataDir = await temporaryDirectory();
+  const core = await startCoreProcess(dataDir, ["--admin-key", ADMIN_KEY]);
+  const env = { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
+  const ways = {
+    "over the network": (command: string[]) => new Process([COUNTERSIGN_BIN, ...command, "--url", core.url], env).ended,
+    "on the data directory": (command: string[]) =>
+      new Process([COUNTERSIGN_BIN, ...command, "--data-dir", dataDir]).ended,
+  };
+  for (const name of ["orders", "inventory"]) {
+    expect((await ways["over the network"](["services", "register", name])).stderr).toBe("");
+  }
+  const fileOf = async (text: string) => {
+    const file = join(dataDir, "policy.yaml");
+    await writeFile(file, text);
+    return file;
+  };
+  return { core, dataDir, ways, fileOf };
+}
+
+describe.each(["over the network", "on the data directory"] as const)("%s", (way) => {
+  test("a policy is compared, applied, shown, asked and listed", { timeout: 60_000 }, async () => {
+    const { ways, fileOf } = await bench();
+    const policy = (...command: string[]) => ways[way](["policy", ...command]);
+    expect(await policy("show")).toMatchObject({
+      code: 1,
+      stderr: "countersign: no policy has been applied in app public\n",
+    });
+
+    const file = await fileOf(POLICY);
+    const changes = [
+      "+ orders",
+      "+ orders may call inventory",
+      "+ orders may ask inventory for stock:read",
+      "+ orders may ask inventory for stock:reserve",
+      "+ inventory",
+      "",
+    ].join("\n");
+    expect(await policy("diff", file)).toMatchObject({ code: 0, stdout: changes, stderr: "" });
+
+    const asked = await policy("apply", file);
+    expect([asked.code, asked.stdout, asked.stderr]).toEqual([
+      1,
+      changes,
+      expect.stringMatching(
+        /^This is the first policy of app public\. .* within 6 s.*\ncountersign: nothing was done: add --yes/,
+      ),
+    ]);
+    expect((await policy("show")).code).toBe(1);
+
+    const applied = await policy("apply", file, "--yes");
+    expect([applied.code, applied.stdout]).toEqual([0, `${changes}version 1 is in force in app public\n`]);
+    const shown = await policy("show");
+    expect(shown.stdout).toMatch(/^# version 1, applied \S+ \S+Z by /);
+    expect(shown.stdout.replace(/^#.*\n/, "")).toBe(POLICY.replace(/^#.*\n/, ""));
+    // What is shown can be applied again, and says the same.
+    const again = await policy("apply", await fileOf(shown.stdout));
+    expect([again.code, again.stdout]).toEqual([
+      0,
+      "the same as the policy in force\nversion 1 is in force in app public\n",
+    ]);
+
+    const next = await fileOf(POLICY.replace(", stock:reserve", ""));
+    expect((await policy("apply", next, "--yes", "--by", "Zoë, ticket 7")).stdout).toBe(
+      "- orders may ask inventory for stock:reserve\nversion 2 is in force in app public\n",
+    );
+    const versions = (await policy("versions")).stdout.split("\n");
+    expect(versions[1]).toMatch(/^2 +\S+ \S+Z +admin key [0-9a-f]{6}: Zoë, ticket 7$/);
+    const who =
+      way === "over the network" ? /admin key [0-9a-f]{6}$/ : new RegExp(`${userInfo().username}, where the store is$`);
+    expect(versions[2]).toMatch(who);
+    expect((await policy("show", "1")).stdout).toContain("[stock:read, stock:reserve]");
+    expect(await policy("show", "3")).toMatchObject({ code: 1, stderr: "countersign: there is no such version\n" });
+
+    expect(await policy("test", "orders", "inventory", "stock:read")).toMatchObject({
+      ...{ code: 0, stdout: "allowed  services.orders.calls.inventory has stock:read.\n", stderr: "" },
+    });
+    expect(await policy("test", "orders", "inventory", "stock:reserve")).toMatchObject({
+      code: 1,
+      stdout:
+        "refused  services.orders.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve " +
+        "to that list.\n",
+    });
+    const services = (what: string) =>
+      ways[way](["services", what, "orders", "--yes"].slice(0, what === "enable" ? 3 : 4));
+    expect((await services("disable")).code).toBe(0);
+    const disabled = await policy("test", "orders", "inventory", "stock:read");
+    expect([disabled.code, disabled.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^refused {2}orders is disabled: it gets no token\. /),
+    ]);
+    expect((await services("enable")).code).toBe(0);
+    expect((await policy("test", "orders", "ghost")).stdout).toContain(
+      "register ghost, declare ghost under services and",
+    );
+    expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service's name/);
+    expect((await policy("report")).stdout).toBe("caller  callee  scope  would be refused  first  last\n");
+
+    // What the policy names can be stopped, and goes once it does not.
+    const remove = () => ways[way](["services", "delete", "orders", "--yes"]);
+    expect(await remove()).toMatchObject({
+      ...{ code: 1, stdout: "" },
+      stderr: expect.stringMatching(
+        /^countersign: version 2 of the policy, which is in force, names this service: disable it to stop it now, or /m,
+      ),
+    });
+    expect((await policy("apply", await fileOf("services: {}"), "--yes")).code).toBe(0);
+    expect((await remove()).stdout).toBe("deleted orders\n");
+
+    const json = JSON.parse((await policy("versions", "--json")).stdout) as { versions: { version: number }[] };
+    expect(json.versions.map(({ version }) => version)).toEqual([3, 2, 1]);
+    expect(JSON.parse((await policy("show", "--json")).stdout)).toMatchObject({ policy: { version: 3 } });
+    const same = await fileOf("services: {}");
+    expect(JSON.parse((await policy("diff", same, "--json")).stdout)).toEqual({ diff: { version: 3, changes: [] } });
+  });
+
+  test("a mistake is shown in its line, with a caret below it, and changes nothing", { timeout: 60_000 }, async () => {
+    const { ways, fileOf } = await bench();
+    const policy = (...command: string[]) => ways[way](["policy", ...command]);
+    await policy("apply", await fileOf(POLICY), "--yes");
+    const file = await fileOf(
+      POLICY.replace("stock:reserve", "stock reserve").replace("  inventory: {}", "  ghost: {}"),
+    );
+    for (const command of ["diff", "apply"]) {
+      const { code, stdout, stderr } = await policy(command, file, ...(command === "apply" ? ["--yes"] : []));
+      expect([code, stdout, stderr]).toEqual([
+        1,
+        "",
+        [
+          `${file}:5:7: 'inventory' is not declared under 'services'`,
+          "        inventory: [stock:read, stock reserve]",
+          "        ^",
+          `${file}:5:31: a scope cannot contain spaces; write each scope as its own list item`,
+          "        inventory: [stock:read, stock reserve]",
+          "                                ^",
+          `${file}:6:3: no service 'ghost' is registered in this app`,
+          "    ghost: {}",
+          "    ^",
+          "",
+        ]
+          .join("\n")
+          .replace(/^(?=.)/gm, "countersign: "),
+      ]);
+    }
+    expect((await policy("show")).stdout).toMatch(/^# version 1,/);
+    const empty = await policy("diff", await fileOf(""));
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringMatching(/^countersign: \S+:1:1: [^\n]+\n$/)]);
+    expect((await policy("diff", "/nowhere.yaml")).stderr).toMatch(/^countersign: cannot read \/nowhere\.yaml/);
+  });
+});
+
+test("what definePolicy gives is applied from a pipe, as JSON", async () => {
+  const { ways, dataDir } = await bench();
+  const policy = definePolicy({
+    services: { orders: { calls: { inventory: ["stock:read"] } }, inventory: { scopes: ["stock:read"] } },
+  });
+  const apply = (...flags: string[]) => {
+    const command = [COUNTERSIGN_BIN, "policy", "apply", ...flags, "-", "--data-dir", dataDir];
+    return spawnSync(process.execPath, command, { input: JSON.stringify(policy), encoding: "utf8" });
+  };
+  expect([apply().status, apply("--yes").status]).toEqual([1, 0]); // nobody can be asked
+  const shown = await ways["on the data directory"](["policy", "show", "--json"]);
+  expect(JSON.parse(shown.stdout)).toMatchObject({ policy: { document: policy } });
+});
+
+test("a mistake far along a line is shown with what is around it, and nothing that a terminal obeys", async () => {
+  const { dataDir } = await bench();
+  const scopes = Array.from({ length: 90 }, (_, i) => `"s${i}"`).join(",");
+  const text = `{"services":{"orders":{"calls":{"orders":[${scopes},"\u001b[2Ja b"]}}}}`;
+  const command = [COUNTERSIGN_BIN, "policy", "diff", "-", "--data-dir", dataDir];
+  const { stderr, status } = spawnSync(process.execPath, command, {
+    ...{ input: text, encoding: "utf8" as const },
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  expect(status).toBe(1);
+  const [place, line, caret] = stderr.split("\n").map((one) => one.replace(/^countersign: /, ""));
+  const column = text.indexOf('"\u001b') + 1;
+  expect(place).toBe(
+    `standard input:1:${column}: a scope cannot contain spaces; write each scope as its own list item`,
+  );
+  expect(line).toMatch(/^ {2}.{60}"\?\[2Ja b"\]\}\}\}\}$/);
+  expect(caret).toBe(`${" ".repeat(62)}^`);
+});
+
+test(
+  "the running core goes by what was applied on its directory within 6 s, and reports over the network",
+  { timeout: 60_000 },
+  async () => {
+    const { core, ways, fileOf } = await bench();
+    const offline = ways["on the data directory"];
+    const added = await offline(["services", "credential", "add", "orders", "--json"]);
+    const { credential } = (JSON.parse(added.stdout) as { credential: { credential: string } }).credential;
+    const status = async (audience: string) => {
+      const response = await fetch(`${core.url}/recipe/jwt`, {
+        method: "POST",
+        headers: { "api-key": credential, "cdi-version": "5.1" },
+        body: JSON.stringify({ payload: {}, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60, audience }),
+      });
+      return response.status;
+    };
+    const until = async (wanted: number, audience: string) => {
+      const began = performance.now();
+      while ((await status(audience)) !== wanted) {
+        if (performance.now() - began > 6_000) throw new Error("not seen within 6 s");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    await until(403, "inventory"); // it knows the credential
+    expect((await offline(["policy", "apply", await fileOf(POLICY), "--yes"])).code).toBe(0);
+    await until(200, "inventory");
+    const reporting = await fileOf("services: { orders: {}, inventory: { reportOnly: true } }");
+    expect((await offline(["policy", "apply", reporting, "--yes"])).code).toBe(0);
+    await expect
+      .poll(async () => (await status("inventory")) && (await ways["over the network"](["policy", "report"])).stdout, {
+        timeout: 10_000,
+      })
+      .toMatch(/\norders +inventory +- +\d+ +\S+ \S+Z +\S+ \S+Z\n$/);
+  },
+);

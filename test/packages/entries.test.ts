@@ -1,0 +1,23 @@
+// Every entry of the SDK, from ESM and from CommonJS: the same names, and no framework loaded but by the one that must.
+import { createRequire } from "node:module";
+import { expect, test } from "vitest";
+import { Process } from "../support/processes.ts";
+
+const { exports: entries } = createRequire(import.meta.url)("countersign/package.json") as { exports: object };
+
+test("every entry loads from ESM and from CommonJS, and brings no framework along", async () => {
+  const { stdout, stderr } = await new Process(["test/support/entries.cjs"]).ended;
+  expect(stderr).toBe("");
+  const required = JSON.parse(stdout) as Record<string, { names: string[]; foreign: boolean }>;
+  expect(Object.keys(required)).toEqual(Object.keys(entries).filter((name) => !name.endsWith(".json")));
+  for (const [entry, { names, foreign }] of Object.entries(required)) {
+    const imported = (await import(entry.replace(".", "countersign"))) as object;
+    expect(names.toSorted(), entry).toEqual(Object.keys(imported).toSorted());
+    expect(foreign, entry).toBe(entry === "./framework/nest"); // decorators are NestJS's to make
+    if (entry.startsWith("./framework/")) {
+      const handlesErrors = entry !== "./framework/node"; // there is nothing that would call it
+      expect(names, entry).toEqual(expect.arrayContaining(["middleware", "verifyMicroservice"]));
+      expect(names.includes("errorHandler"), entry).toBe(handlesErrors);
+    }
+  }
+});
