@@ -1,4 +1,5 @@
-import { isLoopbackHost, resolveConfig, storeSettingsIn, type CoreOptions } from "./config/config.ts";
+import { isLoopbackHost } from "countersign/protocol";
+import { resolveConfig, storeSettingsIn, type CoreOptions } from "./config/config.ts";
 import { listen } from "./http/server/listen.ts";
 import { composeCore, type Surroundings } from "./composition/compose-core.ts";
 

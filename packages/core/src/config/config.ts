@@ -1,5 +1,4 @@
-import { isIP } from "node:net";
-import { DEFAULT_CORE_PORT, type Algorithm } from "countersign/protocol";
+import { DEFAULT_CORE_PORT, isLoopbackHost, type Algorithm } from "countersign/protocol";
 import { z } from "zod";
 import { isPostgresUrl } from "../adapters/postgres/database-url.ts";
 import { parseMasterKeys } from "../adapters/vault/master-key.ts";
@@ -239,13 +238,6 @@ function isPublicUrl(text: string): boolean {
     url.href.replace(/\/+$/, "") === text.replace(/\/+$/, "") &&
     url.username + url.password + url.search + url.hash === ""
   );
-}
-
-/** Whether only this machine reaches an address, or a host name of a request means this machine. */
-export function isLoopbackHost(host: string): boolean {
-  const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
-  if (isIP(name) === 4) return name.startsWith("127.");
-  return name === "::1" || name === "localhost";
 }
 
 /** A variable that is set to nothing is not set. */

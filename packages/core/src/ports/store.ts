@@ -24,10 +24,6 @@ export interface StoreOrder {
   readonly generation: number;
 }
 
-export function isEarlier(a: StoreOrder, b: StoreOrder): boolean {
-  return a.generation === b.generation ? a.epoch < b.epoch : a.generation < b.generation;
-}
-
 export interface StoreState extends StoreOrder {
   /** The store's clock, milliseconds since the epoch. */
   readonly now: number;

@@ -1,5 +1,5 @@
 import { createHash, type KeyObject } from "node:crypto";
-import type { Algorithm, PublishedJwk } from "countersign/protocol";
+import { isEarlier, type Algorithm, type PublishedJwk } from "countersign/protocol";
 import { countIssued, countUnexpired, type IssuedTokens } from "../domain/tokens/issued-tokens.ts";
 import {
   buildFeed,
@@ -13,7 +13,7 @@ import type { RotationPolicy } from "../domain/keys/rotation.ts";
 import { nextChangeOf, publishedKeys, signerOf, type KeyKind } from "../domain/keys/signing-key.ts";
 import type { Policy } from "../domain/policy/policy.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
-import { isEarlier, type Store, type StoredKey, type StoreOrder, type StoreSnapshot } from "../ports/store.ts";
+import type { Store, StoredKey, StoreOrder, StoreSnapshot } from "../ports/store.ts";
 import { appliedPolicy, type AppliedPolicy } from "./applied-policy.ts";
 import { ClientDirectory } from "./client-directory.ts";
 import { openPrivateKey } from "../crypto/private-keys.ts";

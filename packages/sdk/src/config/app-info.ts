@@ -81,10 +81,3 @@ function notADomain(): CountersignError {
 function invalid(message: string): CountersignError {
   return new CountersignError("invalid_option", message);
 }
-
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/i;
-
-/** Whether an http URL stays on this machine. */
-export function isLoopback(url: URL): boolean {
-  return LOOPBACK.test(url.hostname);
-}

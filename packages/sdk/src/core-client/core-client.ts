@@ -6,13 +6,14 @@ import {
   type Fetch,
   type FetchBounds,
 } from "../runtime/bounded-fetch.ts";
-import { isLoopback, normaliseHost, type NormalisedAppInfo } from "../config/app-info.ts";
+import { normaliseHost, type NormalisedAppInfo } from "../config/app-info.ts";
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
 import { DocumentCache } from "./document-cache.ts";
 import { compareVersions, CREDENTIAL_PREFIX, DRIVER_VERSIONS, PATHS } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import * as LIMITS from "../protocol/limits.ts";
+import { isLoopbackHost } from "../protocol/loopback.ts";
 import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
 
 /** A request on its way to a core, as a `networkInterceptor` sees it and may change it. */
@@ -216,7 +217,7 @@ const warned = new Set<string>();
 /** Clusters run on http, so it is allowed where it follows from the configuration; once per host, people should know. */
 export function warnOfPlainHttp(address: string): void {
   const url = new URL(address);
-  if (url.protocol !== "http:" || isLoopback(url) || warned.has(url.host)) return;
+  if (url.protocol !== "http:" || isLoopbackHost(url.hostname) || warned.has(url.host)) return;
   warned.add(url.host);
   process.emitWarning(
     `${url.origin} is reached over plain http: whoever sits in between can replace its keys and read tokens`,

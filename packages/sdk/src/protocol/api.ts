@@ -16,6 +16,9 @@ export const DEFAULT_CORE_PORT = 3567;
 /** How a service's credential begins; its name and a random part follow. */
 export const CREDENTIAL_PREFIX = "cs_";
 
+/** Seconds: the longest lifetime of a service's token, which the service can always replace by a new one. */
+export const SERVICE_TOKEN_LIFETIME = 3_600;
+
 /** No underscore: a credential has the name between two of them. */
 const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 

@@ -11,6 +11,7 @@ export {
   DRIVER_VERSIONS,
   isServiceName,
   PATHS,
+  SERVICE_TOKEN_LIFETIME,
   type CreateJwtRequest,
   type CreateJwtResponse,
   type PublishedJwk,
@@ -26,5 +27,13 @@ export {
 } from "./jwk.ts";
 export { decodeJwt, isKid, type DecodedJwt, type DecodeResult, type JwtHeader } from "./jwt.ts";
 export * as LIMITS from "./limits.ts";
-export { isRevoked, readRevocations, type Revocations } from "./revocations.ts";
-export { parseStrictJson, problemOfJson, type JsonObject, type JsonProblem, type StrictJson } from "./strict-json.ts";
+export { isLoopbackHost } from "./loopback.ts";
+export { isEarlier, isRevoked, readRevocations, type Revocations } from "./revocations.ts";
+export {
+  isPlainObject,
+  parseStrictJson,
+  problemOfJson,
+  type JsonObject,
+  type JsonProblem,
+  type StrictJson,
+} from "./strict-json.ts";

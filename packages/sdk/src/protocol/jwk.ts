@@ -2,7 +2,7 @@ import { algorithmNamed, type Algorithm } from "./algorithms.ts";
 import { decodeBase64url } from "./base64url.ts";
 import { isKid } from "./jwt.ts";
 import * as LIMITS from "./limits.ts";
-import { parseStrictJson, type JsonObject } from "./strict-json.ts";
+import { isPlainObject, parseStrictJson, type JsonObject } from "./strict-json.ts";
 import { isRocaModulus, isWeakEd25519 } from "./weak-key.ts";
 
 /** The public part of a key, and nothing else of the JWK it came from (RFC 7517). */
@@ -66,9 +66,8 @@ export function parseKeySet(text: string): KeySetDocument {
 type ReadJwk = { ok: true; key: VerificationKey } | { ok: false; kid: string | undefined; problem: string };
 
 /** Reads one public JWK by our rules: a kid, a key of ours, strong enough, meant for signatures, no private part. */
-export function readJwk(member: unknown): ReadJwk {
-  if (typeof member !== "object" || member === null || Array.isArray(member)) return bad(undefined, "not an object");
-  const jwk = member as JsonObject;
+export function readJwk(jwk: unknown): ReadJwk {
+  if (!isPlainObject(jwk)) return bad(undefined, "not an object");
   const kid = jwk["kid"];
   if (typeof kid !== "string" || !isKid(kid)) return bad(undefined, "no usable kid");
   if (["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].some((name) => Object.hasOwn(jwk, name))) {

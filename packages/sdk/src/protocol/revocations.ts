@@ -27,8 +27,11 @@ export function readRevocations(claims: JsonObject): Revocations | undefined {
   });
 }
 
-/** Whether `a` is an older feed than `b`: one that went back hides what was revoked since. */
-export function isOlder(a: Revocations, b: Revocations): boolean {
+/** The order of feeds and of states of a store: the generation decides, then the epoch. */
+type FeedOrder = Pick<Revocations, "generation" | "epoch">;
+
+/** Reports whether `a` comes before `b`. A feed or store that goes backward hides later revocations. */
+export function isEarlier(a: FeedOrder, b: FeedOrder): boolean {
   return a.generation === b.generation ? a.epoch < b.epoch : a.generation < b.generation;
 }
 

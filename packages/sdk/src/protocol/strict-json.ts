@@ -1,5 +1,13 @@
 export type JsonObject = { [name: string]: unknown };
 
+/**
+ * Reports whether a value is an object with named members: not an array, and not a Map or another built-in, whose contents
+ * are no members. Objects of other realms count too.
+ */
+export function isPlainObject(value: unknown): value is JsonObject {
+  return Object.prototype.toString.call(value) === "[object Object]";
+}
+
 /** Why a text was refused: not JSON, too deep, a name twice, a name that poisons prototypes, text that is not Unicode, or a number no reader can hold. */
 export type JsonProblem =
   "syntax" | "depth" | "duplicate-name" | "forbidden-name" | "lone-surrogate" | "number-range" | "not-an-object";
@@ -26,7 +34,7 @@ export function parseStrictJson(text: string, maxDepth: number): StrictJson {
   } catch {
     return refuse("syntax");
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse("not-an-object");
+  if (!isPlainObject(value)) return refuse("not-an-object");
   const tally: Tally = { strings: 0, problem: undefined };
   const bare = inspect(value, tally, maxDepth);
   if (tally.problem !== undefined) return refuse(tally.problem);

@@ -1,7 +1,7 @@
 import { maxAgeOf } from "../runtime/bounded-fetch.ts";
 import { refusedByCore, type CoreClient, type UserContext } from "../core-client/core-client.ts";
 import type { NormalisedAppInfo } from "../config/app-info.ts";
-import { PATHS, type CreateJwtRequest } from "../protocol/api.ts";
+import { PATHS, SERVICE_TOKEN_LIFETIME, type CreateJwtRequest } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { decodeJwt } from "../protocol/jwt.ts";
 import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
@@ -157,9 +157,6 @@ export function tokenIn({ status, jwt }: JsonObject): string {
   if (status === "OK" && typeof jwt === "string") return jwt;
   throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
 }
-
-/** Seconds: all that a core gives a service's credential. */
-export const SERVICE_TOKEN_LIFETIME = 3_600;
 
 let warnedOfClampedExpiry = false;
 

@@ -3,7 +3,7 @@ import type { OnVerifierEvent, VerifierEvent } from "../telemetry/events.ts";
 import type { KeySet } from "../jwks/key-set.ts";
 import { ifNoneMatch, PolledDocument, type DocumentHealth, type Loaded, type Source } from "../jwks/polled-document.ts";
 import { decodeJwt, REVOCATION_FEED } from "../protocol/jwt.ts";
-import { isOlder, readRevocations, type Revocations } from "../protocol/revocations.ts";
+import { isEarlier, readRevocations, type Revocations } from "../protocol/revocations.ts";
 import { verifySignature } from "../crypto/signature.ts";
 
 export interface FeedHealth extends DocumentHealth {
@@ -92,7 +92,7 @@ export class RevocationFeed extends PolledDocument<FeedTable> {
     if (revocations.kids.has(header.kid) || known?.kids.has(header.kid) === true) {
       throw refused("signed by a key that is revoked");
     }
-    if (known !== undefined && isOlder(revocations, known)) {
+    if (known !== undefined && isEarlier(revocations, known)) {
       const order = ({ generation, epoch }: Revocations) => `${generation}.${epoch}`;
       throw refused(`it went back from ${order(known)} to ${order(revocations)}`);
     }

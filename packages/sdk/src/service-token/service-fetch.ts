@@ -1,5 +1,5 @@
 // A service's own token on the requests that it makes.
-import { isLoopback } from "../config/app-info.ts";
+import { isLoopbackHost } from "../protocol/loopback.ts";
 import { scopesOf } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { decodeJwt } from "../protocol/jwt.ts";
@@ -123,7 +123,7 @@ function withBearer(headers: HeadersGiven, bearer: string): NonNullable<HeadersG
 
 /** Whoever sits in between could call in our name until the token ends. */
 function checkTarget(url: URL, allowHttp: boolean): void {
-  if (url.protocol === "https:" || (url.protocol === "http:" && (allowHttp || isLoopback(url)))) return;
+  if (url.protocol === "https:" || (url.protocol === "http:" && (allowHttp || isLoopbackHost(url.hostname)))) return;
   throw new CountersignError(
     "invalid_argument",
     `The service's token is not sent to ${url.protocol}//${url.host}: expected https; plain http is for this machine only, or with allowHttp: true`,

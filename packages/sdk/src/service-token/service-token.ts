@@ -1,10 +1,10 @@
 import type { NormalisedAppInfo } from "../config/app-info.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { CoreClient } from "../core-client/core-client.ts";
-import { isServiceName, PATHS, type CreateJwtRequest } from "../protocol/api.ts";
+import { isServiceName, PATHS, SERVICE_TOKEN_LIFETIME, type CreateJwtRequest } from "../protocol/api.ts";
 import { isScope } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { lifetimeOf, SERVICE_TOKEN_LIFETIME, tokenIn } from "../recipe/jwt-recipe.ts";
+import { lifetimeOf, tokenIn } from "../recipe/jwt-recipe.ts";
 import { isRetryable, delaysAfter } from "./backoff.ts";
 
 /** What a service's own token is for. */

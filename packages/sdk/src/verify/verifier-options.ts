@@ -1,8 +1,8 @@
-import { isLoopback } from "../config/app-info.ts";
 import type { OnVerifierEvent } from "../telemetry/events.ts";
 import { ALGORITHMS, algorithmNamed, type Algorithm } from "../protocol/algorithms.ts";
 import { isScope, type ClaimRules, type ExactValue } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
+import { isLoopbackHost } from "../protocol/loopback.ts";
 import * as LIMITS from "../protocol/limits.ts";
 
 /** What a token must be to pass. Every option can also be set per issuer. */
@@ -174,7 +174,7 @@ export function checkKeyUrl(text: string, allowHttp: boolean, option: string): v
   const url = new URL(text);
   expect(url.username === "" && url.password === "", option, "a URL without a user name");
   expect(
-    url.protocol === "https:" || (url.protocol === "http:" && (isLoopback(url) || allowHttp)),
+    url.protocol === "https:" || (url.protocol === "http:" && (isLoopbackHost(url.hostname) || allowHttp)),
     option,
     "https: plain http is for this machine only, or with allowHttp: true",
   );

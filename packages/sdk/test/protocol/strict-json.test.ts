@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeUtf8 } from "../../src/protocol/base64url.ts";
-import { parseStrictJson, problemOfJson, type JsonObject } from "../../src/protocol/strict-json.ts";
+import { isPlainObject, parseStrictJson, problemOfJson, type JsonObject } from "../../src/protocol/strict-json.ts";
 import { readVectorBytes, vectorFiles } from "../support/vectors.ts";
 
 const problemOf = (text: string, depth = 16) => {
@@ -188,4 +188,25 @@ describe("problemOfJson", () => {
       ),
     );
   });
+});
+
+describe("isPlainObject", () => {
+  test.each([
+    [{}],
+    [{ a: 1 }],
+    [Object.create(null)],
+    [JSON.parse("{}")],
+    [parsedObject()],
+    [Object.create({ inherited: 1 })],
+  ])("%o is one", (value) => expect(isPlainObject(value)).toBe(true));
+
+  test.each([[null], [undefined], [[]], ["{}"], [1], [true], [() => {}], [new Map()], [new Set()], [new Date()]])(
+    "%o is not one",
+    (value) => expect(isPlainObject(value)).toBe(false),
+  );
+
+  function parsedObject(): JsonObject | undefined {
+    const parsed = parseStrictJson("{}", 1);
+    return parsed.ok ? parsed.value : undefined;
+  }
 });

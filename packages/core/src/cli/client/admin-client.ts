@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
+import { isLoopbackHost } from "countersign/protocol";
 import { hasSqliteStore } from "../../adapters/sqlite/sqlite-store.ts";
-import { isLoopbackHost } from "../../config/config.ts";
 import { StartupError } from "../../index.ts";
 import { administerStore } from "../../composition/offline.ts";
 import { StoreUnavailable } from "../../ports/store.ts";

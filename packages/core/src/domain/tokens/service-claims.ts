@@ -10,9 +10,6 @@ export interface ServiceClaims {
   readonly scopes: readonly string[];
 }
 
-/** Seconds that a service's token lives at most: it can always ask for another one. */
-export const SERVICE_TOKEN_LIFETIME = 3_600;
-
 /**
  * What the core says in a service's token, beside the payload that the service gives. The service may say the same and
  * nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of others

@@ -1,7 +1,6 @@
 import { Hono } from "hono";
-import type { Algorithm } from "countersign/protocol";
+import { SERVICE_TOKEN_LIFETIME, type Algorithm } from "countersign/protocol";
 import { scopesIn } from "../../domain/policy/scope.ts";
-import { SERVICE_TOKEN_LIFETIME } from "../../domain/tokens/service-claims.ts";
 import { PlatformUnavailable } from "../../ports/platform-keys.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { ServicePrincipal } from "../../use-cases/authentication/authenticate.ts";

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Hono, type Context, type Next } from "hono";
-import { DRIVER_VERSIONS, compareVersions, LIMITS, PATHS } from "countersign/protocol";
-import { isLoopbackHost } from "../../config/config.ts";
+import { compareVersions, DRIVER_VERSIONS, isLoopbackHost, LIMITS, PATHS } from "countersign/protocol";
 import { DEFAULT_APP } from "../../domain/apps/app.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { Env, UseCases } from "../request/use-cases.ts";

@@ -1,4 +1,5 @@
-import { isEarlier, type Store } from "../../ports/store.ts";
+import { isEarlier } from "countersign/protocol";
+import type { Store } from "../../ports/store.ts";
 import { contentOf, type Backup } from "./backup.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 import type { Log } from "../../ports/log.ts";

@@ -1,5 +1,6 @@
+import { SERVICE_TOKEN_LIFETIME } from "countersign/protocol";
 import { decideCall, type CallDecision } from "../../domain/policy/policy.ts";
-import { claimsOfService, SERVICE_TOKEN_LIFETIME } from "../../domain/tokens/service-claims.ts";
+import { claimsOfService } from "../../domain/tokens/service-claims.ts";
 import type { ServicePrincipal } from "../authentication/authenticate.ts";
 import type { IssuedToken, IssueToken, TokenRequest } from "./issue-token.ts";
 import type { InstanceState } from "../../state/instance-state.ts";

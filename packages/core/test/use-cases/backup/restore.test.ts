@@ -1,9 +1,10 @@
 // R15 without processes, and on both engines.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isEarlier } from "countersign/protocol";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../../src/composition/open-store.ts";
-import { isEarlier, StoreUnavailable, type Store, type StoreSnapshot } from "../../../src/ports/store.ts";
+import { StoreUnavailable, type Store, type StoreSnapshot } from "../../../src/ports/store.ts";
 import { digestOf } from "../../../src/crypto/digest.ts";
 import { createTakeBackup, readBackup } from "../../../src/use-cases/backup/backup.ts";
 import { createNoticeRestore, createRestore } from "../../../src/use-cases/backup/restore.ts";
