@@ -107,8 +107,8 @@ export async function renewMasterKey(
     if (!resealed.ok) return resealed;
     await store.write(async (writer) => {
       const needed = new Set<string>();
-      for (const { appId } of await writer.apps()) {
-        for (const key of await writer.keysOf(appId)) needed.add(key.masterKeyId);
+      for (const { appId } of await writer.apps.list()) {
+        for (const key of await writer.keys.listIn(appId)) needed.add(key.masterKeyId);
       }
       const [current, ...others] = await readKeys();
       await writeMasterKeys(path, [current!, ...others.filter((key) => needed.has(masterKeyIdOf(key)))]);

@@ -1,5 +1,5 @@
 import type { Store } from "../ports/store.ts";
-import type { BeforeMigration } from "../adapters/sql/sql-store.ts";
+import type { BeforeMigration } from "../adapters/sql/migrate.ts";
 import { openSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
 
 export interface StoreOptions {

@@ -9,18 +9,18 @@ import type { Service } from "../domain/services/service.ts";
 import type { SigningKey } from "../domain/keys/signing-key.ts";
 import type { WorkloadTrust } from "../domain/authentication/workload-trust.ts";
 
-/** A signing key as it is stored: its private part only as an envelope that the key vault opens. */
+/** A signing key as it is stored: the private key is encrypted by the key vault. */
 export interface StoredKey extends SigningKey {
   readonly sealedPrivateKey: Uint8Array;
-  /** Which master key the envelope needs. */
+  /** The master key that decrypts it. */
   readonly masterKeyId: string;
 }
 
-/** Which of two states of a store is the later one: the generation decides, then the epoch. */
+/** The order of a store's states: by generation, then by epoch. */
 export interface StoreOrder {
-  /** Grows with every change to keys and apps; how instances notice. */
+  /** Grows with every change that instances keep in memory; this is how they notice it. */
   readonly epoch: number;
-  /** Grows when a store is restored from a backup: an epoch of an older generation means nothing. */
+  /** Grows when a store is restored from a backup: epochs of an older generation no longer count. */
   readonly generation: number;
 }
 
@@ -33,19 +33,19 @@ export interface StoredApp {
   readonly appId: string;
   /** Milliseconds since the epoch by the store's clock. */
   readonly createdAt: number;
-  /** What the app signs with; null: what the core is configured to. */
+  /** Signing algorithms; null: those of the core's configuration. */
   readonly algorithms: readonly Algorithm[] | null;
-  /** Whether every signer is to be replaced: nobody knows who has seen which key of a store that was restored. */
+  /** Whether every active signing key must be replaced: after a restore, it is unknown which keys have leaked. */
   readonly rotationDue: boolean;
 }
 
-/** What is told of each policy that was ever applied. */
+/** An entry of a policy's version history. */
 export interface PolicyVersion {
   readonly appId: string;
-  /** 1, 2, 3 ... in its app; the last one is in force. */
+  /** Counts from 1 in its app; the highest is current. */
   readonly version: number;
   readonly appliedAt: number;
-  /** Who did it, as the core knew it or was told. */
+  /** The administrator's name, given or derived from the admin key. */
   readonly appliedBy: string;
 }
 
@@ -54,7 +54,7 @@ export interface StoredPolicy extends PolicyVersion {
   readonly document: string;
 }
 
-/** What can be put into a store that is empty. */
+/** What can be written to an empty store. */
 export interface StoreContent {
   readonly apps: readonly Omit<StoredApp, "rotationDue">[];
   readonly keys: readonly StoredKey[];
@@ -68,12 +68,12 @@ export interface StoreContent {
   readonly trusts: readonly WorkloadTrust[];
 }
 
-/** Everything an instance keeps in memory, read at one moment. */
+/** Everything an instance keeps in memory, read atomically. */
 export interface StoreSnapshot extends StoreState, Omit<StoreContent, "policyVersions"> {
   readonly apps: readonly StoredApp[];
-  /** Of each app the one in force. */
+  /** The current policy of each app. */
   readonly policies: readonly StoredPolicy[];
-  /** What the cores on this store go by, as the last one of them to start has it; undefined: none has said so. */
+  /** The rotation policy of the core that started last on this store; undefined: none has started yet. */
   readonly rotation: RotationPolicy | undefined;
 }
 
@@ -82,7 +82,39 @@ export interface Revocations {
   readonly services: readonly RevokedService[];
 }
 
-/** What can be done to services inside one transaction. */
+export interface AppWriter {
+  list(): Promise<StoredApp[]>;
+  find(appId: string): Promise<StoredApp | undefined>;
+  /** Created now, with the algorithms of the core's configuration. */
+  insert(appId: string): Promise<void>;
+  setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<void>;
+  /** Records that the app's active signing keys have been replaced. */
+  endRotationDue(appId: string): Promise<void>;
+  /** Deletes the app and everything in it. @returns whether it existed */
+  delete(appId: string): Promise<boolean>;
+}
+
+export interface KeyWriter {
+  /** Sorted by sequence. */
+  listIn(appId: string): Promise<StoredKey[]>;
+  insert(key: StoredKey): Promise<void>;
+  delete(appId: string, kid: string): Promise<void>;
+  /** @throws RangeError for a date that would move later */
+  update(appId: string, kid: string, dates: KeyDates): Promise<void>;
+  /** Replaces the encrypted private key by the same key, encrypted with another master key. */
+  reseal(appId: string, kid: string, sealedPrivateKey: Uint8Array, masterKeyId: string): Promise<void>;
+}
+
+export interface RevocationWriter {
+  listIn(appId: string): Promise<Revocations>;
+  /** A later `exp` replaces an earlier one, but not the reverse: several tokens can share a jti. */
+  upsertToken(revoked: RevokedToken): Promise<void>;
+  /** Deletes entries of expired tokens in all apps. @param now seconds since the epoch */
+  deleteExpiredTokens(now: number): Promise<void>;
+  /** A later `notBefore` replaces an earlier one, but not the reverse. */
+  upsertService(revoked: RevokedService): Promise<void>;
+}
+
 export interface ServiceWriter {
   find(appId: string, name: string): Promise<Service | undefined>;
   count(appId: string): Promise<number>;
@@ -90,33 +122,29 @@ export interface ServiceWriter {
   /** Registered now. */
   insert(appId: string, name: string): Promise<Service>;
   setDisabled(appId: string, name: string, disabledAt: number | null): Promise<void>;
-  /** Removes the service with its credentials. @returns whether it existed */
+  /** Deletes the service and its credentials. @returns whether it existed */
   delete(appId: string, name: string): Promise<boolean>;
-  /** As they were made. */
+  /** Sorted by creation. */
   credentialsOf(appId: string, name: string): Promise<Credential[]>;
   insertCredential(credential: Credential): Promise<void>;
   /** @returns whether it existed */
   deleteCredential(appId: string, name: string, id: string): Promise<boolean>;
-  /**
-   * A later moment replaces an earlier one, never the other way round. Nothing that instances go by, so the epoch stays.
-   */
+  /** A later time replaces an earlier one, but not the reverse. Does not change the epoch. */
   noteUses(uses: readonly CredentialUse[]): Promise<void>;
 }
 
-/** What can be done to policies inside one transaction. */
 export interface PolicyWriter {
-  /** The one in force. */
   current(appId: string): Promise<StoredPolicy | undefined>;
-  /** The next version, applied now. */
+  /** Inserts the next version, applied now. */
   insert(appId: string, document: string, appliedBy: string): Promise<StoredPolicy>;
   reportedIn(appId: string): Promise<ReportedCall[]>;
-  /** In the place of all that were reported in the app. Nothing that instances keep in memory, so the epoch stays. */
+  /** Replaces all reported calls of the app. Does not change the epoch. */
   replaceReported(appId: string, calls: readonly ReportedCall[]): Promise<void>;
 }
 
-/** What can be done to the keys and trusts of services inside one transaction. */
+/** Writes the public keys of services and the trusted workload identities. */
 export interface ClientWriter {
-  /** In the place of all that the service has. */
+  /** Replaces all keys of the service. */
   replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void>;
   trustsIn(appId: string): Promise<WorkloadTrust[]>;
   insertTrust(trust: WorkloadTrust): Promise<void>;
@@ -124,98 +152,77 @@ export interface ClientWriter {
   deleteTrust(appId: string, id: string): Promise<boolean>;
 }
 
-/** Of something that is good for one. */
+/** The use of something that can be used once. */
 export interface OneUse {
   readonly appId: string;
   readonly digest: string;
-  /** Seconds since the epoch until which it has to be remembered. */
+  /** Seconds since the epoch until which the use must be remembered. */
   readonly until: number;
 }
 
-/** What can be done inside one transaction. */
+/** Reads and writes within one transaction. */
 export interface StoreWriter {
   /** The store's clock when the transaction began. */
   readonly now: number;
-  /** Where the store is before this transaction; it is compared under the lock. */
-  order(): Promise<StoreOrder>;
-  apps(): Promise<StoredApp[]>;
-  app(appId: string): Promise<StoredApp | undefined>;
-  /** Made now, signing with what the core is configured to. */
-  insertApp(appId: string): Promise<void>;
-  setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<void>;
-  /** The app's signers have been replaced. */
-  endRotationDue(appId: string): Promise<void>;
-  /** Removes the app with all its keys. @returns whether it existed */
-  deleteApp(appId: string): Promise<boolean>;
-  keysOf(appId: string): Promise<StoredKey[]>;
-  insertKey(key: StoredKey): Promise<void>;
-  deleteKey(appId: string, kid: string): Promise<void>;
-  /** @throws RangeError for a date that would move later */
-  updateKey(appId: string, kid: string, dates: KeyDates): Promise<void>;
-  /** The same private key under another master key. */
-  resealKey(appId: string, kid: string, sealedPrivateKey: Uint8Array, masterKeyId: string): Promise<void>;
-  /** What is revoked in one app. */
-  revocationsOf(appId: string): Promise<Revocations>;
-  /** A later `exp` replaces an earlier one, never the other way round: several tokens may have one jti. */
-  upsertRevokedToken(revoked: RevokedToken): Promise<void>;
-  /** Forgets revoked tokens that have expired. @param now seconds since the epoch */
-  deleteExpiredTokens(now: number): Promise<void>;
-  /** A later moment replaces an earlier one, never the other way round. */
-  upsertRevokedService(revoked: RevokedService): Promise<void>;
-  /**
-   * After a restore: what others remember of a later epoch means nothing any more. The new generation is the time in
-   * seconds, or else the next number, so that two restores of one backup do not come to the same. From then on every
-   * app's rotation is due.
-   *
-   * @param above a generation that was seen elsewhere, and must not come again
-   * @returns the new one
-   */
-  raiseGeneration(above?: number): Promise<number>;
-  /** Nothing that instances keep in memory, so the epoch stays. */
-  setRotation(rotation: RotationPolicy): Promise<void>;
-  /** Puts all of it in the place of every app with all that belongs to it. */
-  replaceContent(content: StoreContent): Promise<void>;
+  readonly apps: AppWriter;
+  readonly keys: KeyWriter;
+  readonly revocations: RevocationWriter;
   readonly services: ServiceWriter;
   readonly policies: PolicyWriter;
   readonly clients: ClientWriter;
+  /** The order of the store before this transaction, for comparisons under the lock. */
+  order(): Promise<StoreOrder>;
+  /**
+   * Starts a new generation after a restore and marks the rotation of every app as due. The generation is the time in
+   * seconds if that is higher than the last one, so that two restores of one backup get different generations.
+   *
+   * @param above a generation that was seen elsewhere and must not be reused
+   * @returns the new generation
+   */
+  raiseGeneration(above?: number): Promise<number>;
+  /** Does not change the epoch. */
+  setRotation(rotation: RotationPolicy): Promise<void>;
+  /** Replaces all apps and everything in them. */
+  replaceContent(content: StoreContent): Promise<void>;
 }
 
-/** Where a core keeps what must outlive it. Every method may reject with StoreUnavailable. */
+/** A core's persistent storage. Every method can reject with StoreUnavailable. */
 export interface Store {
-  /** Cheap: called every second. */
+  /** Cheap, because it is called every second. */
   readState(): Promise<StoreState>;
   readSnapshot(): Promise<StoreSnapshot>;
-  /** As they were made, with what no epoch tells of: when they were used. */
+  /** Sorted by creation, with the last use, which snapshots can miss because it does not change the epoch. */
   readCredentials(appId: string, service: string): Promise<Credential[]>;
-  /** All that a backup needs, with what no instance keeps in memory; read at one moment, too. */
+  /** Reads everything a backup needs atomically. */
   readContent(): Promise<StoreState & StoreContent>;
-  /** What was ever applied in an app, newest first. */
+  /** Newest first. */
   readPolicyVersions(appId: string): Promise<PolicyVersion[]>;
   readPolicy(appId: string, version: number): Promise<StoredPolicy | undefined>;
   readReported(appId: string): Promise<ReportedCall[]>;
   /**
-   * Remembers uses in one statement of its own: services cause it, and must not keep administration waiting, so it takes
-   * no turn among the writers. Nothing that instances keep in memory, so the epoch stays.
+   * Records uses in a single statement. It does not queue for the writers' lock, because requests of services cause it
+   * and must not delay administration. Does not change the epoch.
    *
-   * @returns of each whether it is the first
+   * @returns for each use, whether it is the first
    */
   useOnce(uses: readonly OneUse[]): Promise<boolean[]>;
-  /** Forgets uses that need no remembering any more. @returns how many */
+  /** Deletes uses whose `until` has passed. @returns how many */
   forgetUsed(): Promise<number>;
-  /** Runs `work` in one transaction that no other writer overlaps; the epoch grows if it changed anything. */
+  /** Runs `work` in one transaction while no other writer runs. The epoch grows if `work` changed anything. */
   write<T>(work: (writer: StoreWriter) => Promise<T>): Promise<T>;
   /**
-   * Calls back when another instance may have changed something, where the engine can tell; a poll stands behind it.
+   * Calls back when another instance might have changed something, if the engine supports notifications. Poll as well,
+   * because notifications can be missed.
    *
-   * @returns stops it
+   * @returns a function that stops it
    */
   watch(listener: () => void): () => void;
-  /** Milliseconds between looks at `readState`. */
-  readonly lookEvery: number;
+  /** Milliseconds between polls of `readState`. */
+  readonly pollInterval: number;
   close(): Promise<void>;
 }
 
-/** The store cannot be used now: locked, full, or away. */
+/** The store is unavailable: locked, full or unreachable. */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
 }

@@ -38,14 +38,14 @@ function describeFailover(server: PostgresServer): void {
       const store = await open(through(proxy, database), lifetime);
       let told = 0;
       store.watch(() => told++);
-      await store.write((writer) => writer.insertApp("before"));
+      await store.write((writer) => writer.apps.insert("before"));
       // Used more often than a pool calls idle.
       const looking = setInterval(() => void store.readState().catch(() => {}), 50);
       onTestFinished(() => clearInterval(looking));
 
       await promoted.query(on(promoted, database), "select pg_promote()");
       const elsewhere = await open(on(promoted, database));
-      await vi.waitFor(() => elsewhere.write((writer) => writer.insertApp("after")), { timeout: 5_000 });
+      await vi.waitFor(() => elsewhere.write((writer) => writer.apps.insert("after")), { timeout: 5_000 });
       proxy.target = promoted;
       const began = performance.now();
       await vi.waitFor(async () => expect(appIdsOf(await store.readSnapshot())).toEqual(["before", "after"]), {
@@ -53,14 +53,14 @@ function describeFailover(server: PostgresServer): void {
       });
       note(`R4 the reader followed ${Math.round(performance.now() - began)} ms after, of a lifetime of ${lifetime} ms`);
       await vi.waitFor(async () => expect(await old.query(on(old, database), OURS)).toEqual([]), { timeout: 5_000 });
-      await store.write((writer) => writer.insertApp("own"));
+      await store.write((writer) => writer.apps.insert("own"));
       expect(appIdsOf(await elsewhere.readSnapshot())).toEqual(["before", "after", "own"]);
       // It listens there, too.
       const before = told;
       await vi.waitFor(async () => {
         await elsewhere.write(async (writer) => {
-          await writer.deleteApp("own");
-          await writer.insertApp("own");
+          await writer.apps.delete("own");
+          await writer.apps.insert("own");
         });
         expect(told).toBeGreaterThan(before + 3); // a new connection alone tells only once
       });
@@ -74,20 +74,20 @@ function describeFailover(server: PostgresServer): void {
     const standby = await primary.power!.standby();
     const proxy = await startProxy(primary);
     const store = await open(through(proxy, database));
-    await store.write((writer) => writer.insertApp("one"));
+    await store.write((writer) => writer.apps.insert("one"));
 
     proxy.target = standby;
     proxy.cut();
     await vi.waitFor(() => expect(proxy.open).toBe(0));
     for (let i = 0; i < 3; i++) {
       await expect(store.readState()).rejects.toThrow(/only reads/);
-      await expect(store.write((writer) => writer.insertApp("two"))).rejects.toThrow(StoreUnavailable);
+      await expect(store.write((writer) => writer.apps.insert("two"))).rejects.toThrow(StoreUnavailable);
     }
     expect(proxy.open).toBe(0);
     await expect(open(through(proxy, database))).rejects.toThrow(/cannot use the database .*: it only reads/);
 
     proxy.target = primary;
-    await store.write((writer) => writer.insertApp("two"));
+    await store.write((writer) => writer.apps.insert("two"));
     expect(appIdsOf(await store.readSnapshot())).toEqual(["one", "two"]);
   });
 
@@ -98,11 +98,11 @@ function describeFailover(server: PostgresServer): void {
     await (await open(url)).close();
     await server.query(url, `alter database ${name} set default_transaction_read_only = on`);
     const store = await open(through(proxy, url)); // there is nothing to migrate
-    await expect(store.write((writer) => writer.insertApp("one"))).rejects.toThrow(StoreUnavailable);
+    await expect(store.write((writer) => writer.apps.insert("one"))).rejects.toThrow(StoreUnavailable);
     const elsewhere = await server.newDatabase();
     await server.query(elsewhere, `alter database ${name} reset default_transaction_read_only`);
     // A connection keeps what it began with, so this one is new.
-    await store.write((writer) => writer.insertApp("one"));
+    await store.write((writer) => writer.apps.insert("one"));
   });
 
   it("R4 a certificate that is gone for a moment when connections are made anew ends nothing", async () => {
@@ -122,7 +122,7 @@ function describeFailover(server: PostgresServer): void {
     await cutAll();
     await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // it listens again
     await vi.waitFor(() => Promise.all(Array.from({ length: 8 }, () => store.readState())), { timeout: 5_000 });
-    await vi.waitFor(() => store.write((writer) => writer.insertApp("one")), { timeout: 5_000 });
+    await vi.waitFor(() => store.write((writer) => writer.apps.insert("one")), { timeout: 5_000 });
 
     await expect(open(url.href)).rejects.toThrow(/ca\.pem: no such file or directory/);
   });

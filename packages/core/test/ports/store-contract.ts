@@ -76,9 +76,9 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
     const insert = (...keys: StoredKey[]) =>
       store.write(async (writer) => {
         for (const appId of new Set(keys.map((key) => key.appId))) {
-          if ((await writer.app(appId)) === undefined) await writer.insertApp(appId);
+          if ((await writer.apps.find(appId)) === undefined) await writer.apps.insert(appId);
         }
-        for (const key of keys) await writer.insertKey(key);
+        for (const key of keys) await writer.keys.insert(key);
       });
     const epochNow = async () => (await store.readState()).epoch;
     /** Everything but the time. */
@@ -125,7 +125,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(...keys);
       const read = (await store.readSnapshot()).keys;
       expect(plain(read)).toEqual(plain(keys));
-      const own = await store.write((writer) => writer.keysOf("public"));
+      const own = await store.write((writer) => writer.keys.listIn("public"));
       expect(plain(own.sort((a, b) => a.sequence - b.sequence))).toEqual(plain(keys));
       expect(read.every(Object.isFrozen)).toBe(true);
     });
@@ -139,7 +139,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const { keys } = snapshot;
       expect(appIdsOf(snapshot)).toEqual(["zebra", "apple"]);
       expect(keys.map((key) => key.sequence)).toEqual([1, 1, 2, 2]);
-      expect((await store.write((writer) => writer.keysOf("apple"))).map((key) => key.appId)).toEqual([
+      expect((await store.write((writer) => writer.keys.listIn("apple"))).map((key) => key.appId)).toEqual([
         "apple",
         "apple",
       ]);
@@ -149,9 +149,9 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(storedKey({ appId: "shop" }));
       await store.write(async (writer) => {
         for (const appId of ["SHOP", "shop ", "sho_", "%", "' or 1=1 --", "", "shop'; drop table apps; --"]) {
-          expect(await writer.app(appId)).toBeUndefined();
-          expect(await writer.keysOf(appId)).toEqual([]);
-          expect(await writer.deleteApp(appId)).toBe(false);
+          expect(await writer.apps.find(appId)).toBeUndefined();
+          expect(await writer.keys.listIn(appId)).toEqual([]);
+          expect(await writer.apps.delete(appId)).toBe(false);
         }
       });
       expect(appIdsOf(await store.readSnapshot())).toEqual(["shop"]);
@@ -159,15 +159,15 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
 
     it("removes an app with its keys, and nobody else's", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
-      expect(await store.write((writer) => writer.deleteApp("one"))).toBe(true);
-      expect(await store.write((writer) => writer.deleteApp("one"))).toBe(false);
+      expect(await store.write((writer) => writer.apps.delete("one"))).toBe(true);
+      expect(await store.write((writer) => writer.apps.delete("one"))).toBe(false);
       const snapshot = await store.readSnapshot();
       expect([appIdsOf(snapshot), snapshot.keys.map((key) => key.appId)]).toEqual([["two"], ["two"]]);
     });
 
     it("removes one key of one app", async () => {
       await insert(storedKey({ appId: "one", kid: "k" }), storedKey({ appId: "two", kid: "k" }));
-      await store.write((writer) => writer.deleteKey("one", "k"));
+      await store.write((writer) => writer.keys.delete("one", "k"));
       expect((await store.readSnapshot()).keys.map((key) => key.appId)).toEqual(["two"]);
     });
 
@@ -176,7 +176,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const before = await epochNow();
       await expect(insert(storedKey({ kid: "b" }))).rejects.toThrow();
       await expect(insert(storedKey({ kid: "a", sequence: 2 }))).rejects.toThrow();
-      await expect(store.write((writer) => writer.insertApp("public"))).rejects.toThrow();
+      await expect(store.write((writer) => writer.apps.insert("public"))).rejects.toThrow();
       expect(await epochNow()).toBe(before);
       await insert(storedKey({ kid: "b", sequence: 2 }), storedKey({ kid: "c", kind: "dynamic" }));
       await insert(storedKey({ kid: "d", algorithm: "ES256" }), storedKey({ appId: "other", kid: "a" }));
@@ -184,7 +184,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
     });
 
     it("has no key without its app", async () => {
-      await expect(store.write((writer) => writer.insertKey(storedKey()))).rejects.toThrow();
+      await expect(store.write((writer) => writer.keys.insert(storedKey()))).rejects.toThrow();
       expect((await store.readSnapshot()).keys).toEqual([]);
     });
 
@@ -193,23 +193,23 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(storedKey({ kid: "a" }), storedKey({ kid: "b", sequence: 2 }));
       expect(await epochNow()).toBe(start + 1);
       await store.write(async (writer) => {
-        await writer.app("public");
-        await writer.keysOf("public");
-        await writer.deleteApp("missing");
-        await writer.deleteKey("public", "missing");
+        await writer.apps.find("public");
+        await writer.keys.listIn("public");
+        await writer.apps.delete("missing");
+        await writer.keys.delete("public", "missing");
       });
       expect(await epochNow()).toBe(start + 1);
-      await store.write((writer) => writer.deleteKey("public", "a"));
+      await store.write((writer) => writer.keys.delete("public", "a"));
       expect(await epochNow()).toBe(start + 2);
-      await store.write((writer) => writer.deleteApp("public"));
+      await store.write((writer) => writer.apps.delete("public"));
       expect(await epochNow()).toBe(start + 3);
     });
 
     it("takes back everything of a transaction that fails, and goes on", async () => {
       const before = await content();
       const failing = store.write(async (writer) => {
-        await writer.insertApp("half");
-        await writer.insertKey(storedKey({ appId: "half" }));
+        await writer.apps.insert("half");
+        await writer.keys.insert(storedKey({ appId: "half" }));
         throw new Error("on purpose");
       });
       await expect(failing).rejects.toThrow("on purpose");
@@ -221,10 +221,10 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
     it("lets nobody see a transaction before it is done", async () => {
       const reader = await open();
       await store.write(async (writer) => {
-        await writer.insertApp("public");
+        await writer.apps.insert("public");
         expect(appIdsOf(await reader.readSnapshot())).toEqual([]);
         expect(appIdsOf(await store.readSnapshot())).toEqual([]);
-        expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: null });
+        expect(await writer.apps.find("public")).toMatchObject({ appId: "public", algorithms: null });
       });
       expect(appIdsOf(await reader.readSnapshot())).toEqual(["public"]);
     });
@@ -234,8 +234,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const other = await open();
       const next = (one: Store) =>
         one.write(async (writer) => {
-          const sequence = Math.max(...(await writer.keysOf("public")).map((key) => key.sequence)) + 1;
-          await writer.insertKey(storedKey({ kid: `k-${sequence}`, sequence }));
+          const sequence = Math.max(...(await writer.keys.listIn("public")).map((key) => key.sequence)) + 1;
+          await writer.keys.insert(storedKey({ kid: `k-${sequence}`, sequence }));
         });
       await Promise.all(Array.from({ length: 20 }, (_, i) => next(i % 2 === 0 ? store : other)));
       const { keys } = await other.readSnapshot();
@@ -260,36 +260,37 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const algorithms = async () => (await store.readSnapshot()).apps.map((app) => app.algorithms);
 
       it("is what the core is configured to, then what was set, in that order, then the core's again", async () => {
-        await store.write((writer) => writer.insertApp("public"));
+        await store.write((writer) => writer.apps.insert("public"));
         expect(await algorithms()).toEqual([null]);
-        await store.write((writer) => writer.setAlgorithms("public", ["ES256", "RS256"]));
+        await store.write((writer) => writer.apps.setAlgorithms("public", ["ES256", "RS256"]));
         expect(await algorithms()).toEqual([["ES256", "RS256"]]);
         await store.write(async (writer) => {
-          expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: ["ES256", "RS256"] });
-          await writer.setAlgorithms("public", null);
-          expect(await writer.app("public")).toMatchObject({ appId: "public", algorithms: null });
+          expect(await writer.apps.find("public")).toMatchObject({ appId: "public", algorithms: ["ES256", "RS256"] });
+          await writer.apps.setAlgorithms("public", null);
+          expect(await writer.apps.find("public")).toMatchObject({ appId: "public", algorithms: null });
         });
         expect(await algorithms()).toEqual([null]);
       });
 
       it("is each app's own, and the epoch grows exactly when it changes", async () => {
         await store.write(async (writer) => {
-          await writer.insertApp("one");
-          await writer.insertApp("two");
+          await writer.apps.insert("one");
+          await writer.apps.insert("two");
         });
         const start = await epochNow();
-        await store.write((writer) => writer.setAlgorithms("one", ["Ed25519"]));
+        await store.write((writer) => writer.apps.setAlgorithms("one", ["Ed25519"]));
         expect([await algorithms(), await epochNow()]).toEqual([[["Ed25519"], null], start + 1]);
-        await store.write((writer) => writer.setAlgorithms("one", ["Ed25519"]));
-        await store.write((writer) => writer.setAlgorithms("two", null));
-        await store.write((writer) => writer.setAlgorithms("missing", ["RS256"]));
+        await store.write((writer) => writer.apps.setAlgorithms("one", ["Ed25519"]));
+        await store.write((writer) => writer.apps.setAlgorithms("two", null));
+        await store.write((writer) => writer.apps.setAlgorithms("missing", ["RS256"]));
         expect([await algorithms(), await epochNow()]).toEqual([[["Ed25519"], null], start + 1]);
       });
     });
 
     describe("the dates of a key", () => {
       const dated = { kid: "d", kind: "dynamic", signsFrom: 100, signsUntil: 200, verifiesUntil: 300 } as const;
-      const update = (kid: string, dates: KeyDates) => store.write((writer) => writer.updateKey("public", kid, dates));
+      const update = (kid: string, dates: KeyDates) =>
+        store.write((writer) => writer.keys.update("public", kid, dates));
       const keyOf = async (kid: string) => (await store.readSnapshot()).keys.find((key) => key.kid === kid)!;
       let start: number;
       beforeEach(async () => {
@@ -337,7 +338,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         await update("d", { signsFrom: 100, signsUntil: 200, verifiesUntil: 300, revokedAt: null });
         await update("d", {});
         await update("missing", { revokedAt: 1 });
-        await store.write((writer) => writer.updateKey("missing", "d", { revokedAt: 1 }));
+        await store.write((writer) => writer.keys.update("missing", "d", { revokedAt: 1 }));
         expect(await epochNow()).toBe(start);
         expect(await keyOf("d")).toMatchObject({ ...dated, revokedAt: null });
       });
@@ -348,11 +349,11 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(one, two);
       const start = await epochNow();
       const sealedPrivateKey = Buffer.of(255, 0, 1, 2);
-      await store.write((writer) => writer.resealKey("public", "a", sealedPrivateKey, "fedcba9876543210"));
+      await store.write((writer) => writer.keys.reseal("public", "a", sealedPrivateKey, "fedcba9876543210"));
       const { keys } = await store.readSnapshot();
       expect(plain(keys)).toEqual(plain([{ ...one, sealedPrivateKey, masterKeyId: "fedcba9876543210" }, two]));
       expect(await epochNow()).toBe(start + 1);
-      await store.write((writer) => writer.resealKey("public", "missing", sealedPrivateKey, "fedcba9876543210"));
+      await store.write((writer) => writer.keys.reseal("public", "missing", sealedPrivateKey, "fedcba9876543210"));
       expect(await epochNow()).toBe(start + 1);
     });
 
@@ -360,7 +361,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       const token = (jti: string, expiresAt = 2_000, appId = "public") => ({ appId, jti, expiresAt });
       const revoke = (...tokens: ReturnType<typeof token>[]) =>
         store.write(async (writer) => {
-          for (const one of tokens) await writer.upsertRevokedToken(one);
+          for (const one of tokens) await writer.revocations.upsertToken(one);
         });
       const revoked = async () => {
         const { revokedTokens } = await store.readSnapshot();
@@ -368,8 +369,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       };
       beforeEach(async () => {
         await store.write(async (writer) => {
-          await writer.insertApp("public");
-          await writer.insertApp("other");
+          await writer.apps.insert("public");
+          await writer.apps.insert("other");
         });
       });
 
@@ -400,26 +401,26 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       it("are read under the lock with the revoked services, app by app", async () => {
         await revoke(token("a"), token("b"), token("a", 1, "other"));
         await store.write(async (writer) => {
-          await writer.upsertRevokedService({ appId: "other", service: "orders", notBefore: 7 });
-          const own = await writer.revocationsOf("public");
+          await writer.revocations.upsertService({ appId: "other", service: "orders", notBefore: 7 });
+          const own = await writer.revocations.listIn("public");
           expect({ ...own, tokens: new Set(own.tokens) }).toEqual({
             tokens: new Set([token("a"), token("b")]),
             services: [],
           });
-          expect(await writer.revocationsOf("other")).toEqual({
+          expect(await writer.revocations.listIn("other")).toEqual({
             tokens: [token("a", 1, "other")],
             services: [{ appId: "other", service: "orders", notBefore: 7 }],
           });
-          expect(await writer.revocationsOf("missing")).toEqual({ tokens: [], services: [] });
+          expect(await writer.revocations.listIn("missing")).toEqual({ tokens: [], services: [] });
         });
       });
 
       it("are forgotten once they have expired, in every app, and not a second before", async () => {
         await revoke(token("a", 999), token("b", 1_000), token("c", 1_001), token("d", 5, "other"));
         const start = await epochNow();
-        await store.write((writer) => writer.deleteExpiredTokens(1_000));
+        await store.write((writer) => writer.revocations.deleteExpiredTokens(1_000));
         expect([await epochNow(), (await revoked()).map((one) => one.jti)]).toEqual([start + 1, ["b", "c"]]);
-        await store.write((writer) => writer.deleteExpiredTokens(1_000));
+        await store.write((writer) => writer.revocations.deleteExpiredTokens(1_000));
         expect(await epochNow()).toBe(start + 1);
       });
 
@@ -431,11 +432,12 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
 
     describe("revoked services", () => {
       const service = (notBefore: number, name = "orders", appId = "public") => ({ appId, service: name, notBefore });
-      const revoke = (one: ReturnType<typeof service>) => store.write((writer) => writer.upsertRevokedService(one));
+      const revoke = (one: ReturnType<typeof service>) =>
+        store.write((writer) => writer.revocations.upsertService(one));
       beforeEach(async () => {
         await store.write(async (writer) => {
-          await writer.insertApp("public");
-          await writer.insertApp("other");
+          await writer.apps.insert("public");
+          await writer.apps.insert("other");
         });
       });
 
@@ -473,8 +475,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         store.write((writer) => writer.policies.insert(appId, document, appliedBy));
       beforeEach(async () => {
         await store.write(async (writer) => {
-          await writer.insertApp("public");
-          await writer.insertApp("other");
+          await writer.apps.insert("public");
+          await writer.apps.insert("other");
         });
       });
 
@@ -528,18 +530,18 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         await expect(apply("one", "missing")).rejects.toThrow();
         await apply("one");
         await apply("two", "other");
-        await store.write((writer) => writer.deleteApp("public"));
+        await store.write((writer) => writer.apps.delete("public"));
         const left = (await store.readContent()).policyVersions.map(({ appId }) => appId);
         expect([left, await store.readPolicyVersions("public")]).toEqual([["other"], []]);
-        await store.write((writer) => writer.insertApp("public"));
+        await store.write((writer) => writer.apps.insert("public"));
         expect((await apply("three")).version).toBe(1);
       });
     });
 
     it("keeps the calls that were reported in an app as they were given, without growing its epoch", async () => {
       await store.write(async (writer) => {
-        await writer.insertApp("public");
-        await writer.insertApp("other");
+        await writer.apps.insert("public");
+        await writer.apps.insert("other");
       });
       const call = (scope: string | null, caller: string | undefined = "orders") => {
         return { caller, callee: caller && "stock", scope, count: 3, firstAt: 5, lastAt: 2 ** 40 };
@@ -559,7 +561,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         });
       }
       expect([await epochNow(), await store.readReported("missing")]).toEqual([start, []]);
-      await store.write((writer) => writer.deleteApp("other"));
+      await store.write((writer) => writer.apps.delete("other"));
       expect(await store.readReported("other")).toEqual([]);
     });
 
@@ -567,11 +569,11 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
         for (const appId of ["one", "two"]) {
-          await writer.upsertRevokedToken({ appId, jti: "j", expiresAt: 9 });
-          await writer.upsertRevokedService({ appId, service: "orders", notBefore: 9 });
+          await writer.revocations.upsertToken({ appId, jti: "j", expiresAt: 9 });
+          await writer.revocations.upsertService({ appId, service: "orders", notBefore: 9 });
         }
       });
-      await store.write((writer) => writer.deleteApp("one"));
+      await store.write((writer) => writer.apps.delete("one"));
       const { apps, keys, revokedTokens, revokedServices } = await store.readSnapshot();
       const left = [apps, keys, revokedTokens, revokedServices].map((rows) => rows.map((row) => row.appId));
       expect(left).toEqual([["two"], ["two"], ["two"], ["two"]]);
@@ -588,8 +590,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         });
       beforeEach(async () => {
         await store.write(async (writer) => {
-          await writer.insertApp("public");
-          await writer.insertApp("other");
+          await writer.apps.insert("public");
+          await writer.apps.insert("other");
         });
       });
 
@@ -671,7 +673,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         const remove = (name: string) => store.write(({ services }) => services.delete("public", name));
         expect([await remove("orders"), await remove("orders")]).toEqual([true, false]);
         expect(await left()).toEqual(["billinga", "ordersc"]);
-        await store.write((writer) => writer.deleteApp("public"));
+        await store.write((writer) => writer.apps.delete("public"));
         const { services, credentials } = await store.readSnapshot();
         expect([services, credentials].map((rows) => rows.map((row) => row.appId))).toEqual([["other"], ["other"]]);
       });
@@ -699,7 +701,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       beforeEach(async () => {
         await store.write(async (writer) => {
           for (const appId of ["public", "other"]) {
-            await writer.insertApp(appId);
+            await writer.apps.insert(appId);
             for (const name of ["orders", "billing"]) await writer.services.insert(appId, name);
           }
         });
@@ -747,7 +749,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
           return [clientKeys.length, trusts.map(({ id }) => id)];
         };
         expect(await left()).toEqual([0, ["u"]]);
-        await store.write((writer) => writer.deleteApp("public"));
+        await store.write((writer) => writer.apps.delete("public"));
         expect(await left()).toEqual([0, []]);
       });
 
@@ -792,7 +794,7 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         const left = apps.filter(({ appId }) => appId === "public");
         await store.write((writer) => writer.replaceContent({ ...EMPTY, apps: left }));
         expect(await store.useOnce(uses.slice(0, 1))).toEqual([false]);
-        await store.write((writer) => writer.insertApp("other"));
+        await store.write((writer) => writer.apps.insert("other"));
         expect(await store.useOnce(uses)).toEqual([false, true]);
       });
 
@@ -827,17 +829,17 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       await insert(storedKey({ appId: "one" }));
       const { epoch: before, generation } = await store.readState();
       await store.write(async (writer) => {
-        await writer.insertApp("two");
+        await writer.apps.insert("two");
         expect(await writer.order()).toEqual({ epoch: before, generation });
-        expect((await writer.apps()).map((app) => app.appId).sort()).toEqual(["one", "two"]);
+        expect((await writer.apps.list()).map((app) => app.appId).sort()).toEqual(["one", "two"]);
       });
     });
 
     it("makes an app now, with nothing that is due", async () => {
       await store.write(async (writer) => {
-        await writer.insertApp("new");
+        await writer.apps.insert("new");
         const facts = { appId: "new", createdAt: writer.now, algorithms: null, rotationDue: false };
-        expect(await writer.app("new")).toEqual(facts);
+        expect(await writer.apps.find("new")).toEqual(facts);
       });
     });
 
@@ -850,8 +852,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
       expect((await store.readState()).generation).toBe(told);
       expect((await due()).sort()).toEqual(["one", "two"]);
       await store.write(async (writer) => {
-        await writer.endRotationDue("one");
-        await writer.insertApp("three");
+        await writer.apps.endRotationDue("one");
+        await writer.apps.insert("three");
       });
       expect(await due()).toEqual(["two"]);
     });
@@ -859,8 +861,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
     it("takes a whole content in the place of its own, however large, and keeps its order", async () => {
       await insert(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
       await store.write(async (writer) => {
-        await writer.upsertRevokedToken({ appId: "one", jti: "j", expiresAt: 9 });
-        await writer.upsertRevokedService({ appId: "two", service: "orders", notBefore: 9 });
+        await writer.revocations.upsertToken({ appId: "one", jti: "j", expiresAt: 9 });
+        await writer.revocations.upsertService({ appId: "two", service: "orders", notBefore: 9 });
       });
       const { epoch: before, generation } = await store.readState();
       await store.write((writer) => writer.replaceContent(EMPTY));
@@ -929,12 +931,12 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
           await vi.waitFor(() => expect([told, stopped]).toEqual([1, 1])); // it listens now
           stop();
           const began = performance.now();
-          await other.write((writer) => writer.insertApp("public"));
+          await other.write((writer) => writer.apps.insert("public"));
           await vi.waitFor(() => expect(told).toBe(2), { interval: 5 });
           expect(performance.now() - began).toBeLessThan(1_000);
           // What changes nothing is not worth a word; what comes after it shows that nothing was said.
-          await other.write((writer) => writer.keysOf("public"));
-          await other.write((writer) => writer.deleteApp("public"));
+          await other.write((writer) => writer.keys.listIn("public"));
+          await other.write((writer) => writer.apps.delete("public"));
           await vi.waitFor(() => expect(told).toBe(3), { interval: 5 });
           expect(stopped).toBe(1);
         });
@@ -944,8 +946,8 @@ export function describeStore(engine: string, traits: StoreTraits, newPlace: () 
         const stop = store.watch(() => {});
         stop();
         stop();
-        expect(store.lookEvery).toBeGreaterThanOrEqual(500);
-        expect(store.lookEvery).toBeLessThanOrEqual(5_000);
+        expect(store.pollInterval).toBeGreaterThanOrEqual(500);
+        expect(store.pollInterval).toBeLessThanOrEqual(5_000);
       });
     });
 

@@ -19,7 +19,7 @@ function interruptible(): { storeOf: (real: Store) => Store; away: boolean; read
       readCredentials: (appId, service) => pass("credentials", () => real.readCredentials(appId, service)),
       write: (work) => (self.away ? Promise.reject(new StoreUnavailable("away")) : real.write(work)),
       watch: (listener) => real.watch(listener),
-      lookEvery: real.lookEvery,
+      pollInterval: real.pollInterval,
       close: () => real.close(),
     }),
   };
@@ -45,7 +45,7 @@ describe("the key ring", () => {
     const { state, store } = instance;
     await state.refresh();
     expect(line.reads).toEqual(["state"]);
-    await store.write((writer) => writer.insertApp("other"));
+    await store.write((writer) => writer.apps.insert("other"));
     await state.refresh();
     expect(line.reads).toEqual(["state", "state", "snapshot"]);
     expect(state.hasApp("other")).toBe(true);
@@ -62,7 +62,7 @@ describe("the key ring", () => {
   it("sees in a refresh what was written before it was asked for, however many are asked for at once", async () => {
     const { state, store } = instance;
     const early = state.refresh();
-    await store.write((writer) => writer.insertApp("written"));
+    await store.write((writer) => writer.apps.insert("written"));
     const late = state.refresh();
     await Promise.all([early, late, state.refresh()]);
     expect(state.hasApp("written")).toBe(true);
@@ -160,7 +160,7 @@ describe("the key ring", () => {
   it("forgets an app that was removed, by whomever (K5)", async () => {
     const { dataDir, clock, state } = instance;
     const other = await openInstance({ dataDir, clock });
-    await other.store.write((writer) => writer.deleteApp("public"));
+    await other.store.write((writer) => writer.apps.delete("public"));
     expect(state.hasApp("public")).toBe(true);
     await state.refresh();
     expect([state.hasApp("public"), state.publishedSets("public")]).toEqual([false, undefined]);

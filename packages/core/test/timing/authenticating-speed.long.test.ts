@@ -26,7 +26,7 @@ beforeAll(async () => {
   dataDir = join(await tempDir(), "data");
   const store = await openSqliteStore({ dataDir });
   await store.write(async (writer) => {
-    await writer.insertApp("public");
+    await writer.apps.insert("public");
     for (let i = 0; i < MAX_SERVICES; i++) {
       const service = `service-${i}`;
       await writer.services.insert("public", service);
@@ -136,7 +136,7 @@ describe(`with ${MAX_SERVICES} services`, () => {
       await work();
       return performance.now() - began;
     };
-    await store.write((writer) => writer.insertApp("another"));
+    await store.write((writer) => writer.apps.insert("another"));
     const reading = await timed(() => state.refresh());
     for (const [, [, second]] of credentials) authenticate(second, "public");
     const writing = await timed(() => uses.flushNow());

@@ -7,7 +7,9 @@ import { connectionSettings } from "./postgres-connection.ts";
 import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
 import type { Schema } from "../sql/schema.ts";
-import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "../sql/sql-store.ts";
+import { createSqlStore } from "../sql/sql-store.ts";
+import type { SqlEngine } from "../sql/sql-engine.ts";
+import { migrate, type BeforeMigration } from "../sql/migrate.ts";
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
@@ -27,7 +29,7 @@ const TIMEOUTS = { connect: 2_000, write: 4_500, answer: 6_000 };
 const LIFETIME = 60_000;
 
 /** Milliseconds between looks, for the change whose notification was lost. */
-const LOOK_EVERY = 5_000;
+const POLL_INTERVAL = 5_000;
 
 /** Any number, if it is the same in every instance. */
 const WRITERS_LOCK = 7_251_936_204;
@@ -101,7 +103,7 @@ async function openStore({
       await sql`select pg_notify(${CHANNEL}, '')`.execute(transaction); // sent by the commit
     },
     watch: (listener) => watcher.watch(listener),
-    lookEvery: LOOK_EVERY,
+    pollInterval: POLL_INTERVAL,
     async schema() {
       const { rows } = await sql<{ schema: string | null }>`select current_schema() as schema`.execute(reader);
       return rows[0]?.schema ?? undefined;

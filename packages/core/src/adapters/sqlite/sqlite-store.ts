@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { Kysely, sql } from "kysely";
 import { reasonOf, StartupError } from "../../ports/startup-error.ts";
 import { StoreUnavailable, type Store } from "../../ports/store.ts";
-import { createSqlStore, migrate, type BeforeMigration, type SqlEngine } from "../sql/sql-store.ts";
+import { createSqlStore } from "../sql/sql-store.ts";
+import type { SqlEngine } from "../sql/sql-engine.ts";
+import { migrate, type BeforeMigration } from "../sql/migrate.ts";
 import type { Schema } from "../sql/schema.ts";
 import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
 
@@ -17,7 +19,7 @@ export type SqliteDriverName = (typeof DRIVERS)[number];
 const OLDEST_SQLITE = "3.51.3";
 
 /** Milliseconds: how soon a process sees what another one wrote. One row is read. */
-const LOOK_EVERY = 1_000;
+const POLL_INTERVAL = 1_000;
 
 /** The constructor both drivers share. */
 interface SqliteDriverModule {
@@ -75,7 +77,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
       lockWriters: async () => {}, // the writer's transactions begin with the lock
       announce: async () => {}, // other processes look once a second
       watch: () => () => {},
-      lookEvery: LOOK_EVERY,
+      pollInterval: POLL_INTERVAL,
       schema: async () => undefined,
       close: async () => {
         await reader.destroy();

@@ -29,8 +29,8 @@ export function createManageApps(store: Store, state: InstanceState, rotateKeys:
       const problem = problemsOfRotationPolicy(policy)[0];
       if (problem !== undefined) return { ok: false, status: 400, problem };
       const fits = await store.write(async (writer) => {
-        if (peakOfPublishedKeys(await writer.keysOf(appId), policy, writer.now) > LIMITS.jwksKeys) return false;
-        await writer.setAlgorithms(appId, algorithms);
+        if (peakOfPublishedKeys(await writer.keys.listIn(appId), policy, writer.now) > LIMITS.jwksKeys) return false;
+        await writer.apps.setAlgorithms(appId, algorithms);
         return true;
       });
       if (!fits) return { ok: false, status: 409, problem: TOO_MANY_KEYS };
@@ -44,7 +44,7 @@ export function createManageApps(store: Store, state: InstanceState, rotateKeys:
     async remove(text) {
       const appId = normaliseAppId(text);
       if (appId === DEFAULT_APP) return { ok: false };
-      const didExist = await store.write((writer) => writer.deleteApp(appId));
+      const didExist = await store.write((writer) => writer.apps.delete(appId));
       await state.catchUp();
       return { ok: true, didExist };
     },

@@ -53,7 +53,7 @@ export function startBackgroundJobs(
       () => {
         running = look();
       },
-      Math.min(store.lookEvery, instanceRefresh),
+      Math.min(store.pollInterval, instanceRefresh),
     );
     timer.unref();
   }

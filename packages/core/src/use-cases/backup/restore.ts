@@ -21,7 +21,7 @@ export type Restore = (backup: Backup, force: boolean) => Promise<ChangeResult<R
 export function createRestore(store: Store, log: Log): Restore {
   return async (backup, force) => {
     const done = await store.write(async (writer) => {
-      const { length } = await writer.apps();
+      const { length } = await writer.apps.list();
       if (length > 0 && !force) return { inUse: length };
       await writer.replaceContent(contentOf(backup));
       return { generation: await writer.raiseGeneration(backup.generation) };

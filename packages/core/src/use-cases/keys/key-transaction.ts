@@ -58,7 +58,7 @@ export class KeyTransaction {
     const taken = new Set(present.map((key) => key.kid));
     for (const step of steps) {
       if (step.type === "remove") {
-        await this.writer.deleteKey(this.#appId, step.kid);
+        await this.writer.keys.delete(this.#appId, step.kid);
         this.#say({ kid: step.kid }, "removed a key that verifies no token any more");
         continue;
       }
@@ -69,7 +69,7 @@ export class KeyTransaction {
   }
 
   async update(updates: readonly KeyUpdate[]): Promise<void> {
-    for (const { kid, dates } of updates) await this.writer.updateKey(this.#appId, kid, dates);
+    for (const { kid, dates } of updates) await this.writer.keys.update(this.#appId, kid, dates);
   }
 
   /** @param key default: one from the supply, which has it */
@@ -86,7 +86,7 @@ export class KeyTransaction {
     const appId = this.#appId;
     await this.#vault.reload();
     const sealed = key.masterKeyId === this.#vault.masterKeyId ? key : await reseal({ ...key, appId }, this.#vault);
-    await this.writer.insertKey({ ...dates, ...key, ...sealed, appId, createdAt: this.writer.now, revokedAt: null });
+    await this.writer.keys.insert({ ...dates, ...key, ...sealed, appId, createdAt: this.writer.now, revokedAt: null });
     this.#say({ kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() }, message);
   }
 

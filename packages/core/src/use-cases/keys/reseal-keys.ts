@@ -18,7 +18,7 @@ export function createResealKeys(store: Store, vault: KeyVault): ResealKeys {
     store.write(async (writer) => {
       await vault.reload();
       const keys = [];
-      for (const { appId } of await writer.apps()) keys.push(...(await writer.keysOf(appId)));
+      for (const { appId } of await writer.apps.list()) keys.push(...(await writer.keys.listIn(appId)));
       const foreign = keys.find((key) => !vault.has(key.masterKeyId));
       if (foreign !== undefined) {
         const problem =
@@ -28,7 +28,7 @@ export function createResealKeys(store: Store, vault: KeyVault): ResealKeys {
       }
       for (const key of keys) {
         const { sealedPrivateKey, masterKeyId } = await reseal(key, vault);
-        await writer.resealKey(key.appId, key.kid, sealedPrivateKey, masterKeyId);
+        await writer.keys.reseal(key.appId, key.kid, sealedPrivateKey, masterKeyId);
       }
       return { ok: true, value: { resealed: keys.length, masterKeyId: vault.masterKeyId } };
     });

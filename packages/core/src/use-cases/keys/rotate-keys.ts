@@ -96,7 +96,7 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
    */
   async function execute({ appId, algorithms }: AppOfKeys, transaction: KeyTransaction): Promise<void> {
     const { writer } = transaction;
-    const present = await writer.keysOf(appId);
+    const present = await writer.keys.listIn(appId);
     await transaction.run(planRotation(present, state.rotationPolicyWith(algorithms), writer.now), present);
   }
 
@@ -105,7 +105,7 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
     const plan = planRotation(state.keysOf(appId), state.rotationPolicyOf(appId), state.now());
     if (plan.length === 0) return;
     await transact(appId, await makeMaterial(appId, creationsIn(plan)), async (transaction) => {
-      const app = await transaction.writer.app(appId);
+      const app = await transaction.writer.apps.find(appId);
       if (app !== undefined) await execute(app, transaction);
     });
   }
@@ -130,16 +130,16 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
     const supply = await makeMaterial(appId, [...planned, ...expected.creates]);
     await transact(appId, supply, async (transaction) => {
       const { writer } = transaction;
-      const app = await writer.app(appId);
+      const app = await writer.apps.find(appId);
       if (app?.rotationDue !== true) return; // another instance has seen to it
       await execute(app, transaction);
-      const present = await writer.keysOf(appId);
+      const present = await writer.keys.listIn(appId);
       const decided = replaceSigners(present, state.rotationPolicyWith(app.algorithms), writer.now);
       // What has changed since it was looked at is for the next look.
       if (isRefused(decided) || !transaction.canMake(decided.creates)) return;
       await transaction.update(decided.updates);
       await transaction.run(decided.creates, present);
-      await writer.endRotationDue(appId);
+      await writer.apps.endRotationDue(appId);
     });
     return true;
   }
@@ -172,9 +172,9 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
 
       return transact(appId, await makeMaterial(appId, creations), async (transaction) => {
         const { writer } = transaction;
-        const app = await writer.app(appId);
+        const app = await writer.apps.find(appId);
         if (app === undefined) return { status: 404 as const, problem: "there is no such app" };
-        const decided = decide(await writer.keysOf(appId), state.rotationPolicyWith(app.algorithms), writer.now);
+        const decided = decide(await writer.keys.listIn(appId), state.rotationPolicyWith(app.algorithms), writer.now);
         if (isRefused(decided)) return decided;
         const { updates, create } = decided;
         if (create !== undefined && imported === undefined && !transaction.canMake([create])) {
@@ -183,7 +183,7 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
         await transaction.update(updates);
         if (create !== undefined) await transaction.add(create, imported);
         await execute(app, transaction);
-        return writer.keysOf(appId);
+        return writer.keys.listIn(appId);
       });
     },
 
@@ -194,8 +194,8 @@ export function createRotateKeys({ store, vault, state, log }: Parts): RotateKey
       if (urgent.length === 0 && state.hasApp(appId)) return false;
       return transact(appId, await makeMaterial(appId, urgent), async (transaction) => {
         const { writer } = transaction;
-        const app = await writer.app(appId);
-        if (app === undefined) await writer.insertApp(appId);
+        const app = await writer.apps.find(appId);
+        if (app === undefined) await writer.apps.insert(appId);
         await execute(app ?? { appId, algorithms: null }, transaction);
         return app === undefined;
       });

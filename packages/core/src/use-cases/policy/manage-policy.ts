@@ -124,7 +124,7 @@ export function createManagePolicy({ store, state, reports, readText, registered
       const done = await store.write<ManagedPolicy<{ stored: StoredPolicy; changes: readonly PolicyChange[] }>>(
         async (writer) => {
           const { policies, services } = writer;
-          if ((await writer.app(appId)) === undefined)
+          if ((await writer.apps.find(appId)) === undefined)
             return { ok: false, status: 404, problem: "there is no such app" };
           // One that it names may have been deleted since it was read; from here on nobody can be.
           const registered = await services.names(appId);

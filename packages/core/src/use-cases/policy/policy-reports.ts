@@ -47,7 +47,7 @@ export function createPolicyReports(store: Store, state: InstanceState, monotoni
     try {
       await store.write(async (writer) => {
         for (const [appId, table] of counted) {
-          if ((await writer.app(appId)) === undefined) continue; // it was removed meanwhile
+          if ((await writer.apps.find(appId)) === undefined) continue; // it was removed meanwhile
           const all = new ReportTable(await writer.policies.reportedIn(appId));
           all.add(table.calls());
           await writer.policies.replaceReported(appId, all.calls());

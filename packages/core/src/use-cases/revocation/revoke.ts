@@ -79,11 +79,11 @@ export function createRevoke(store: Store, state: InstanceState, pause: (ms: num
       }
       const notBefore = await store.write(async (writer) => {
         const now = Math.floor(writer.now / 1000);
-        const { tokens, services } = await writer.revocationsOf(appId);
+        const { tokens, services } = await writer.revocations.listIn(appId);
         const revoked = { appId, service, notBefore: now };
         const isListed = services.some((one) => one.service === service);
         if (!isListed && !(await fits(writer, appId, tokens, [...services, revoked]))) return undefined;
-        await writer.upsertRevokedService(revoked);
+        await writer.revocations.upsertService(revoked);
         return now;
       });
       await state.catchUp();
@@ -97,7 +97,7 @@ export function createRevoke(store: Store, state: InstanceState, pause: (ms: num
   /** All of it in one transaction. */
   async function list(asked: readonly RevokedToken[]): Promise<Listed[]> {
     const listed = await store.write(async (writer) => {
-      await writer.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
+      await writer.revocations.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
       const results = new Map<RevokedToken, Listed>();
       for (const appId of new Set(asked.map((one) => one.appId))) {
         const own = asked.filter((one) => one.appId === appId);
@@ -147,7 +147,7 @@ async function listIn(
   appId: string,
   asked: readonly RevokedToken[],
 ): Promise<ReadonlyMap<RevokedToken, Listed>> {
-  const { tokens, services } = await writer.revocationsOf(appId);
+  const { tokens, services } = await writer.revocations.listIn(appId);
   const all = new Map(tokens.map((one) => [one.jti, one]));
   const listed = [...tokens];
   const results = new Map<RevokedToken, Listed>();
@@ -166,7 +166,7 @@ async function listIn(
   const isTooLarge = listed.length > tokens.length && !(await fits(writer, appId, [...all.values()], services));
   for (const one of asked) {
     if (isTooLarge && !tokens.some(({ jti }) => jti === one.jti)) results.set(one, { roomAt: roomAfter(tokens) });
-    else if ("until" in results.get(one)!) await writer.upsertRevokedToken(one);
+    else if ("until" in results.get(one)!) await writer.revocations.upsertToken(one);
   }
   return results;
 }
@@ -199,7 +199,7 @@ async function fits(
   tokens: readonly RevokedToken[],
   services: readonly RevokedService[],
 ): Promise<boolean> {
-  const feed = buildFeed(await writer.order(), tokens, services, await writer.keysOf(appId), writer.now);
+  const feed = buildFeed(await writer.order(), tokens, services, await writer.keys.listIn(appId), writer.now);
   return lengthOfFeed(feed) <= MAX_FEED_BYTES;
 }
 

@@ -87,7 +87,8 @@ export function createManageServices(store: Store, state: InstanceState, uses: C
       if (problem !== undefined) return { ok: false, status: 400, problem };
       const managed = await store.write<ChangeResult<ServiceView>>(async (writer) => {
         const { services, now } = writer;
-        if ((await writer.app(appId)) === undefined) return { ok: false, status: 404, problem: "there is no such app" };
+        if ((await writer.apps.find(appId)) === undefined)
+          return { ok: false, status: 404, problem: "there is no such app" };
         if ((await services.find(appId, name)) !== undefined) {
           return { ok: false, status: 409, problem: "there is a service of that name already" };
         }

@@ -111,7 +111,7 @@ function describePostgres(server: PostgresServer): void {
         await server.query(url, "select xmin, relname from pg_class order by relname"),
       ];
       const before = await look();
-      expect(await refusalOf(url)).toMatch(/schema '9999_future'.*newer countersign-core.*another database/);
+      expect(await refusalOf(url)).toMatch(/schema version "9999_future".*newer countersign-core.*another database/);
       expect(await look()).toEqual(before);
     });
   });
@@ -138,9 +138,9 @@ function describePostgres(server: PostgresServer): void {
     const store = await open(await server.newDatabase());
     await expect(
       store.write(async (writer) => {
-        await writer.insertApp("slow");
+        await writer.apps.insert("slow");
         await new Promise((resolve) => setTimeout(resolve, 5_500));
-        await writer.insertApp("too late");
+        await writer.apps.insert("too late");
       }),
     ).rejects.toThrow(StoreUnavailable);
     expect(appIdsOf(await store.readSnapshot())).toEqual([]);
@@ -159,7 +159,7 @@ function describePostgres(server: PostgresServer): void {
     await server.query(url, "insert into other.countersign_migration values ('9999_future', 'x')");
     await server.query(url, "create table other.signing_keys (id integer)");
     const store = await open(url);
-    await store.write((writer) => writer.insertApp("public"));
+    await store.write((writer) => writer.apps.insert("public"));
     await store.close();
     expect(appIdsOf(await (await open(url)).readSnapshot())).toEqual(["public"]);
     expect(await server.query(url, "select name from public.kysely_migration")).toHaveLength(1);
@@ -170,14 +170,14 @@ function describePostgres(server: PostgresServer): void {
     third.searchParams.set("options", "-c search_path=third");
     const apart = await open(third.href);
     expect(appIdsOf(await apart.readSnapshot())).toEqual([]);
-    await apart.write((writer) => writer.insertApp("apart"));
+    await apart.write((writer) => writer.apps.insert("apart"));
     expect(await server.query(url, "select app_id from third.apps")).toEqual([{ app_id: "apart" }]);
   });
 
   it("is opened by sixteen instances at once when it is new, and migrated once (R14)", async () => {
     const url = await server.newDatabase();
     const stores = await Promise.all(Array.from({ length: 16 }, () => open(url, 2)));
-    await stores[0]!.write((writer) => writer.insertApp("public"));
+    await stores[0]!.write((writer) => writer.apps.insert("public"));
     for (const store of stores) {
       const snapshot = await store.readSnapshot();
       expect([appIdsOf(snapshot), snapshot.epoch]).toEqual([["public"], 2]);
@@ -212,12 +212,12 @@ function describePostgres(server: PostgresServer): void {
       `alter database ${new URL(url).pathname.slice(1)} set default_transaction_isolation = serializable`,
     );
     const stores = [await open(url), await open(url), await open(url)];
-    await stores[0]!.write((writer) => writer.insertApp("public"));
+    await stores[0]!.write((writer) => writer.apps.insert("public"));
     await Promise.all(
       Array.from({ length: 30 }, (_, i) =>
         stores[i % 3]!.write(async (writer) => {
-          const sequence = (await writer.keysOf("public")).length + 1;
-          await writer.insertKey(storedKey({ kid: `k-${sequence}`, sequence }));
+          const sequence = (await writer.keys.listIn("public")).length + 1;
+          await writer.keys.insert(storedKey({ kid: `k-${sequence}`, sequence }));
         }),
       ),
     );
@@ -229,7 +229,7 @@ function describePostgres(server: PostgresServer): void {
     const store = await open(through(proxy, await server.newDatabase()), 3);
     store.watch(() => {});
     const reads = Array.from({ length: 60 }, () => store.readSnapshot());
-    const writes = Array.from({ length: 20 }, (_, i) => store.write((writer) => writer.insertApp(`app-${i}`)));
+    const writes = Array.from({ length: 20 }, (_, i) => store.write((writer) => writer.apps.insert(`app-${i}`)));
     await Promise.all([...reads, ...writes]);
     expect(proxy.mostOpen()).toBe(4);
   });
@@ -243,7 +243,7 @@ function describePostgres(server: PostgresServer): void {
     await foreign.query("begin");
     // Whatever the number of the lock is: it is the one that a writer takes.
     await store.write(async (writer) => {
-      await writer.insertApp("before");
+      await writer.apps.insert("before");
       const locks = await foreign.query("select objid, classid from pg_locks where locktype = 'advisory' and granted");
       expect(locks.rows).toHaveLength(1);
       const { objid, classid } = locks.rows[0] as { objid: string; classid: string };
@@ -253,7 +253,7 @@ function describePostgres(server: PostgresServer): void {
     const waits = (count: number) =>
       Array.from({ length: count }, async () => {
         const began = performance.now();
-        await expect(store.write((writer) => writer.insertApp("late"))).rejects.toThrow(StoreUnavailable);
+        await expect(store.write((writer) => writer.apps.insert("late"))).rejects.toThrow(StoreUnavailable);
         return performance.now() - began;
       });
     const early = waits(4);
@@ -267,7 +267,7 @@ function describePostgres(server: PostgresServer): void {
     expect(Math.max(...times)).toBeLessThan(5_500);
     await foreign.query("select pg_advisory_unlock_all()");
     await foreign.query("commit");
-    await store.write((writer) => writer.insertApp("after"));
+    await store.write((writer) => writer.apps.insert("after"));
     expect(appIdsOf(await store.readSnapshot())).toEqual(["before", "after"]);
   });
 
@@ -276,14 +276,14 @@ function describePostgres(server: PostgresServer): void {
       const url = await server.newDatabase();
       const store = await open(url);
       const failing = store.write(async (writer) => {
-        await writer.insertApp("half");
+        await writer.apps.insert("half");
         await terminateAll(url);
         // Nobody is asking anything when the news arrives.
         await vi.waitFor(async () => expect(await backendsOf(url)).toEqual([]));
-        await writer.insertApp("other half");
+        await writer.apps.insert("other half");
       });
       await expect(failing).rejects.toThrow(StoreUnavailable);
-      await store.write((writer) => writer.insertApp("whole"));
+      await store.write((writer) => writer.apps.insert("whole"));
       expect(appIdsOf(await store.readSnapshot())).toEqual(["whole"]);
     });
 
@@ -299,19 +299,19 @@ function describePostgres(server: PostgresServer): void {
     it("that goes silent is given up in 6 s, and not used again once the way is open", async () => {
       const proxy = await startProxy(server);
       const store = await open(through(proxy, await server.newDatabase()), 2);
-      await store.write((writer) => writer.insertApp("public"));
+      await store.write((writer) => writer.apps.insert("public"));
       proxy.silent = true;
       const began = performance.now();
       const settled = await Promise.allSettled([
         store.readState(),
         store.readSnapshot(),
-        store.write((writer) => writer.insertApp("lost")),
+        store.write((writer) => writer.apps.insert("lost")),
       ]);
       expect(performance.now() - began).toBeLessThan(7_000);
       for (const one of settled) expect(one).toMatchObject({ reason: expect.any(StoreUnavailable) });
       proxy.silent = false;
       expect(appIdsOf(await store.readSnapshot())).toEqual(["public"]);
-      await store.write((writer) => writer.insertApp("found"));
+      await store.write((writer) => writer.apps.insert("found"));
     });
 
     it("is listened on again by itself, and what was missed is looked for", async () => {
@@ -322,7 +322,7 @@ function describePostgres(server: PostgresServer): void {
       await vi.waitFor(() => expect(told).toBe(1));
       await terminateAll(url);
       await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // on having listened again
-      await vi.waitFor(() => other.write((writer) => writer.insertApp("public")), { timeout: 2_000 });
+      await vi.waitFor(() => other.write((writer) => writer.apps.insert("public")), { timeout: 2_000 });
       await vi.waitFor(() => expect(told).toBe(3), { timeout: 1_000 });
     });
   });

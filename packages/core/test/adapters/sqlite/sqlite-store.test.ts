@@ -27,8 +27,8 @@ const digestOf = async (path: string) =>
     .digest("hex");
 const newKey = (store: Store) =>
   store.write(async (writer) => {
-    await writer.insertApp("public");
-    await writer.insertKey(storedKey());
+    await writer.apps.insert("public");
+    await writer.keys.insert(storedKey());
   });
 
 /** A directory with one app and one key in it, and nobody who has it open. */
@@ -94,9 +94,9 @@ describe("the directory", () => {
     const begun = new Promise<void>((resolve) => (begin = resolve));
     const writing = store.write(async (writer) => {
       begin();
-      await writer.insertApp("public");
+      await writer.apps.insert("public");
       await new Promise((resolve) => setImmediate(resolve));
-      await writer.insertApp("last");
+      await writer.apps.insert("last");
     });
     await begun;
     await Promise.all([writing, store.close()]);
@@ -147,7 +147,7 @@ it("R14 a schema that a newer version has only added to is used: an older one ma
   database.exec("insert into countersign_migration (name, timestamp) values ('9999_future_expand', '2030-01-01')");
   database.close();
   const store = await openSqliteStore({ dataDir });
-  await store.write((writer) => writer.insertApp("after-the-roll-back"));
+  await store.write((writer) => writer.apps.insert("after-the-roll-back"));
   expect(appIdsOf(await store.readSnapshot())).toContain("after-the-roll-back");
   await store.close();
 });
@@ -159,7 +159,7 @@ describe("a file that is not to be touched", () => {
     database.exec("insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')");
     database.exec("pragma wal_checkpoint(truncate)");
     database.close();
-    expect(await refusalOf(dataDir)).toMatch(/schema '9999_future'.*newer countersign-core/);
+    expect(await refusalOf(dataDir)).toMatch(/schema version "9999_future".*newer countersign-core/);
   });
 
   for (const [what, content] of [
@@ -204,7 +204,7 @@ describe("R3 a write lock that somebody else holds", () => {
     delay.enable();
     const began = performance.now();
     setTimeout(() => foreign.exec("commit"), 1_000);
-    await store.write((writer) => writer.insertApp("late"));
+    await store.write((writer) => writer.apps.insert("late"));
     const waited = performance.now() - began;
     delay.disable();
     foreign.close();
@@ -225,7 +225,7 @@ describe("R3 a write lock that somebody else holds", () => {
     const waits = (count: number) =>
       Array.from({ length: count }, async () => {
         const began = performance.now();
-        await expect(store.write((writer) => writer.insertApp("late"))).rejects.toThrow(StoreUnavailable);
+        await expect(store.write((writer) => writer.apps.insert("late"))).rejects.toThrow(StoreUnavailable);
         return performance.now() - began;
       });
     const early = waits(4);
@@ -238,7 +238,7 @@ describe("R3 a write lock that somebody else holds", () => {
     expect(delay.max / 1e6).toBeLessThan(300);
     foreign.exec("rollback");
     foreign.close();
-    await store.write((writer) => writer.insertApp("in time"));
+    await store.write((writer) => writer.apps.insert("in time"));
     expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "in time"]);
     await store.close();
   });
@@ -249,7 +249,7 @@ describe("R3 a write lock that somebody else holds", () => {
     const foreign = await openDatabase(join(dataDir, FILE));
     foreign.exec("begin immediate");
     let written = false;
-    const writing = store.write((writer) => writer.insertApp("late")).then(() => (written = true));
+    const writing = store.write((writer) => writer.apps.insert("late")).then(() => (written = true));
     const snapshot = await store.readSnapshot();
     expect([appIdsOf(snapshot), written]).toEqual([["public"], false]);
     foreign.exec("commit");
@@ -284,12 +284,12 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     database.close();
     const store = await openSqliteStore({ dataDir });
     onTestFinished(() => store.close());
-    await store.write((writer) => writer.insertApp("later"));
+    await store.write((writer) => writer.apps.insert("later"));
     return { dataDir, path, older, store };
   }
   const expectRefused = async (store: Store) => {
     const words = /countersign\.db was moved or replaced while it is in use: put it back, or stop every process/;
-    const write = () => store.write((writer) => writer.insertApp("lost"));
+    const write = () => store.write((writer) => writer.apps.insert("lost"));
     for (const ask of [store.readState, store.readSnapshot, write]) {
       const error = await ask().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(StoreUnavailable);
@@ -305,7 +305,7 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     await store.close();
     const fresh = await openSqliteStore({ dataDir });
     expect(appIdsOf(await fresh.readSnapshot())).toEqual(["public"]);
-    await fresh.write((writer) => writer.insertApp("after"));
+    await fresh.write((writer) => writer.apps.insert("after"));
     await fresh.close();
     for (const [file, apps] of [
       [path, ["public", "after"]],
@@ -326,6 +326,6 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     expect(await readdir(join(path, ".."))).not.toContain(FILE);
     await rename(`${path}.away`, path);
     expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "later"]);
-    await store.write((writer) => writer.insertApp("again"));
+    await store.write((writer) => writer.apps.insert("again"));
   });
 });

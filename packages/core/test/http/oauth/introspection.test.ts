@@ -154,7 +154,7 @@ describe("revocation", () => {
     const store = await openSqliteStore({ dataDir: core.dataDir, now: clock.now });
     await store.write(async (writer) => {
       const listed = { appId: "public", expiresAt: second + 60, service: "busy" };
-      for (let i = 0; i < 1_000; i++) await writer.upsertRevokedToken({ ...listed, jti: `busy-${i}` });
+      for (let i = 0; i < 1_000; i++) await writer.revocations.upsertToken({ ...listed, jti: `busy-${i}` });
     });
     await store.close();
     const token = await core.mint({ payload: { sub: "busy", source: "microservice" } });

@@ -89,9 +89,9 @@ describe.each([
     for (const appId of ["public", "shop"]) await one.rotateKeys.provisionApp(appId);
     await one.rotateKeys.rotateAll();
     await one.store.write(async (writer) => {
-      await writer.setAlgorithms("shop", ["Ed25519", "ES256"]);
-      await writer.upsertRevokedToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000, service: "orders" });
-      await writer.upsertRevokedService({ appId: "public", service: "orders", notBefore: 7 });
+      await writer.apps.setAlgorithms("shop", ["Ed25519", "ES256"]);
+      await writer.revocations.upsertToken({ appId: "shop", jti: "j", expiresAt: 4_000_000_000, service: "orders" });
+      await writer.revocations.upsertService({ appId: "public", service: "orders", notBefore: 7 });
       await writer.services.insert("shop", "orders");
       await writer.services.setDisabled("shop", "orders", 9);
       const dates = { createdAt: 1, expiresAt: null, lastUsedAt: 5 };
@@ -107,7 +107,7 @@ describe.each([
     const read = readBackup(JSON.stringify(await createTakeBackup(one.store)()));
     if (!read.ok) throw new Error(read.problem);
 
-    await one.store.write((writer) => writer.deleteApp("shop"));
+    await one.store.write((writer) => writer.apps.delete("shop"));
     await one.store.write((writer) => writer.raiseGeneration(5_000_000_000));
     await one.state.refresh();
     const before = await one.store.readState();
@@ -259,9 +259,9 @@ describe.each([
     const one = await openInstance(place);
     const filler = one.state.keysOf("public")[0]!;
     await one.store.write(async (writer) => {
-      for (let i = 0; (await writer.keysOf("public")).length < 63; i++) {
+      for (let i = 0; (await writer.keys.listIn("public")).length < 63; i++) {
         const dates = { signsFrom: 0, signsUntil: 0, verifiesUntil: null };
-        await writer.insertKey({ ...filler, ...dates, kid: `imported-${i}`, sequence: -i });
+        await writer.keys.insert({ ...filler, ...dates, kid: `imported-${i}`, sequence: -i });
       }
     });
     await one.look();
@@ -270,7 +270,7 @@ describe.each([
     const alarms = one.log.lines.filter((line) => line.startsWith("error THE SIGNERS OF A RESTORED APP"));
     expect(alarms).toEqual([expect.stringMatching(/more than 64 keys would be published/)]);
     await one.store.write(async (writer) => {
-      for (let i = 0; i < 10; i++) await writer.deleteKey("public", `imported-${i}`);
+      for (let i = 0; i < 10; i++) await writer.keys.delete("public", `imported-${i}`);
     });
     await one.look();
     expect(await dueIn(one.store)).toBe(false);

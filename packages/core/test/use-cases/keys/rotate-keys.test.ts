@@ -166,7 +166,7 @@ describe("rotateAll", () => {
     const instance = await openInstance();
     await instance.rotateKeys.provisionApp("gone");
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
-    await other.store.write((writer) => writer.deleteApp("gone"));
+    await other.store.write((writer) => writer.apps.delete("gone"));
     await instance.rotateKeys.rotateAll(); // its ring still has the app, whose successor is due
     expect((await instance.store.readSnapshot()).apps).toEqual([]);
     expect((await instance.store.readSnapshot()).keys).toEqual([]);

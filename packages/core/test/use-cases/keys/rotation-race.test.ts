@@ -18,13 +18,13 @@ const ROTATION = { lead: 185_000, period: 600_000, hold: 600_000 };
 async function letPeriodPass({ store }: Instance): Promise<void> {
   const nearer = (date: number | null) => (date === null ? null : date - ROTATION.period);
   await store.write(async (writer) => {
-    for (const { kid, signsFrom, signsUntil, verifiesUntil } of await writer.keysOf("public")) {
+    for (const { kid, signsFrom, signsUntil, verifiesUntil } of await writer.keys.listIn("public")) {
       const dates = {
         signsFrom: nearer(signsFrom)!,
         signsUntil: nearer(signsUntil),
         verifiesUntil: nearer(verifiesUntil),
       };
-      await writer.updateKey("public", kid, dates);
+      await writer.keys.update("public", kid, dates);
     }
   });
 }

@@ -75,7 +75,7 @@ describe("the feed", () => {
     const instance = await startInstance();
     await instance.store.write(async (writer) => {
       for (let i = 0; i < 10_000; i++)
-        await writer.upsertRevokedToken({ appId: "public", jti: `jti-${i}`, expiresAt: 4_000_000_000 });
+        await writer.revocations.upsertToken({ appId: "public", jti: `jti-${i}`, expiresAt: 4_000_000_000 });
     });
     await instance.state.refresh();
     await instance.publishFeed("public");

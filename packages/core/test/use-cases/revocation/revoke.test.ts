@@ -61,7 +61,8 @@ describe("revoking a token", () => {
     const expiresAt = NEW_YEAR / 1000 + YEAR;
     const uuid = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`;
     await instance.store.write(async (writer) => {
-      for (let i = 0; i < 9_999; i++) await writer.upsertRevokedToken({ appId: "public", jti: uuid(i), expiresAt });
+      for (let i = 0; i < 9_999; i++)
+        await writer.revocations.upsertToken({ appId: "public", jti: uuid(i), expiresAt });
     });
     expect(await revoke({ jti: uuid(9_999), expiresAt })).toMatchObject({ ok: true });
     expect(await revoke({ jti: uuid(10_000), expiresAt })).toEqual({
@@ -91,7 +92,7 @@ describe("revoking a service's own tokens", () => {
     instance.store.write(async (writer) => {
       for (let i = 0; i < count; i++) {
         const by = service === undefined ? {} : { service };
-        await writer.upsertRevokedToken({ appId: "public", jti: `${service}-${i}`, expiresAt: until, ...by });
+        await writer.revocations.upsertToken({ appId: "public", jti: `${service}-${i}`, expiresAt: until, ...by });
       }
     });
   const own = async (service: string, token?: string) =>
@@ -101,7 +102,7 @@ describe("revoking a service's own tokens", () => {
   it("R17 ends at 1,000 of one service, and leaves room for the others and for administrators", async () => {
     await list("orders", 998);
     const first = { appId: "public", jti: "first", expiresAt: expiresAt - 100, service: "orders" };
-    await instance.store.write((writer) => writer.upsertRevokedToken(first));
+    await instance.store.write((writer) => writer.revocations.upsertToken(first));
     const token = await mint({ sub: "orders" });
     expect(await own("orders", token)).toMatchObject({ ok: true });
     const refused = await own("orders");
@@ -216,7 +217,7 @@ describe("revoking a service", () => {
     const name = (i: number) => String(i).padStart(256, "\u0001"); // six bytes each in JSON
     await instance.store.write(async (writer) => {
       for (let i = 0; i < 400; i++)
-        await writer.upsertRevokedService({ appId: "public", service: name(i), notBefore: 1 });
+        await writer.revocations.upsertService({ appId: "public", service: name(i), notBefore: 1 });
     });
     let [listed, refused] = [400, ""];
     while (refused === "" && listed < 1_000) {
