@@ -28,8 +28,8 @@ export { definePolicy, type PolicyDocument, type PolicyEntry } from "./define-po
 export type { VerifierEvent } from "./telemetry/events.ts";
 export { explainToken, type Check, type Explanation } from "./verify/explain.ts";
 export type { Front, FrontAnswer, FrontCall } from "./recipe/jwks-endpoints.ts";
-export type { Caller, Decision, Reason, Refusal } from "./protocol/decision.ts";
-export { meaningOf } from "./protocol/decision.ts";
+export type { Caller, Decision, Refusal } from "./protocol/decision.ts";
+export { meaningOf, type Reason } from "./protocol/reasons.ts";
 export { CountersignError, type ErrorCode } from "./protocol/errors.ts";
 export type { ServiceFetch, ServiceFetchOptions, ServiceTokenOptions } from "./service-token/service-fetch.ts";
 export type { FeedHealth } from "./revocation/revocation-feed.ts";

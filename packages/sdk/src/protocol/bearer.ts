@@ -1,5 +1,5 @@
-import type { Reason } from "./decision.ts";
 import * as LIMITS from "./limits.ts";
+import type { Reason } from "./reasons.ts";
 
 /** `Bearer` SP token68 and nothing around it (RFC 6750 section 2.1, RFC 9110 section 11.2); the scheme in any case. */
 const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;

@@ -1,5 +1,5 @@
-import type { Reason } from "./decision.ts";
 import * as LIMITS from "./limits.ts";
+import type { Reason } from "./reasons.ts";
 import type { JsonObject } from "./strict-json.ts";
 
 /** A value a claim can be required to have: compared with `===`, never a pattern. */

@@ -3,7 +3,9 @@ export { ALGORITHMS, algorithmNamed, type Algorithm } from "./algorithms.ts";
 export { decodeBase64url, decodeUtf8 } from "./base64url.ts";
 export { readBearerToken, type BearerToken } from "./bearer.ts";
 export { isScope, mistypedClaim, refusalOfClaims, type ClaimRules, type ExactValue } from "./claims.ts";
-export { challengeFor, meaningOf, type Caller, type Decision, type Reason, type Refusal } from "./decision.ts";
+export { challengeFor } from "./challenge.ts";
+export type { Caller, Decision, Refusal } from "./decision.ts";
+export { meaningOf, type Reason } from "./reasons.ts";
 export {
   compareVersions,
   CREDENTIAL_PREFIX,

@@ -1,5 +1,5 @@
-import type { Reason } from "../protocol/decision.ts";
 import type { SkippedJwk } from "../protocol/jwk.ts";
+import type { Reason } from "../protocol/reasons.ts";
 
 /** What a refusal is told with. */
 export interface RefusalDetails {

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import { CLAIM_CHECKS, mistypedClaim, seenBy, type ClaimCheck } from "../protocol/claims.ts";
-import { meaningOf, type Reason } from "../protocol/decision.ts";
+import { meaningOf, type Reason } from "../protocol/reasons.ts";
 import { decodeJwt, type DecodedJwt } from "../protocol/jwt.ts";
 import { isRevoked } from "../protocol/revocations.ts";
 import { documentsOf } from "./issuer-documents.ts";

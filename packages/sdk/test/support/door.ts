@@ -1,6 +1,7 @@
 import { afterEach, expect } from "vitest";
 import type { VerifierEvent } from "../../src/telemetry/events.ts";
-import type { Caller, Reason } from "../../src/protocol/decision.ts";
+import type { Caller } from "../../src/protocol/decision.ts";
+import type { Reason } from "../../src/protocol/reasons.ts";
 import { buildVerifier, type Verifier } from "../../src/verify/verifier.ts";
 import type { VerifierOptions } from "../../src/verify/verifier-options.ts";
 import { fakeClock, type FakeClock } from "./clock.ts";

@@ -1,7 +1,8 @@
 // Law of the verifier: it never rejects and never throws, whatever is passed in, and what it says is a refusal of the closed set.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { meaningOf, type Decision } from "../../../src/protocol/decision.ts";
+import type { Decision } from "../../../src/protocol/decision.ts";
+import { meaningOf } from "../../../src/protocol/reasons.ts";
 import { buildVerifier } from "../../../src/verify/verifier.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { closing, openPrimedDoor, type Door } from "../../support/door.ts";

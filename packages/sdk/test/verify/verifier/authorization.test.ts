@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { challengeFor } from "../../../src/protocol/decision.ts";
+import { challengeFor } from "../../../src/protocol/challenge.ts";
 import { openPrimedDoor, type Door } from "../../support/door.ts";
 import { listen, sendRaw, type TestServer } from "../../support/http.ts";
 import { edKey, tokenBy } from "../../support/keys.ts";

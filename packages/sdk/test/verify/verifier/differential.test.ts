@@ -10,7 +10,7 @@ import {
 } from "jose";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Reason } from "../../../src/protocol/decision.ts";
+import type { Reason } from "../../../src/protocol/reasons.ts";
 import { buildVerifier } from "../../../src/verify/verifier.ts";
 import type { VerifierOptions } from "../../../src/verify/verifier-options.ts";
 import { fakeClock } from "../../support/clock.ts";
