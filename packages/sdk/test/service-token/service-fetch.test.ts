@@ -427,10 +427,10 @@ describe("where the token does not go", () => {
     const [callee, other] = [await startCallee(), await startCallee()];
     const call = instance().createServiceFetch();
     for (const status of [301, 302, 303, 307, 308]) {
-      const door = await listen((_req, res) => void res.writeHead(status, { location: other.url }).end());
+      const route = await listen((_req, res) => void res.writeHead(status, { location: other.url }).end());
       other.status = 401;
-      expect((await call(door.url)).status).toBe(401);
-      expect([door.requests.length, door.requests[0]!.headers.authorization]).toEqual([
+      expect((await call(route.url)).status).toBe(401);
+      expect([route.requests.length, route.requests[0]!.headers.authorization]).toEqual([
         1,
         expect.stringMatching(/^Bearer /),
       ]);

@@ -4,7 +4,7 @@ import type { VerifierEvent } from "../../src/telemetry/events.ts";
 import { buildVerifier, type Verifier } from "../../src/verify/verifier.ts";
 import type { VerifierOptions } from "../../src/verify/verifier-options.ts";
 import { fakeClock, type FakeClock } from "./clock.ts";
-import { closing } from "./door.ts";
+import { closing } from "./protected-route.ts";
 import { listen, type TestServer } from "./http.ts";
 import { forge, NOW, type TestKey } from "./keys.ts";
 

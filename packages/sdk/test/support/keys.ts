@@ -53,7 +53,7 @@ export const headerOf = (key: TestKey) => ({ alg: key.algorithm, typ: "JWT", kid
 /** Seconds since the epoch at which every test clock starts. */
 export const NOW = 1_800_000_000;
 
-/** Claims that every door with default options lets through. */
+/** Claims that every route with default options lets through. */
 export function goodClaims(more: object = {}): Record<string, unknown> {
   return {
     source: "microservice",

@@ -21,8 +21,8 @@ export type Edit =
   | { edit: "character"; how: "replace" | "insert" | "drop"; at: Place; text: string };
 
 export interface Mutation {
-  /** Which of the doors it is shown at, and which of the keys signs it. */
-  readonly door: number;
+  /** Which of the routes it is shown at, and which of the keys signs it. */
+  readonly route: number;
   readonly key: number;
   readonly claims: Readonly<Record<string, unknown>>;
   readonly edits: readonly Edit[];
@@ -141,11 +141,11 @@ function edits(kids: readonly string[]): fc.Arbitrary<Edit> {
   );
 }
 
-/** Mutations of tokens for one of `doors` doors, by one of the keys. */
-export function mutations(doors: number, keys: readonly TestKey[]): fc.Arbitrary<Mutation> {
+/** Mutations of tokens for one of `routes` routes, by one of the keys. */
+export function mutations(routes: number, keys: readonly TestKey[]): fc.Arbitrary<Mutation> {
   const edit = edits(keys.map((key) => key.kid));
   return fc.record({
-    door: fc.nat(doors - 1),
+    route: fc.nat(routes - 1),
     key: fc.nat(keys.length - 1),
     claims: fc.dictionary(fc.stringMatching(/^[a-z]{5,9}$/), fc.jsonValue({ maxDepth: 1 }), { maxKeys: 2 }),
     edits: fc.oneof(...[1, 1, 1, 2, 3].map((length) => fc.array(edit, { minLength: 1, maxLength: length }))),

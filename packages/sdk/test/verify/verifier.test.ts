@@ -6,7 +6,7 @@ import type { Source } from "../../src/jwks/polled-document.ts";
 import { placesOf } from "../../src/verify/issuer-documents.ts";
 import { buildVerifier, createVerifier } from "../../src/verify/verifier.ts";
 import { fakeClock } from "../support/clock.ts";
-import { closing, openDoor, openPrimedDoor } from "../support/door.ts";
+import { closing, openRoute, openPrimedRoute } from "../support/protected-route.ts";
 import { serveIssuer } from "../support/issuer.ts";
 import { listen } from "../support/http.ts";
 import { ecKey, edKey, forge, goodClaims, headerOf, NOW, rsaKey, tokenBy, type TestKey } from "../support/keys.ts";
@@ -35,10 +35,10 @@ describe("a token that isRetryable", () => {
   );
 
   test("keys are fetched once for many tokens, also at the same moment", async () => {
-    const door = await openDoor([ed]);
-    await Promise.all(Array.from({ length: 20 }, (_, n) => door.expectAllowed(tokenBy(ed, { n }))));
-    await door.expectAllowed(tokenBy(ed));
-    expect(door.keys.fetches()).toBe(1);
+    const route = await openRoute([ed]);
+    await Promise.all(Array.from({ length: 20 }, (_, n) => route.expectAllowed(tokenBy(ed, { n }))));
+    await route.expectAllowed(tokenBy(ed));
+    expect(route.keys.fetches()).toBe(1);
   });
 
   test.each([
@@ -47,13 +47,13 @@ describe("a token that isRetryable", () => {
     [{ sub: undefined }, undefined],
     [{ sub: undefined, service: 7 }, undefined],
   ])("the service of %j is %s", async (claims, service) => {
-    const door = await openDoor([ed]);
-    expect((await door.expectAllowed(tokenBy(ed, claims))).service).toBe(service);
+    const route = await openRoute([ed]);
+    expect((await route.expectAllowed(tokenBy(ed, claims))).service).toBe(service);
   });
 
   test("V4 the decision is frozen to its leaves", async () => {
-    const door = await openDoor([ed]);
-    const decision = await door.verifier.verify(tokenBy(ed, { roles: [{ name: "reader" }] }));
+    const route = await openRoute([ed]);
+    const decision = await route.verifier.verify(tokenBy(ed, { roles: [{ name: "reader" }] }));
     if (!decision.allowed) throw new Error(decision.reason);
     const { caller } = decision;
     const roles = caller.claims["roles"] as { name: string }[];
@@ -274,10 +274,10 @@ describe("events", () => {
   });
 
   test("say what the token says of itself, shortened, and never hold it", async () => {
-    const door = await openPrimedDoor(ed);
+    const route = await openPrimedRoute(ed);
     const token = tokenBy(ed, { exp: NOW - 99, jti: "j".repeat(300), sub: "s".repeat(300) });
-    await door.verifier.verify(token);
-    expect(door.events.at(-1)).toEqual({
+    await route.verifier.verify(token);
+    expect(route.events.at(-1)).toEqual({
       type: "refused",
       reason: "token_expired",
       kid: ed.kid,
@@ -322,10 +322,10 @@ describe("events", () => {
   });
 
   test("a good token makes none", async () => {
-    const door = await openPrimedDoor(ed);
-    const before = door.events.length;
-    await door.expectAllowed(forge(ed, headerOf(ed), goodClaims()));
-    expect(door.events).toHaveLength(before);
-    expect(door.events).toEqual([{ type: "keys_refreshed", source: door.keys.jwksUri, keys: 1, skipped: [] }]);
+    const route = await openPrimedRoute(ed);
+    const before = route.events.length;
+    await route.expectAllowed(forge(ed, headerOf(ed), goodClaims()));
+    expect(route.events).toHaveLength(before);
+    expect(route.events).toEqual([{ type: "keys_refreshed", source: route.keys.jwksUri, keys: 1, skipped: [] }]);
   });
 });

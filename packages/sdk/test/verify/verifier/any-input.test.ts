@@ -5,14 +5,14 @@ import type { Decision } from "../../../src/protocol/decision.ts";
 import { meaningOf } from "../../../src/protocol/reasons.ts";
 import { buildVerifier } from "../../../src/verify/verifier.ts";
 import { fakeClock } from "../../support/clock.ts";
-import { closing, openPrimedDoor, type Door } from "../../support/door.ts";
+import { closing, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { edKey, tokenBy } from "../../support/keys.ts";
 import { serveKeys } from "../../support/key-server.ts";
 
 const key = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
 });
 
 const throws = () => {
@@ -80,18 +80,18 @@ function expectRefusal(decision: Decision): void {
 }
 
 async function expectBothRefuse(input: unknown): Promise<void> {
-  const before = door.events.length;
-  expectRefusal(await door.verifier.verify(input));
-  expectRefusal(await door.verifier.verifyAuthorization(input as string));
-  expectRefusal(await door.verifier.verifyAuthorization([input] as string[]));
-  expect(door.events.slice(before).map((event) => event.type)).toEqual(["refused", "refused", "refused"]);
+  const before = route.events.length;
+  expectRefusal(await route.verifier.verify(input));
+  expectRefusal(await route.verifier.verifyAuthorization(input as string));
+  expectRefusal(await route.verifier.verifyAuthorization([input] as string[]));
+  expect(route.events.slice(before).map((event) => event.type)).toEqual(["refused", "refused", "refused"]);
 }
 
 test.each(hostile)("%s is refused", async (_name, input) => expectBothRefuse(input));
 
 test("T19 half a gigabyte is refused by its length alone", async () => {
   const start = process.cpuUsage();
-  expect(await door.verifier.verify(".".repeat(500_000_000))).toMatchObject({ reason: "token_too_large" });
+  expect(await route.verifier.verify(".".repeat(500_000_000))).toMatchObject({ reason: "token_too_large" });
   const { user, system } = process.cpuUsage(start);
   expect((user + system) / 1000).toBeLessThan(100);
 });

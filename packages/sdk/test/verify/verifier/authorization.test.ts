@@ -3,22 +3,22 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { challengeFor } from "../../../src/protocol/challenge.ts";
-import { openPrimedDoor, type Door } from "../../support/door.ts";
+import { openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { listen, sendRaw, type TestServer } from "../../support/http.ts";
 import { edKey, tokenBy } from "../../support/keys.ts";
 
 const key = edKey();
 const good = tokenBy(key);
-let door: Door;
+let route: ProtectedRoute;
 /** Answers with the caller's name, or with status and challenge. */
 let service: TestServer;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
   service = await listen((req, res) => void decide(req, res));
 });
 
 async function decide(req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const decision = await door.verifier.verifyAuthorization(req.headersDistinct["authorization"]);
+  const decision = await route.verifier.verifyAuthorization(req.headersDistinct["authorization"]);
   if (decision.allowed) return void res.end(decision.caller.service);
   res.writeHead(decision.status, { "www-authenticate": challengeFor(decision.reason) ?? "" }).end();
 }
@@ -51,9 +51,9 @@ test.each([
   [["Bearer a", "Bearer b"], "authorization_malformed", 400],
   [["Bearer x"], "token_malformed", 401],
 ])("H1 H2 %j is %s, and one event says so", async (fields, reason, status) => {
-  const before = door.events.length;
-  expect(await door.verifier.verifyAuthorization(fields)).toEqual({ allowed: false, reason, status });
-  expect(door.events.slice(before)).toEqual([{ type: "refused", reason }]);
+  const before = route.events.length;
+  expect(await route.verifier.verifyAuthorization(fields)).toEqual({ allowed: false, reason, status });
+  expect(route.events.slice(before)).toEqual([{ type: "refused", reason }]);
 });
 
 describe("H1 two Authorization fields", () => {
@@ -97,7 +97,7 @@ describe("H2 one blank, one token, nothing else", () => {
         around,
         async (before, name, between, after) => {
           const field = `${before}${name}${between}${good}${after}`;
-          const { allowed } = await door.verifier.verifyAuthorization([field]);
+          const { allowed } = await route.verifier.verifyAuthorization([field]);
           expect(allowed, JSON.stringify(field)).toBe(/^bearer $/i.test(before + name + between) && after === "");
         },
       ),

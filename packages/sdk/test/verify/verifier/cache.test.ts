@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Decision } from "../../../src/protocol/decision.ts";
 import { createTokenCache } from "../../../src/verify/verified-tokens.ts";
 import type { Verifier } from "../../../src/verify/verifier.ts";
-import { openDoor, openPrimedDoor } from "../../support/door.ts";
+import { openRoute, openPrimedRoute } from "../../support/protected-route.ts";
 import { readerOf, serveIssuer } from "../../support/issuer.ts";
 import { ecKey, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "../../support/keys.ts";
 
@@ -21,7 +21,7 @@ const isKept = async (verifier: Verifier, text: string) =>
   (await keep(verifier, text)) === (await verifier.verify(Buffer.from(text).toString()));
 
 test("a token is verified twice: the same decision is given out from then on", async () => {
-  const { verifier } = await openDoor([key]);
+  const { verifier } = await openRoute([key]);
   const decisions = [await verifier.verify(token), await verifier.verify(token), await verifier.verify(token)];
   expect(decisions[1]).not.toBe(decisions[0]);
   expect(decisions[2]).toBe(decisions[1]);
@@ -29,7 +29,7 @@ test("a token is verified twice: the same decision is given out from then on", a
 });
 
 test("many that come at once count as often as they come", async () => {
-  const { verifier } = await openDoor([key]);
+  const { verifier } = await openRoute([key]);
   const decisions = await Promise.all(Array.from({ length: 20 }, () => verifier.verify(token))); // while keys are fetched
   expect(decisions).toContain(await verifier.verify(token));
 });
@@ -48,7 +48,7 @@ test("what came once is forgotten in time: not every new token looks like one th
 });
 
 test("tokens that come once push nothing out, and are kept when they come again", async () => {
-  const { verifier } = await openDoor([key]);
+  const { verifier } = await openRoute([key]);
   const kept = await keep(verifier, token);
   const ones = Array.from({ length: 25_000 }, (_, i) => tokenBy(key, { jti: `id-${i}` }));
   for (const one of ones) await verifier.verify(one);
@@ -58,7 +58,7 @@ test("tokens that come once push nothing out, and are kept when they come again"
 
 describe("V1 the whole token is the key", () => {
   test("V1 a token with the signature of a kept one, whole, is told apart", async () => {
-    const { verifier, expectAllowed, expectRefused } = await openDoor([key]);
+    const { verifier, expectAllowed, expectRefused } = await openRoute([key]);
     await expectAllowed(token);
     const signature = token.split(".")[2]!;
     const forgery = `${tokenBy(key, { sub: "admin" }).replace(/[^.]+$/, "")}${signature}`;
@@ -68,7 +68,7 @@ describe("V1 the whole token is the key", () => {
   });
 
   test("V1 tokens that share all but their last letters are told apart", async () => {
-    const { verifier, expectAllowed, expectRefused } = await openDoor([key]);
+    const { verifier, expectAllowed, expectRefused } = await openRoute([key]);
     await expectAllowed(token);
     await expectRefused(token.slice(0, -1), "token_malformed");
     await expectRefused(token.slice(0, -2) + (token.at(-2) === "A" ? "B" : "A") + token.at(-1)!, "signature_invalid");
@@ -80,15 +80,15 @@ describe("V1 the whole token is the key", () => {
   });
 
   test("V1 two verifiers keep nothing for each other", async () => {
-    const one = await openPrimedDoor(key);
-    const two = await openDoor([ecKey("s-1")]); // to which the token is a forgery
+    const one = await openPrimedRoute(key);
+    const two = await openRoute([ecKey("s-1")]); // to which the token is a forgery
     expect(await isKept(one.verifier, token)).toBe(true);
     await two.expectRefused(token, "algorithm_not_allowed", { fetches: 1 });
   });
 });
 
-test("V2 what a door asks for is asked of a kept token too, each time", async () => {
-  const { verifier, clock, expectRefused } = await openPrimedDoor(key, { maxTokenLifetime: 3600, clockTolerance: 0 });
+test("V2 what a route asks for is asked of a kept token too, each time", async () => {
+  const { verifier, clock, expectRefused } = await openPrimedRoute(key, { maxTokenLifetime: 3600, clockTolerance: 0 });
   expect(await isKept(verifier, token)).toBe(true);
   clock.jump(-60); // now it is not valid yet
   await expectRefused(token, "token_not_yet_valid");
@@ -98,7 +98,7 @@ test("V2 what a door asks for is asked of a kept token too, each time", async ()
 
 describe("V3 a kept token ends", () => {
   test.each([[{}], [{ iat: undefined }]])("V3 with its exp and the tolerance, to the second %j", async (claims) => {
-    const { verifier, clock, expectRefused, expectAllowed } = await openDoor([key], { clockTolerance: 10 });
+    const { verifier, clock, expectRefused, expectAllowed } = await openRoute([key], { clockTolerance: 10 });
     const short = tokenBy(key, { ...claims, exp: NOW + 60 });
     await expectAllowed(short);
     clock.advance(69);
@@ -111,7 +111,7 @@ describe("V3 a kept token ends", () => {
 describe("R6 the clock is set", () => {
   test("R6 back, by an hour or a day: an expired token that was kept is not let in again, and it is told", async () => {
     for (const jump of [-3_600, -86_400]) {
-      const { verifier, clock, events, expectAllowed, expectRefused } = await openDoor([key]);
+      const { verifier, clock, events, expectAllowed, expectRefused } = await openRoute([key]);
       const short = tokenBy(key, { iat: NOW - 90_000, exp: NOW + 60 });
       expect(await isKept(verifier, short)).toBe(true);
       clock.advance(91);
@@ -126,7 +126,7 @@ describe("R6 the clock is set", () => {
 
   test("R6 forward and back again: a good token is refused only meanwhile, and kept keys stay fresh", async () => {
     for (const jump of [3_700, 86_400]) {
-      const { clock, events, keys, expectAllowed, expectRefused } = await openPrimedDoor(key);
+      const { clock, events, keys, expectAllowed, expectRefused } = await openPrimedRoute(key);
       clock.jump(jump);
       await expectRefused(token, "token_expired");
       clock.jump(-jump);
@@ -140,7 +140,7 @@ describe("R6 the clock is set", () => {
   });
 
   test("R6 a clock that is slewed is no jump", async () => {
-    const { clock, events, expectAllowed } = await openPrimedDoor(key);
+    const { clock, events, expectAllowed } = await openPrimedRoute(key);
     for (let i = 0; i < 20; i++) {
       clock.jump(1);
       clock.advance(1);
@@ -151,7 +151,7 @@ describe("R6 the clock is set", () => {
 });
 
 test("V4 nobody can change what the next one gets", async () => {
-  const { verifier } = await openDoor([key]);
+  const { verifier } = await openRoute([key]);
   const nested = forge(key, headerOf(key), goodClaims({ roles: ["reader"], act: { sub: "a" } }));
   const first = await keep(verifier, nested);
   if (!first.allowed) throw new Error(first.reason);
@@ -225,7 +225,7 @@ const MORE_THAN_ARE_KEPT = [
 
 describe("V6 bounds", () => {
   test("V6 10,000 tokens, and the one not used for longest goes first", async () => {
-    const { verifier } = await openDoor([key]);
+    const { verifier } = await openRoute([key]);
     const tokens = Array.from({ length: 10_001 }, (_, i) => tokenBy(key, { jti: `id-${i}` }));
     const first = await keep(verifier, tokens[0]!);
     const second = await keep(verifier, tokens[1]!);
@@ -237,7 +237,7 @@ describe("V6 bounds", () => {
   });
 
   test("V6 a hundred thousand failures push nothing out, and are not kept", async () => {
-    const { verifier } = await openDoor([key]);
+    const { verifier } = await openRoute([key]);
     const kept = await keep(verifier, token);
     const parts = token.split(".");
     for (let i = 0; i < 100_000; i++) await verifier.verify(`${parts[0]}.${parts[1]}.${i}`);
@@ -245,7 +245,7 @@ describe("V6 bounds", () => {
   });
 
   test("R13 more tokens of every size than are kept take 32 MiB at most", async () => {
-    const { verifier, clock } = await openDoor([key]);
+    const { verifier, clock } = await openRoute([key]);
     const gc = globalThis.gc!;
     const used = () => (gc(), process.memoryUsage().heapUsed);
     await verifier.verify(token);

@@ -1,21 +1,21 @@
 // What a verifier demands of the claims of a token whose signature is good.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openDoor, openPrimedDoor, type Door } from "../../support/door.ts";
+import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { claimsWithout, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "../../support/keys.ts";
 
 const key = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
 });
 const signed = (claims: object | string) => forge(key, headerOf(key), claims);
 
 describe("C1 iss", () => {
   const issuer = "https://core.test/auth";
-  let strict: Door;
+  let strict: ProtectedRoute;
   beforeAll(async () => {
-    strict = await openPrimedDoor(key, { issuer }, { iss: issuer });
+    strict = await openPrimedRoute(key, { issuer }, { iss: issuer });
   });
 
   test.each([
@@ -47,19 +47,19 @@ describe("C1 iss", () => {
 
   test("C1 no iss is refused where an issuer is given, and is nobody's business elsewhere", async () => {
     await strict.expectRefused(signed(claimsWithout("iss")), "issuer_mismatch");
-    await door.expectAllowed(signed(claimsWithout("iss")));
-    await door.expectAllowed(tokenBy(key, { iss: "anything" }));
+    await route.expectAllowed(signed(claimsWithout("iss")));
+    await route.expectAllowed(tokenBy(key, { iss: "anything" }));
   });
 });
 
 describe("C2 aud", () => {
-  let named: Door;
+  let named: ProtectedRoute;
   beforeAll(async () => {
-    named = await openPrimedDoor(key, { audience: ["inventory", "stock"] }, { aud: "inventory" });
+    named = await openPrimedRoute(key, { audience: ["inventory", "stock"] }, { aud: "inventory" });
   });
 
   test.each([["inventory"], ["stock"], [["inventory"]], [["other", "stock"]]])(
-    "C2 aud %j is for this door",
+    "C2 aud %j is for this route",
     async (aud) => {
       await named.expectAllowed(tokenBy(key, { aud }));
     },
@@ -83,16 +83,16 @@ describe("C2 aud", () => {
     async (aud) => named.expectRefused(tokenBy(key, { aud }), "claims_malformed"),
   );
 
-  test("C2 a door with a name refuses a token without aud", async () =>
+  test("C2 a route with a name refuses a token without aud", async () =>
     named.expectRefused(tokenBy(key), "audience_mismatch"));
 
-  test("C2 a door without a name refuses a token with aud, whatever it is", async () => {
+  test("C2 a route without a name refuses a token with aud, whatever it is", async () => {
     for (const aud of ["inventory", "", [], ["x"]])
-      await door.expectRefused(tokenBy(key, { aud }), "audience_mismatch");
+      await route.expectRefused(tokenBy(key, { aud }), "audience_mismatch");
   });
 
   test("audience: null, said out loud, takes any aud, but none that is malformed", async () => {
-    const open = await openPrimedDoor(key, { audience: null });
+    const open = await openPrimedRoute(key, { audience: null });
     for (const aud of ["x", ["x"], []]) await open.expectAllowed(tokenBy(key, { aud }));
     await open.expectRefused(tokenBy(key, { aud: [1] }), "claims_malformed");
   });
@@ -110,7 +110,7 @@ describe("C3 times", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.constantFrom("exp", "nbf", "iat"), notATime, async (name, value) => {
-        const decision = await door.verifier.verify(signed(goodClaims({ [name]: value })));
+        const decision = await route.verifier.verify(signed(goodClaims({ [name]: value })));
         expect(decision.allowed ? "allowed" : decision.reason).toMatch(/^(claims_malformed|token_malformed)$/);
       }),
       { numRuns: 300 },
@@ -120,7 +120,7 @@ describe("C3 times", () => {
   test.each([["1e999"], ["NaN"], ["-0.5"], ["1e308"], ["1e3000"]])(
     "C3 exp of %s in the text is refused",
     async (exp) => {
-      const decision = await door.verifier.verify(
+      const decision = await route.verifier.verify(
         signed(JSON.stringify(claimsWithout("exp")).replace(/}$/, `,"exp":${exp}}`)),
       );
       expect(decision).toMatchObject({ allowed: false, status: 401 });
@@ -130,7 +130,7 @@ describe("C3 times", () => {
 
 describe("C5 C6 clocks", () => {
   test("C5 30 s are forgiven by default, and not one more", async () => {
-    const own = await openPrimedDoor(key);
+    const own = await openPrimedRoute(key);
     await own.expectAllowed(tokenBy(key, { exp: NOW - 29 }));
     await own.expectRefused(tokenBy(key, { exp: NOW - 30 }), "token_expired");
     await own.expectAllowed(tokenBy(key, { nbf: NOW + 30 }));
@@ -141,19 +141,19 @@ describe("C5 C6 clocks", () => {
     [0, NOW + 1, NOW],
     [300, NOW - 299, NOW - 300],
   ])("C5 a tolerance of %i s is kept to", async (clockTolerance, alive, dead) => {
-    const own = await openPrimedDoor(key, { clockTolerance });
+    const own = await openPrimedRoute(key, { clockTolerance });
     await own.expectAllowed(tokenBy(key, { exp: alive }));
     await own.expectRefused(tokenBy(key, { exp: dead }), "token_expired");
   });
 
   test("C6 an iat in the future is refused beyond the tolerance", async () => {
-    await door.expectAllowed(tokenBy(key, { iat: NOW + 30 }));
-    await door.expectRefused(tokenBy(key, { iat: NOW + 31 }), "token_not_yet_valid");
-    await door.expectRefused(tokenBy(key, { iat: NOW + 86_400, exp: NOW + 90_000 }), "token_not_yet_valid");
+    await route.expectAllowed(tokenBy(key, { iat: NOW + 30 }));
+    await route.expectRefused(tokenBy(key, { iat: NOW + 31 }), "token_not_yet_valid");
+    await route.expectRefused(tokenBy(key, { iat: NOW + 86_400, exp: NOW + 90_000 }), "token_not_yet_valid");
   });
 
   test("a token dies as the clock isRetryable its exp", async () => {
-    const own = await openPrimedDoor(key);
+    const own = await openPrimedRoute(key);
     const token = tokenBy(key, { exp: NOW + 10 });
     own.clock.advance(39);
     await own.expectAllowed(token);
@@ -168,14 +168,14 @@ describe("C7 names of prototypes", () => {
     async (name) => {
       const text = JSON.stringify(goodClaims()).slice(0, -1);
       for (const member of [`"${name}":{"admin":true}`, `"x":[{"${name}":1}]`]) {
-        await door.expectRefused(signed(`${text},${member}}`), "token_malformed");
+        await route.expectRefused(signed(`${text},${member}}`), "token_malformed");
       }
       expect(({} as Record<string, unknown>)["admin"]).toBeUndefined();
     },
   );
 
   test("C7 claims and header have no prototype at any depth: a name the token did not say is not there", async () => {
-    const { claims, header } = await door.expectAllowed(tokenBy(key, { x: [{ y: {} }] }, { z: {} }));
+    const { claims, header } = await route.expectAllowed(tokenBy(key, { x: [{ y: {} }] }, { z: {} }));
     const [inner] = claims["x"] as [{ y: object }];
     for (const object of [claims, inner, inner.y, header, header["z"]] as Record<string, unknown>[]) {
       for (const name of Reflect.ownKeys(Object.prototype)) expect(name in object, String(name)).toBe(false);
@@ -189,15 +189,15 @@ describe("C7 names of prototypes", () => {
       Reflect.defineProperty(Object.prototype, name, { value, configurable: true, writable: true });
     }
     try {
-      const caller = await door.expectAllowed(signed({ source: "microservice", exp: NOW + 60 }));
+      const caller = await route.expectAllowed(signed({ source: "microservice", exp: NOW + 60 }));
       expect([caller.service, caller.claims["admin"], caller.header["admin"]]).toEqual([
         undefined,
         undefined,
         undefined,
       ]);
-      expect(await door.verifier.verify(signed({ exp: NOW + 60 }))).toMatchObject({ reason: "claim_mismatch" });
+      expect(await route.verifier.verify(signed({ exp: NOW + 60 }))).toMatchObject({ reason: "claim_mismatch" });
       const withoutKid = forge(key, { alg: "Ed25519" }, goodClaims());
-      expect(await door.verifier.verify(withoutKid)).toMatchObject({ reason: "header_not_allowed" });
+      expect(await route.verifier.verify(withoutKid)).toMatchObject({ reason: "header_not_allowed" });
     } finally {
       for (const name of Object.keys(polluted)) Reflect.deleteProperty(Object.prototype, name);
     }
@@ -206,27 +206,27 @@ describe("C7 names of prototypes", () => {
   test.each([["__proto__"], ["constructor"], ["toString"], ["hasOwnProperty"], ["valueOf"]])(
     "C7 K3 kid %s finds nothing",
     async (kid) => {
-      const own = await openPrimedDoor(key);
+      const own = await openPrimedRoute(key);
       await own.expectRefused(tokenBy(key, {}, { kid }), "key_unknown", { fetches: 1 });
     },
   );
 });
 
 describe("required claims", () => {
-  test("a token of an end user is good, and not for this door", async () => {
-    await door.expectRefused(signed(claimsWithout("source")), "claim_mismatch", { status: 403 });
+  test("a token of an end user is good, and not for this route", async () => {
+    await route.expectRefused(signed(claimsWithout("source")), "claim_mismatch", { status: 403 });
     for (const source of ["user", "Microservice", "microservice ", ["microservice"], null, true]) {
-      await door.expectRefused(tokenBy(key, { source }), "claim_mismatch", { status: 403 });
+      await route.expectRefused(tokenBy(key, { source }), "claim_mismatch", { status: 403 });
     }
   });
 
   test("other claims can be asked for, or none", async () => {
-    const strict = await openDoor([key], { requiredClaims: { role: "reader", level: 2, live: true } });
+    const strict = await openRoute([key], { requiredClaims: { role: "reader", level: 2, live: true } });
     await strict.expectAllowed(signed({ exp: NOW + 1, role: "reader", level: 2, live: true }));
     await strict.expectRefused(signed({ exp: NOW + 1, role: "reader", level: "2", live: true }), "claim_mismatch", {
       status: 403,
     });
-    const open = await openDoor([key], { requiredClaims: {} });
+    const open = await openRoute([key], { requiredClaims: {} });
     await open.expectAllowed(signed({ exp: NOW + 1 }));
   });
 });

@@ -14,7 +14,7 @@ import type { Reason } from "../../../src/protocol/reasons.ts";
 import { buildVerifier } from "../../../src/verify/verifier.ts";
 import type { VerifierOptions } from "../../../src/verify/verifier-options.ts";
 import { fakeClock } from "../../support/clock.ts";
-import { closing } from "../../support/door.ts";
+import { closing } from "../../support/protected-route.ts";
 import { ecKey, edKey, goodClaims, NOW, rsaKey, type Jwk } from "../../support/keys.ts";
 import { serveKeys } from "../../support/key-server.ts";
 import { mutatedToken } from "../../support/mutated-token.ts";
@@ -36,7 +36,7 @@ interface Settings {
   readonly claims: object;
 }
 
-const doors: readonly Settings[] = [
+const routes: readonly Settings[] = [
   { ours: {}, jose: { algorithms: ["RS256", "ES256", "Ed25519", "EdDSA"], clockTolerance: 30 }, claims: {} },
   {
     ours: { issuer: "https://core.test", audience: ["inventory", "stock"], clockTolerance: 0 },
@@ -58,7 +58,7 @@ const doors: readonly Settings[] = [
 /** A token that jose accepts: three parts, the first two of them JSON objects. */
 interface Seen {
   readonly token: string;
-  readonly door: Settings;
+  readonly route: Settings;
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: JWTPayload;
   /** What stands in header and payload, and what JSON.parse makes of it. */
@@ -146,28 +146,28 @@ const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolea
   ],
   "iat in the future": [
     "token_not_yet_valid",
-    ({ claims, door }) => claims.iat !== undefined && claims.iat > NOW + door.jose.clockTolerance,
+    ({ claims, route }) => claims.iat !== undefined && claims.iat > NOW + route.jose.clockTolerance,
   ],
-  "aud at a door without a name": [
+  "aud at a route without a name": [
     "audience_mismatch",
-    ({ claims, door }) => door.ours.audience === undefined && claims.aud !== undefined,
+    ({ claims, route }) => route.ours.audience === undefined && claims.aud !== undefined,
   ],
   "not the required claims": [
     "claim_mismatch",
-    ({ claims, door }) => door.ours.requiredClaims === undefined && claims["source"] !== "microservice",
+    ({ claims, route }) => route.ours.requiredClaims === undefined && claims["source"] !== "microservice",
   ],
 };
 
-function look(token: string, door: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
+function look(token: string, route: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
   const texts = token.split(".", 2).map((part) => Buffer.from(part, "base64url").toString());
-  return { token, door, header: { ...header }, claims, texts, leaves: [...leavesOf(header), ...leavesOf(claims)] };
+  return { token, route, header: { ...header }, claims, texts, leaves: [...leavesOf(header), ...leavesOf(claims)] };
 }
 
 test(
   `of ${TOKENS} changed tokens we accept what jose accepts, with the same claims, except what has a name here`,
   async () => {
     const server = await serveKeys(...jwks);
-    const verifiers = doors.map(({ ours }) =>
+    const verifiers = routes.map(({ ours }) =>
       closing(buildVerifier({ ...ours, jwksUri: server.jwksUri }, undefined, fakeClock())),
     );
     const keySet = createLocalJWKSet({ keys: jwks } as JSONWebKeySet);
@@ -175,19 +175,19 @@ test(
     const counts = new Map(["accepted", "refused by both", ...Object.keys(STRICTER)].map((name) => [name, 0]));
     const count = (name: string) => counts.set(name, counts.get(name)! + 1);
 
-    const sameAnswer = fc.asyncProperty(mutations(doors.length, keys), async (mutation) => {
-      const door = doors[mutation.door]!;
-      const verifier = verifiers[mutation.door]!;
-      const token = mutatedToken(mutation, keys[mutation.key]!, goodClaims({ ...door.claims, ...mutation.claims }));
+    const sameAnswer = fc.asyncProperty(mutations(routes.length, keys), async (mutation) => {
+      const route = routes[mutation.route]!;
+      const verifier = verifiers[mutation.route]!;
+      const token = mutatedToken(mutation, keys[mutation.key]!, goodClaims({ ...route.claims, ...mutation.claims }));
       const decision = await verifier.verify(token);
-      const theirs = await jwtVerify(token, keySet, { ...door.jose, currentDate }).catch(() => undefined);
+      const theirs = await jwtVerify(token, keySet, { ...route.jose, currentDate }).catch(() => undefined);
       expect(await verifier.verify(token), `asked again: ${token}`).toEqual(decision);
 
       if (theirs === undefined) {
         expect(decision.allowed, `accepted by us alone: ${token}`).toBe(false);
         return void count("refused by both");
       }
-      const seen = look(token, door, theirs);
+      const seen = look(token, route, theirs);
       const stricter = Object.entries(STRICTER).filter(([, [, holds]]) => holds(seen));
       for (const [name] of stricter) count(name);
       if (decision.allowed) {

@@ -1,7 +1,7 @@
 // Tokens that parsers disagree about, each with a signature that is good over exactly what it says.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openPrimedDoor, type Door } from "../../support/door.ts";
+import { openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import {
   base64url,
   ecKey,
@@ -16,9 +16,9 @@ import {
 } from "../../support/keys.ts";
 
 const key = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
 });
 
 const header = JSON.stringify(headerOf(key));
@@ -27,8 +27,8 @@ const addTo = (object: string, members: string) => `${object.slice(0, -1)},${mem
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 test("texts as JSON.stringify writes them pass: what follows fails for its oddity alone", async () => {
-  await door.expectAllowed(forge(key, header, claims));
-  await door.expectAllowed(forge(key, addTo(header, '"x":1'), addTo(claims, '"x":{"y":[1]}')));
+  await route.expectAllowed(forge(key, header, claims));
+  await route.expectAllowed(forge(key, addTo(header, '"x":1'), addTo(claims, '"x":{"y":[1]}')));
 });
 
 describe("T10 compact serialisation only", () => {
@@ -43,14 +43,14 @@ describe("T10 compact serialisation only", () => {
     [`${h}.${p}.${s}{}`],
     [`[${h}.${p}.${s}]`],
     [`"${h}.${p}.${s}"`],
-  ])("T10 %s is refused", async (token) => door.expectRefused(token, "token_malformed"));
+  ])("T10 %s is refused", async (token) => route.expectRefused(token, "token_malformed"));
 
   test("T10 a brace anywhere is refused", async () => {
     const token = `${h}.${p}.${s}`;
     for (const brace of ["{", "}", "[", '"', "{}", '{"a":1}']) {
       for (let at = 0; at <= token.length; at++) {
         const changed = token.slice(0, at) + brace + token.slice(at);
-        expect(await door.verifier.verify(changed), changed).toMatchObject({ reason: "token_malformed" });
+        expect(await route.verifier.verify(changed), changed).toMatchObject({ reason: "token_malformed" });
       }
     }
   });
@@ -69,7 +69,7 @@ describe("T10 compact serialisation only", () => {
       Symbol("x"),
       () => `${h}.${p}.${s}`,
     ]) {
-      await door.expectRefused(value, "token_malformed");
+      await route.expectRefused(value, "token_malformed");
     }
   });
 });
@@ -82,7 +82,7 @@ describe("T11 duplicate members", () => {
     ["source, the same value", '"source":"microservice"'],
     ["a member of an inner object", '"x":{"y":1,"y":1}'],
   ])("T11 duplicate members are refused in the payload: %s", async (_name, members) => {
-    await door.expectRefused(forge(key, header, addTo(claims, members)), "token_malformed");
+    await route.expectRefused(forge(key, header, addTo(claims, members)), "token_malformed");
   });
 
   test.each([
@@ -91,7 +91,7 @@ describe("T11 duplicate members", () => {
     ["kid", `"kid":"${key.kid}"`],
     ["a member of an inner object", '"x":[{"y":1,"y":1}]'],
   ])("T11 duplicate members are refused in the header: %s", async (_name, members) => {
-    await door.expectRefused(forge(key, addTo(header, members), claims), "token_malformed");
+    await route.expectRefused(forge(key, addTo(header, members), claims), "token_malformed");
   });
 });
 
@@ -103,7 +103,7 @@ describe("T12 one spelling per token", () => {
   ] as const;
 
   test.each(signers)("T12 every unused bit of every part must be zero: %s", async (_name, signer) => {
-    const own = await openPrimedDoor(signer);
+    const own = await openPrimedRoute(signer);
     let flips = 0;
     for (const pad of ["", "x", "xx"]) {
       const parts = tokenBy(signer, { pad }).split(".");
@@ -127,7 +127,7 @@ describe("T12 one spelling per token", () => {
       fc.asyncProperty(fc.integer({ min: 0, max: token.length }), async (at) => {
         for (let byte = 0; byte < 256; byte++) {
           const changed = token.slice(0, at) + String.fromCharCode(byte) + token.slice(at);
-          expect((await door.verifier.verify(changed)).allowed, `byte ${byte} at ${at}`).toBe(false);
+          expect((await route.verifier.verify(changed)).allowed, `byte ${byte} at ${at}`).toBe(false);
         }
       }),
       { numRuns: 40 },
@@ -145,7 +145,7 @@ describe("T12 one spelling per token", () => {
         `${h}.${p}${text}.${s}`,
         `${h}.${p}.${s}${text}`,
       ]) {
-        await door.expectRefused(token, "token_malformed");
+        await route.expectRefused(token, "token_malformed");
       }
     },
   );
@@ -154,7 +154,7 @@ describe("T12 one spelling per token", () => {
     for (let i = 0; i < 200; i++) {
       const token = tokenBy(key, { n: i });
       const other = token.replaceAll("-", "+").replaceAll("_", "/");
-      if (other !== token) await door.expectRefused(other, "token_malformed");
+      if (other !== token) await route.expectRefused(other, "token_malformed");
     }
   });
 });
@@ -162,34 +162,34 @@ describe("T12 one spelling per token", () => {
 describe("T18 T19 shapes and sizes", () => {
   test("T18 five parts, as of an encrypted token, are refused", async () => {
     const jwe = base64url({ alg: "RSA-OAEP", enc: "A256GCM", zip: "DEF" });
-    await door.expectRefused(`${jwe}.AAAA.AAAA.AAAA.AAAA`, "token_malformed");
-    await door.expectRefused(
+    await route.expectRefused(`${jwe}.AAAA.AAAA.AAAA.AAAA`, "token_malformed");
+    await route.expectRefused(
       `${base64url({ alg: "PBES2-HS256+A128KW", p2c: 2 ** 31 - 1 })}.AAAA.AAAA.AAAA.AAAA`,
       "token_malformed",
     );
-    await door.expectRefused(`${tokenBy(key)}.${tokenBy(key).split(".")[2]!}`, "token_malformed");
+    await route.expectRefused(`${tokenBy(key)}.${tokenBy(key).split(".")[2]!}`, "token_malformed");
   });
 
   test("T18 a token inside a token is refused", async () => {
-    await door.expectRefused(forge(key, { ...headerOf(key), cty: "JWT" }, tokenBy(key)), "token_malformed");
+    await route.expectRefused(forge(key, { ...headerOf(key), cty: "JWT" }, tokenBy(key)), "token_malformed");
   });
 
   test.each([[0], [1], [3], [4], [100]])("T19 %i dots are refused", async (dots) => {
-    await door.expectRefused(".".repeat(dots), "token_malformed");
-    await door.expectRefused("AAAA.".repeat(dots) + "AAAA", "token_malformed");
+    await route.expectRefused(".".repeat(dots), "token_malformed");
+    await route.expectRefused("AAAA.".repeat(dots) + "AAAA", "token_malformed");
   });
 
   test("T19 size is checked before anything else: a megabyte of dots costs less than a millisecond", async () => {
     const huge = ".".repeat(1_000_000);
     const rounds = 200;
     const start = process.cpuUsage();
-    for (let i = 0; i < rounds; i++) await door.verifier.verify(huge);
+    for (let i = 0; i < rounds; i++) await route.verifier.verify(huge);
     const { user, system } = process.cpuUsage(start);
     expect((user + system) / rounds / 1000).toBeLessThan(1);
-    await door.expectRefused(huge, "token_too_large");
-    await door.expectRefused(tokenBy(key, { pad: "x".repeat(7000) }), "token_too_large");
-    await door.expectRefused(tokenBy(key, {}, { pad: "x".repeat(1100) }), "token_too_large");
-    await door.expectAllowed(tokenBy(key, { pad: "x".repeat(5000) }));
+    await route.expectRefused(huge, "token_too_large");
+    await route.expectRefused(tokenBy(key, { pad: "x".repeat(7000) }), "token_too_large");
+    await route.expectRefused(tokenBy(key, {}, { pad: "x".repeat(1100) }), "token_too_large");
+    await route.expectAllowed(tokenBy(key, { pad: "x".repeat(5000) }));
   });
 });
 
@@ -198,12 +198,12 @@ describe("T20 nesting", () => {
     open.repeat(levels) + inner + close.repeat(levels);
 
   test("T20 the header and the payload are at most 16 deep", async () => {
-    await door.expectAllowed(forge(key, header, addTo(claims, `"x":${nest(15)}`)));
-    await door.expectAllowed(forge(key, addTo(header, `"x":${nest(15, "[", "", "]")}`), claims));
-    await door.expectRefused(forge(key, header, addTo(claims, `"x":${nest(16)}`)), "token_malformed");
-    await door.expectRefused(forge(key, header, addTo(claims, `"x":${nest(2500, "[", "", "]")}`)), "token_malformed");
-    await door.expectRefused(forge(key, addTo(header, `"x":${nest(16, "[", "", "]")}`), claims), "token_malformed");
-    await door.expectRefused(forge(key, header, "[".repeat(5000)), "token_malformed");
+    await route.expectAllowed(forge(key, header, addTo(claims, `"x":${nest(15)}`)));
+    await route.expectAllowed(forge(key, addTo(header, `"x":${nest(15, "[", "", "]")}`), claims));
+    await route.expectRefused(forge(key, header, addTo(claims, `"x":${nest(16)}`)), "token_malformed");
+    await route.expectRefused(forge(key, header, addTo(claims, `"x":${nest(2500, "[", "", "]")}`)), "token_malformed");
+    await route.expectRefused(forge(key, addTo(header, `"x":${nest(16, "[", "", "]")}`), claims), "token_malformed");
+    await route.expectRefused(forge(key, header, "[".repeat(5000)), "token_malformed");
   });
 });
 
@@ -223,20 +223,20 @@ describe("T21 text that is not Unicode", () => {
     ["NUL after the object", bytes(`${claims}\0`)],
     ["a raw NUL in a string", withSub("\0")],
   ])("T21 a payload with %s is refused", async (_name, payload) =>
-    door.expectRefused(forge(key, header, payload), "token_malformed"),
+    route.expectRefused(forge(key, header, payload), "token_malformed"),
   );
 
   test("T21 a header with a byte order mark or bad UTF-8 is refused", async () => {
-    await door.expectRefused(forge(key, bytes(`\xef\xbb\xbf${header}`), claims), "token_malformed");
-    await door.expectRefused(forge(key, bytes(addTo(header, '"x":"\xff"')), claims), "token_malformed");
+    await route.expectRefused(forge(key, bytes(`\xef\xbb\xbf${header}`), claims), "token_malformed");
+    await route.expectRefused(forge(key, bytes(addTo(header, '"x":"\xff"')), claims), "token_malformed");
   });
 
   test("T21 NUL in sub is refused", async () => {
-    await door.expectRefused(tokenBy(key, { sub: "orders\0.evil" }), "claims_malformed");
+    await route.expectRefused(tokenBy(key, { sub: "orders\0.evil" }), "claims_malformed");
   });
 
   test("proper Unicode isRetryable", async () => {
-    expect((await door.expectAllowed(tokenBy(key, { sub: "Bestellungen-äöü-😀" }))).service).toBe(
+    expect((await route.expectAllowed(tokenBy(key, { sub: "Bestellungen-äöü-😀" }))).service).toBe(
       "Bestellungen-äöü-😀",
     );
   });
@@ -245,11 +245,11 @@ describe("T21 text that is not Unicode", () => {
 describe("T22 the payload is a JSON object", () => {
   test.each([["[]"], ['[{"sub":"a"}]'], ["null"], ["true"], ["1"], ['"text"'], [""], ["sub=a"], [" "]])(
     "T22 %j is refused",
-    async (payload) => door.expectRefused(forge(key, header, payload), "token_malformed"),
+    async (payload) => route.expectRefused(forge(key, header, payload), "token_malformed"),
   );
 
   test.each([["[]"], ["null"], ['"Ed25519"'], ["1"], [""]])("T22 the header %j is refused", async (text) => {
     const input = `${base64url(text)}.${base64url(claims)}`;
-    await door.expectRefused(`${input}.${base64url(signatureOf(key, input))}`, "token_malformed");
+    await route.expectRefused(`${input}.${base64url(signatureOf(key, input))}`, "token_malformed");
   });
 });

@@ -2,7 +2,7 @@
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openDoor } from "../../support/door.ts";
+import { openRoute } from "../../support/protected-route.ts";
 import { base64url, ecKey, edKey, goodClaims, NOW, rsaKey, tokenBy, type Jwk } from "../../support/keys.ts";
 
 const rsa = rsaKey();
@@ -37,24 +37,24 @@ describe("T15 T16 keys of other kinds", () => {
     const ours = { RS256: {}, ES256: { crv: "P-256" }, Ed25519: { crv: "Ed25519" } }[key.mimics];
     const kid = "s-foreign";
     for (const published of [{ kid }, ...NAMES.map((alg) => ({ kid, alg })), { kid, ...ours, alg: key.mimics }]) {
-      const door = await openDoor([{ ...jwk, ...published }, ed]);
-      await door.expectAllowed(tokenBy(ed));
-      expect(door.events).toMatchObject([{ keys: 1, skipped: [{ kid, problem: expect.any(String) }] }]);
+      const route = await openRoute([{ ...jwk, ...published }, ed]);
+      await route.expectAllowed(tokenBy(ed));
+      expect(route.events).toMatchObject([{ keys: 1, skipped: [{ kid, problem: expect.any(String) }] }]);
       for (const alg of ["RS256", "ES256", "Ed25519"]) {
         const input = `${base64url({ alg, kid })}.${base64url(goodClaims())}`;
         const signature = sign(key.hash, Buffer.from(input), { key: key.pair.privateKey, dsaEncoding: "ieee-p1363" });
-        const decision = await door.verifier.verify(`${input}.${base64url(signature)}`);
+        const decision = await route.verifier.verify(`${input}.${base64url(signature)}`);
         expect(decision, `${JSON.stringify(published)} ${alg}`).toMatchObject({ reason: "key_unknown" });
       }
     }
   });
 
   test("T15 of all our keys and all names of algorithms, each key takes its own alone", async () => {
-    const door = await openDoor([rsa, ec, ed]);
+    const route = await openRoute([rsa, ec, ed]);
     for (const key of [rsa, ec, ed]) {
       const own = key === ed ? ["Ed25519", "EdDSA"] : [key.algorithm];
       for (const alg of NAMES) {
-        const decision = await door.verifier.verify(tokenBy(key, {}, { alg }));
+        const decision = await route.verifier.verify(tokenBy(key, {}, { alg }));
         expect(decision.allowed ? "allowed" : decision.reason, `${key.algorithm} ${alg}`).toBe(
           own.includes(alg) ? "allowed" : "algorithm_not_allowed",
         );
@@ -63,13 +63,13 @@ describe("T15 T16 keys of other kinds", () => {
   });
 
   test("T15 a kid of one key over the signature of another is refused", async () => {
-    const door = await openDoor([rsa, ec, ed]);
+    const route = await openRoute([rsa, ec, ed]);
     for (const signer of [rsa, ec, ed]) {
       for (const named of [rsa, ec, ed].filter((key) => key !== signer)) {
         for (const alg of [signer.algorithm, named.algorithm]) {
           const reason = alg === named.algorithm ? "signature_invalid" : "algorithm_not_allowed";
           const token = tokenBy(signer, {}, { kid: named.kid, alg });
-          expect(await door.verifier.verify(token)).toMatchObject({ allowed: false, reason });
+          expect(await route.verifier.verify(token)).toMatchObject({ allowed: false, reason });
         }
       }
     }
@@ -88,10 +88,10 @@ test("T17 every spelling of a weak Ed25519 key is left out of the set with an al
   const bytes = [...orders, ...notReduced].map((hex) => Buffer.from(hex, "hex"));
   const negated = bytes.map((point) => point.map((byte, i) => (i === 31 ? byte | 0x80 : byte)));
   const weak = [...bytes, ...negated].map((x, i) => ({ kty: "OKP", crv: "Ed25519", kid: `w-${i}`, x: base64url(x) }));
-  const door = await openDoor([...weak, ed]);
-  await door.expectAllowed(tokenBy(ed));
+  const route = await openRoute([...weak, ed]);
+  await route.expectAllowed(tokenBy(ed));
   const problem = "x is a weak point";
-  expect(door.events).toMatchObject([{ keys: 1, skipped: weak.map(({ kid }) => ({ kid, problem })) }]);
+  expect(route.events).toMatchObject([{ keys: 1, skipped: weak.map(({ kid }) => ({ kid, problem })) }]);
 });
 
 describe("K8 key sets that were damaged or made by an attacker", () => {
@@ -108,7 +108,7 @@ describe("K8 key sets that were damaged or made by an attacker", () => {
   test("K8 a changed member never opens to a forgery, and never closes to the others", async () => {
     const forger = rsaKey(rsa.kid);
     const exp = NOW + 1_000_000; // later than the last round
-    const door = await openDoor([]);
+    const route = await openRoute([]);
     await fc.assert(
       fc.asyncProperty(
         fc.array(change, { maxLength: 4 }),
@@ -121,15 +121,15 @@ describe("K8 key sets that were damaged or made by an attacker", () => {
           const others = [...changed, ...(strangers as Jwk[])].filter(
             (member) => !intact.some((key) => key.kid === (member as Jwk | null)?.["kid"]),
           );
-          door.keys.publish(...others, ...intact);
-          door.clock.advance(30);
-          await door.verifier.verify(tokenBy(ed, { exp }, { kid: "s-none" })); // has the set fetched anew
-          for (const key of intact) await door.expectAllowed(tokenBy(key, { exp }));
-          expect((await door.verifier.verify(tokenBy(forger, { exp }))).allowed).toBe(false);
+          route.keys.publish(...others, ...intact);
+          route.clock.advance(30);
+          await route.verifier.verify(tokenBy(ed, { exp }, { kid: "s-none" })); // has the set fetched anew
+          for (const key of intact) await route.expectAllowed(tokenBy(key, { exp }));
+          expect((await route.verifier.verify(tokenBy(forger, { exp }))).allowed).toBe(false);
         },
       ),
       { numRuns: 300 },
     );
-    expect(door.events.filter((event) => event.type === "keys_refresh_failed")).toEqual([]);
+    expect(route.events.filter((event) => event.type === "keys_refresh_failed")).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openDoor, openPrimedDoor, type Door } from "../../support/door.ts";
+import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { listen } from "../../support/http.ts";
 import {
   base64url,
@@ -23,9 +23,9 @@ import {
 const rsa = rsaKey();
 const ec = ecKey();
 const ed = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(rsa);
+  route = await openPrimedRoute(rsa);
 });
 
 const withAlg = (alg: unknown, signature?: string) => {
@@ -34,7 +34,7 @@ const withAlg = (alg: unknown, signature?: string) => {
 };
 
 test.each([[rsa], [ec], [ed]])("a good token of $algorithm isRetryable", async (key: TestKey) => {
-  const own = await openPrimedDoor(key);
+  const own = await openPrimedRoute(key);
   expect((await own.expectAllowed(tokenBy(key))).service).toBe("orders");
 });
 
@@ -75,23 +75,23 @@ describe("T1 alg none", () => {
 
   test.each(values.map((value) => [value]))("T1 alg %j is refused, with and without a signature", async (alg) => {
     for (const signature of [undefined, "", "AA"])
-      await door.expectRefused(withAlg(alg, signature), "algorithm_not_allowed");
+      await route.expectRefused(withAlg(alg, signature), "algorithm_not_allowed");
   });
 
   test("T1 is refused before any key is asked for", async () => {
-    const closed = await openDoor([rsa]);
+    const closed = await openRoute([rsa]);
     for (const alg of values) await closed.expectRefused(withAlg(alg, ""), "algorithm_not_allowed");
     expect([values.length >= 40, closed.keys.connections()]).toEqual([true, 0]);
   });
 
   test("T1 no alg at all is refused", async () => {
-    await door.expectRefused(forge(rsa, { typ: "JWT", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
+    await route.expectRefused(forge(rsa, { typ: "JWT", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
   });
 
   test("T1 a good header without a signature is refused", async () => {
     const token = tokenBy(rsa);
-    await door.expectRefused(token.slice(0, token.lastIndexOf(".") + 1), "token_malformed");
-    await door.expectRefused(token.slice(0, token.lastIndexOf(".")), "token_malformed");
+    await route.expectRefused(token.slice(0, token.lastIndexOf(".") + 1), "token_malformed");
+    await route.expectRefused(token.slice(0, token.lastIndexOf(".")), "token_malformed");
   });
 });
 
@@ -117,13 +117,13 @@ describe("T2 only exact algorithm names", () => {
     ["ES256K"],
     ["RSA1_5"],
     ["dir"],
-  ])("T2 %j is refused", async (alg) => door.expectRefused(withAlg(alg), "algorithm_not_allowed"));
+  ])("T2 %j is refused", async (alg) => route.expectRefused(withAlg(alg), "algorithm_not_allowed"));
 
   test("T2 T15 whatever alg says, only the key's own name isRetryable", async () => {
     const name = fc.oneof(fc.string(), fc.jsonValue(), fc.constantFrom("RS256", "ES256", "Ed25519", "EdDSA"));
     await fc.assert(
       fc.asyncProperty(name, async (alg) => {
-        expect((await door.verifier.verify(withAlg(alg))).allowed).toBe(alg === "RS256");
+        expect((await route.verifier.verify(withAlg(alg))).allowed).toBe(alg === "RS256");
       }),
     );
   });
@@ -145,7 +145,7 @@ describe("T3 a public key is never a shared secret", () => {
   ];
   test.each(serialisations)("T3 HMAC with the public key as %s is refused", async (_name, secretOf) => {
     for (const key of [rsa, ec, ed]) {
-      const own = await openPrimedDoor(key);
+      const own = await openPrimedRoute(key);
       for (const [alg, hash] of [
         ["HS256", "sha256"],
         ["HS384", "sha384"],
@@ -185,10 +185,10 @@ describe("T6 T7 keys named by the token are never used", () => {
       { x5t: "AA", "x5t#S256": "AA" },
     ]) {
       const token = forge(attacker, { ...headerOf(rsa), ...header }, goodClaims());
-      if (header.kid === undefined) await door.expectRefused(token, "signature_invalid");
-      else await door.expectRefused(token, "key_unknown", { fetches: 1 });
+      if (header.kid === undefined) await route.expectRefused(token, "signature_invalid");
+      else await route.expectRefused(token, "key_unknown", { fetches: 1 });
     }
-    await door.expectAllowed(tokenBy(rsa, {}, { jwk: attacker.jwk }));
+    await route.expectAllowed(tokenBy(rsa, {}, { jwk: attacker.jwk }));
   });
 
   test("T7 jku, x5u and an iss that is a URL connect to nobody", async () => {
@@ -198,12 +198,12 @@ describe("T6 T7 keys named by the token are never used", () => {
       { x5u: `${trap.url}/cert` },
       { jku: trap.url, x5u: trap.url, kid: rsa.kid },
     ]) {
-      await door.expectRefused(
+      await route.expectRefused(
         forge(attacker, { ...headerOf(rsa), ...header }, goodClaims({ iss: trap.url })),
         "signature_invalid",
       );
     }
-    await door.expectAllowed(tokenBy(rsa, { iss: trap.url }, { jku: trap.url }));
+    await route.expectAllowed(tokenBy(rsa, { iss: trap.url }, { jku: trap.url }));
     expect(trap.connections()).toBe(0);
   });
 });
@@ -224,21 +224,21 @@ describe("T8 T9 header parameters that change how a token is read", () => {
     [[1]],
     [["http://example.test/unknown"]],
   ])("T8 crit %j is refused", async (crit) =>
-    door.expectRefused(tokenBy(rsa, {}, { crit, x: 1 }), "header_not_allowed"),
+    route.expectRefused(tokenBy(rsa, {}, { crit, x: 1 }), "header_not_allowed"),
   );
 
   test.each([[{ b64: false }], [{ b64: true }], [{ b64: null }], [{ b64: false, crit: ["b64"] }]])(
     "T9 %j is refused",
-    async (header) => door.expectRefused(tokenBy(rsa, {}, header), "header_not_allowed"),
+    async (header) => route.expectRefused(tokenBy(rsa, {}, header), "header_not_allowed"),
   );
 
   test("T9 an unencoded or a detached payload is refused", async () => {
     const header = base64url({ ...headerOf(rsa), b64: false, crit: ["b64"] });
     const payload = JSON.stringify(goodClaims({ iss: "core" })); // without a dot
     const signature = base64url(signatureOf(rsa, `${header}.${payload}`));
-    await door.expectRefused(`${header}.${payload}.${signature}`, "header_not_allowed");
-    await door.expectRefused(`${header}..${signature}`, "header_not_allowed");
+    await route.expectRefused(`${header}.${payload}.${signature}`, "header_not_allowed");
+    await route.expectRefused(`${header}..${signature}`, "header_not_allowed");
     const [head, , mark] = tokenBy(rsa).split(".");
-    await door.expectRefused(`${head}..${mark}`, "token_malformed");
+    await route.expectRefused(`${head}..${mark}`, "token_malformed");
   });
 });

@@ -1,13 +1,13 @@
 // Public lists of difficult JSON and of difficult text, as what a good signature stands under.
 import { beforeAll, describe, expect, test } from "vitest";
-import { openPrimedDoor, type Door } from "../../support/door.ts";
+import { openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { edKey, forge, goodClaims, headerOf, tokenBy } from "../../support/keys.ts";
 import { readVectorBytes, readVectors, vectorFiles } from "../../support/vectors.ts";
 
 const key = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
 });
 
 /** The JSON of `object` with one more member, whose value is put in as it is. */
@@ -24,7 +24,7 @@ describe("JSONTestSuite", () => {
     forge(key, withMember(headerOf(key), bytes), goodClaims()),
   ];
   const verdict = async (token: string) => {
-    const decision = await door.verifier.verify(token);
+    const decision = await route.verifier.verify(token);
     return decision.allowed ? "allowed" : decision.reason;
   };
 
@@ -50,14 +50,14 @@ describe("JSONTestSuite", () => {
         continue;
       }
       const value = JSON.parse(bytes.toString()) as unknown;
-      expect((await door.expectAllowed(inPayload)).claims["v"], name).toEqual(value);
-      expect((await door.expectAllowed(inHeader)).header["v"], name).toEqual(value);
+      expect((await route.expectAllowed(inPayload)).claims["v"], name).toEqual(value);
+      expect((await route.expectAllowed(inHeader)).header["v"], name).toEqual(value);
     }
   });
 
   test("what parsers disagree about is refused, or read as JSON.parse reads it", async () => {
     for (const { name, bytes } of files.filter((file) => file.name.startsWith("i_"))) {
-      const decision = await door.verifier.verify(forge(key, headerOf(key), withMember(goodClaims(), bytes)));
+      const decision = await route.verifier.verify(forge(key, headerOf(key), withMember(goodClaims(), bytes)));
       if (decision.allowed) expect(decision.caller.claims["v"], name).toEqual(JSON.parse(bytes.toString()));
       else expect(["token_malformed", "token_too_large"], name).toContain(decision.reason);
     }
@@ -82,20 +82,20 @@ describe("naughty strings", () => {
 
   test("C7 T21 as claims and names of claims come out as they went in", async () => {
     for (const text of naughty) {
-      const { claims, service } = await door.expectAllowed(tokenBy(key, { x: text, [`x-${text}`]: [text] }));
+      const { claims, service } = await route.expectAllowed(tokenBy(key, { x: text, [`x-${text}`]: [text] }));
       expect([claims["x"], claims[`x-${text}`], service]).toEqual([text, [text], "orders"]);
     }
   });
 
   test("C1 T21 as sub name the caller, unless a NUL would cut the name short", async () => {
     for (const text of naughty) {
-      if (text.includes("\0")) await door.expectRefused(tokenBy(key, { sub: text }), "claims_malformed");
-      else expect((await door.expectAllowed(tokenBy(key, { sub: text }))).service).toBe(text);
+      if (text.includes("\0")) await route.expectRefused(tokenBy(key, { sub: text }), "claims_malformed");
+      else expect((await route.expectAllowed(tokenBy(key, { sub: text }))).service).toBe(text);
     }
   });
 
   test("as iss, aud, source or typ open nothing that asks for another", async () => {
-    const named = await openPrimedDoor(key, { issuer: "core", audience: "stock" }, { iss: "core", aud: "stock" });
+    const named = await openPrimedRoute(key, { issuer: "core", audience: "stock" }, { iss: "core", aud: "stock" });
     const good = { iss: "core", aud: "stock" };
     for (const text of naughty) {
       for (const claims of [{ iss: text }, { aud: text }, { aud: [text] }, { source: text }]) {

@@ -1,8 +1,8 @@
-// Where the keys come from, and what happens to a door while they do not.
+// Where the keys come from, and what happens to a route while they do not.
 import { createHash, createPublicKey, verify, type JsonWebKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { buildVerifier, createVerifier } from "../../../src/verify/verifier.ts";
-import { closing, openDoor, openPrimedDoor } from "../../support/door.ts";
+import { closing, openRoute, openPrimedRoute } from "../../support/protected-route.ts";
 import { deadAddress, listen } from "../../support/http.ts";
 import { ecKey, edKey, forge, goodClaims, headerOf, rsaKey, tokenBy, type Jwk } from "../../support/keys.ts";
 import { serveKeys } from "../../support/key-server.ts";
@@ -15,12 +15,12 @@ const without = (jwk: Jwk, ...names: string[]) =>
 
 describe("T4 T15 the key decides the algorithm", () => {
   test.each([[rsa], [ec], [ed]])("T4 a key without alg has the one of its type: $algorithm", async (key) => {
-    const door = await openDoor([without(key.jwk, "alg", "use")]);
-    await door.expectAllowed(tokenBy(key));
+    const route = await openRoute([without(key.jwk, "alg", "use")]);
+    await route.expectAllowed(tokenBy(key));
     for (const alg of ["RS256", "ES256", "Ed25519"].filter((name) => name !== key.algorithm)) {
-      await door.expectRefused(tokenBy(key, {}, { alg }), "algorithm_not_allowed");
+      await route.expectRefused(tokenBy(key, {}, { alg }), "algorithm_not_allowed");
     }
-    await door.expectRefused(tokenBy(key, {}, { alg: "HS256" }), "algorithm_not_allowed");
+    await route.expectRefused(tokenBy(key, {}, { alg: "HS256" }), "algorithm_not_allowed");
   });
 
   test("T4 T15 a key whose alg is not its own is no key", async () => {
@@ -33,23 +33,23 @@ describe("T4 T15 the key decides the algorithm", () => {
         "none",
         ...keys.filter((other) => other !== key).map((other) => other.algorithm),
       ]) {
-        const door = await openDoor([{ ...key.jwk, alg }]);
-        await door.expectRefused(tokenBy(key), "key_unknown", { fetches: 1 });
+        const route = await openRoute([{ ...key.jwk, alg }]);
+        await route.expectRefused(tokenBy(key), "key_unknown", { fetches: 1 });
       }
     }
   });
 
   test("EdDSA and Ed25519 are one name, in the token, in the key and in the options", async () => {
     for (const alg of ["EdDSA", "Ed25519"] as const) {
-      const door = await openDoor([{ ...ed.jwk, alg }], { algorithms: [alg] });
-      for (const named of ["EdDSA", "Ed25519"]) await door.expectAllowed(tokenBy(ed, {}, { alg: named }));
+      const route = await openRoute([{ ...ed.jwk, alg }], { algorithms: [alg] });
+      for (const named of ["EdDSA", "Ed25519"]) await route.expectAllowed(tokenBy(ed, {}, { alg: named }));
     }
   });
 
-  test("an algorithm that this door does not take is refused before any key is looked for", async () => {
-    const door = await openDoor([rsa, ec], { algorithms: ["ES256"] });
-    await door.expectRefused(tokenBy(rsa), "algorithm_not_allowed");
-    await door.expectAllowed(tokenBy(ec));
+  test("an algorithm that this route does not take is refused before any key is looked for", async () => {
+    const route = await openRoute([rsa, ec], { algorithms: ["ES256"] });
+    await route.expectRefused(tokenBy(rsa), "algorithm_not_allowed");
+    await route.expectAllowed(tokenBy(ec));
   });
 });
 
@@ -65,16 +65,16 @@ describe("T5 T16 T17 what is no key is never used", () => {
     [{ kid: rsa.kid, kty: "RSA", n: "", e: "" }],
     [{ kid: rsa.kid, kty: "oct", k: "" }],
   ])("T5 a key set that holds only %j opens to nobody", async (member) => {
-    const door = await openDoor([member as unknown as Jwk]);
-    await door.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
-    await door.expectRefused(forge(rsa, { alg: "HS256", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
+    const route = await openRoute([member as unknown as Jwk]);
+    await route.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
+    await route.expectRefused(forge(rsa, { alg: "HS256", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
   });
 
   test("T16 a weak RSA key is not used, though it signed well", async () => {
     const weak = rsaKey("s-weak", 1024);
-    const door = await openDoor([weak, rsa]);
-    await door.expectRefused(tokenBy(weak), "key_unknown", { fetches: 1 });
-    await door.expectAllowed(tokenBy(rsa));
+    const route = await openRoute([weak, rsa]);
+    await route.expectRefused(tokenBy(weak), "key_unknown", { fetches: 1 });
+    await route.expectAllowed(tokenBy(rsa));
   });
 
   test("T16 with e = 1 every message signs itself: such a key is not used", async () => {
@@ -95,8 +95,8 @@ describe("T5 T16 T17 what is no key is never used", () => {
     ]);
     const publicKey = createPublicKey({ key: jwk as JsonWebKey, format: "jwk" });
     expect(verify("sha256", Buffer.from(input), publicKey, signature)).toBe(true);
-    const door = await openDoor([jwk, rsa]);
-    await door.expectRefused(`${input}.${signature.toString("base64url")}`, "key_unknown", { fetches: 1 });
+    const route = await openRoute([jwk, rsa]);
+    await route.expectRefused(`${input}.${signature.toString("base64url")}`, "key_unknown", { fetches: 1 });
   });
 
   test("T17 a key of small order is not used, though a signature of zeros holds with it", async () => {
@@ -105,8 +105,8 @@ describe("T5 T16 T17 what is no key is never used", () => {
     const jwk = { kty: "OKP", crv: "Ed25519", x: Buffer.from("01" + "00".repeat(31), "hex").toString("base64url") };
     const publicKey = createPublicKey({ key: jwk, format: "jwk" });
     expect(verify(null, Buffer.from("any message"), publicKey, signature)).toBe(true);
-    const door = await openDoor([{ ...jwk, kid: "s-small" }, ed]);
-    await door.expectRefused(
+    const route = await openRoute([{ ...jwk, kid: "s-small" }, ed]);
+    await route.expectRefused(
       token.slice(0, token.lastIndexOf(".") + 1) + signature.toString("base64url"),
       "key_unknown",
       { fetches: 1 },
@@ -116,7 +116,7 @@ describe("T5 T16 T17 what is no key is never used", () => {
 
 describe("K3 K5 unknown and removed keys", () => {
   test("K3 an unknown kid finds no key, though the set has only one", async () => {
-    const door = await openPrimedDoor(rsa);
+    const route = await openPrimedRoute(rsa);
     for (const kid of [
       "s-other",
       rsa.kid.toUpperCase(),
@@ -126,36 +126,36 @@ describe("K3 K5 unknown and removed keys", () => {
       "*",
       "' OR 1=1--",
     ]) {
-      const decision = await door.verifier.verify(tokenBy(rsa, {}, { kid }));
+      const decision = await route.verifier.verify(tokenBy(rsa, {}, { kid }));
       expect(decision).toEqual({ allowed: false, reason: "key_unknown", status: 401 });
     }
-    expect(door.keys.fetches()).toBe(2);
+    expect(route.keys.fetches()).toBe(2);
   });
 
   test("a token without a kid is refused without looking for one", async () => {
-    const door = await openPrimedDoor(rsa);
-    await door.expectRefused(forge(rsa, { alg: "RS256" }, goodClaims()), "header_not_allowed");
+    const route = await openPrimedRoute(rsa);
+    await route.expectRefused(forge(rsa, { alg: "RS256" }, goodClaims()), "header_not_allowed");
   });
 
   test("K5 a key that left the set is gone at the next refresh, and its successor is found at once", async () => {
-    const door = await openPrimedDoor(rsa);
+    const route = await openPrimedRoute(rsa);
     const next = rsaKey("s-next");
-    door.keys.publish(next);
-    await door.expectAllowed(tokenBy(rsa));
-    await door.expectAllowed(tokenBy(next));
-    await door.expectRefused(tokenBy(rsa), "key_unknown");
+    route.keys.publish(next);
+    await route.expectAllowed(tokenBy(rsa));
+    await route.expectAllowed(tokenBy(next));
+    await route.expectRefused(tokenBy(rsa), "key_unknown");
   });
 });
 
 describe("K7 keys that cannot be had", () => {
   test("K7 nobody gets in while no key set was had: 503", async () => {
-    const door = await openDoor([rsa]);
-    door.keys.failWith({ status: 500 });
-    await door.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503, fetches: 1 });
-    await door.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503 });
-    door.keys.failWith(undefined);
-    door.clock.advance(1);
-    await door.expectAllowed(tokenBy(rsa));
+    const route = await openRoute([rsa]);
+    route.keys.failWith({ status: 500 });
+    await route.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503, fetches: 1 });
+    await route.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503 });
+    route.keys.failWith(undefined);
+    route.clock.advance(1);
+    await route.expectAllowed(tokenBy(rsa));
   });
 
   test("K7 nothing listens: 503", async () => {
@@ -164,18 +164,22 @@ describe("K7 keys that cannot be had", () => {
   });
 
   test("K7 what is malformed is refused without asking for keys at all", async () => {
-    const door = await openDoor([rsa]);
-    await door.expectRefused("a.b.c", "token_malformed");
-    await door.expectRefused(tokenBy(rsa, {}, { alg: "none" }), "algorithm_not_allowed");
-    expect(door.keys.connections()).toBe(0);
+    const route = await openRoute([rsa]);
+    await route.expectRefused("a.b.c", "token_malformed");
+    await route.expectRefused(tokenBy(rsa, {}, { alg: "none" }), "algorithm_not_allowed");
+    expect(route.keys.connections()).toBe(0);
   });
 });
 
 describe("K8 K9 key sets that are partly or wholly bad", () => {
-  test("K8 bad members are skipped with an alarm, the rest opens the door", async () => {
-    const door = await openDoor([{ kid: "s-broken", kty: "RSA" }, { ...ec.jwk, kid: "s-point", x: ec.jwk["y"] }, rsa]);
-    await door.expectAllowed(tokenBy(rsa));
-    expect(door.events).toContainEqual(
+  test("K8 bad members are skipped with an alarm, the rest is used", async () => {
+    const route = await openRoute([
+      { kid: "s-broken", kty: "RSA" },
+      { ...ec.jwk, kid: "s-point", x: ec.jwk["y"] },
+      rsa,
+    ]);
+    await route.expectAllowed(tokenBy(rsa));
+    expect(route.events).toContainEqual(
       expect.objectContaining({
         type: "keys_refreshed",
         keys: 1,
@@ -189,10 +193,10 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
 
   test("K8 a kid of two different keys opens to neither", async () => {
     const twin = rsaKey(rsa.kid);
-    const door = await openDoor([rsa, twin, ec]);
-    await door.expectAllowed(tokenBy(ec));
-    await door.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
-    await door.expectRefused(tokenBy(twin), "key_unknown");
+    const route = await openRoute([rsa, twin, ec]);
+    await route.expectAllowed(tokenBy(ec));
+    await route.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
+    await route.expectRefused(tokenBy(twin), "key_unknown");
   });
 
   test.each([
@@ -206,30 +210,30 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
     ["a byte order mark", `\ufeff${JSON.stringify({ keys: [rsa.jwk] })}`],
     ["too large", `{"keys":[],"pad":"${"x".repeat(262_144)}"}`],
   ])("K8 a key set with %s never replaces a good one", async (_name, body) => {
-    const door = await openPrimedDoor(rsa);
-    door.keys.failWith({ status: 200, body });
-    await door.expectRefused(tokenBy(rsa, {}, { kid: "s-other" }), "key_unknown", { fetches: 1 });
-    expect(door.events.filter((event) => event.type === "keys_refresh_failed")).toHaveLength(1);
-    await door.expectAllowed(tokenBy(rsa));
+    const route = await openPrimedRoute(rsa);
+    route.keys.failWith({ status: 200, body });
+    await route.expectRefused(tokenBy(rsa, {}, { kid: "s-other" }), "key_unknown", { fetches: 1 });
+    expect(route.events.filter((event) => event.type === "keys_refresh_failed")).toHaveLength(1);
+    await route.expectAllowed(tokenBy(rsa));
   });
 
   test("K9 a key set that shows a private key does not use that key", async () => {
-    const door = await openDoor([
+    const route = await openRoute([
       { ...rsa.privateKey.export({ format: "jwk" }), kid: rsa.kid, alg: "RS256", use: "sig" },
       ec,
     ]);
-    await door.expectAllowed(tokenBy(ec));
-    await door.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
-    expect(JSON.stringify(door.events)).not.toContain(rsa.privateKey.export({ format: "jwk" }).d);
+    await route.expectAllowed(tokenBy(ec));
+    await route.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
+    expect(JSON.stringify(route.events)).not.toContain(rsa.privateKey.export({ format: "jwk" }).d);
   });
 });
 
 describe("K10 hostile key servers", () => {
   test.each([[301], [302], [303], [307], [308]])("K10 a redirect (%i) is not followed", async (status) => {
     const attacker = await serveKeys(rsa);
-    const door = await openDoor([]);
-    door.keys.failWith({ status, headers: { location: attacker.jwksUri } });
-    await door.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503, fetches: 1 });
+    const route = await openRoute([]);
+    route.keys.failWith({ status, headers: { location: attacker.jwksUri } });
+    await route.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503, fetches: 1 });
     expect(attacker.connections()).toBe(0);
   });
 
@@ -281,15 +285,15 @@ describe("K10 hostile key servers", () => {
   });
 
   test("K10 key sets are asked for without credentials", async () => {
-    const door = await openPrimedDoor(rsa);
-    const { headers } = door.keys.requests[0]!;
+    const route = await openPrimedRoute(rsa);
+    const { headers } = route.keys.requests[0]!;
     expect(headers.authorization ?? headers.cookie ?? headers["api-key"]).toBeUndefined();
     expect(headers.accept).toBe("application/json");
   });
 });
 
 test("headers of a good token do not choose the key server", async () => {
-  const door = await openPrimedDoor(ed);
-  await door.expectAllowed(forge(ed, { ...headerOf(ed), iss: "https://elsewhere.test" }, goodClaims()));
-  expect(door.keys.fetches()).toBe(1);
+  const route = await openPrimedRoute(ed);
+  await route.expectAllowed(forge(ed, { ...headerOf(ed), iss: "https://elsewhere.test" }, goodClaims()));
+  expect(route.keys.fetches()).toBe(1);
 });

@@ -1,7 +1,7 @@
 // What a stranger can do with the one thing of a token that is looked up before its signature is checked.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openDoor, openPrimedDoor } from "../../support/door.ts";
+import { openRoute, openPrimedRoute } from "../../support/protected-route.ts";
 import { base64url, edKey, headerOf, rsaKey, tokenBy } from "../../support/keys.ts";
 import { readVectors } from "../../support/vectors.ts";
 
@@ -45,31 +45,31 @@ const isPrintable = (kid: string) => /^[ -~]{1,256}$/.test(kid);
 
 describe("K1 a kid is looked up and nothing else is done with it", () => {
   test("K1 no naughty string finds a key, and whatever it says, only the key set is asked, once", async () => {
-    const door = await openPrimedDoor(key);
+    const route = await openPrimedRoute(key);
     for (const kid of naughty) {
       const isLarge = Buffer.from(JSON.stringify({ ...headerOf(key), kid })).length > 1024;
       const reason = isLarge ? "token_too_large" : isPrintable(kid) ? "key_unknown" : "header_not_allowed";
-      expect(await door.verifier.verify(withKid(kid)), kid).toEqual({ allowed: false, reason, status: 401 });
+      expect(await route.verifier.verify(withKid(kid)), kid).toEqual({ allowed: false, reason, status: 401 });
     }
-    expect(door.keys.requests.map((request) => request.url)).toEqual(["/keys.json", "/keys.json"]);
-    await door.expectAllowed(tokenBy(key));
+    expect(route.keys.requests.map((request) => request.url)).toEqual(["/keys.json", "/keys.json"]);
+    await route.expectAllowed(tokenBy(key));
   });
 
   test("K1 a key may have any printable name, and answers to that alone", async () => {
     const kids = [...new Set(naughty.filter(isPrintable))].slice(0, 60);
     const named = kids.map((kid) => edKey(kid));
-    const door = await openDoor(named);
+    const route = await openRoute(named);
     for (const [i, one] of named.entries()) {
-      await door.expectAllowed(tokenBy(one));
-      await door.expectRefused(tokenBy(named[(i + 1) % named.length]!, {}, { kid: one.kid }), "signature_invalid");
+      await route.expectAllowed(tokenBy(one));
+      await route.expectRefused(tokenBy(named[(i + 1) % named.length]!, {}, { kid: one.kid }), "signature_invalid");
     }
-    expect(door.events[0]).toMatchObject({ type: "keys_refreshed", keys: kids.length, skipped: [] });
+    expect(route.events[0]).toMatchObject({ type: "keys_refreshed", keys: kids.length, skipped: [] });
   });
 });
 
 describe("K3 an unknown kid is nobody's", () => {
   test("K3 whatever it is, no other key takes its place", async () => {
-    const door = await openPrimedDoor(key);
+    const route = await openPrimedRoute(key);
     const kid = fc.oneof(
       fc.string({ unit: "binary" }),
       fc.string({ minLength: 1 }),
@@ -78,7 +78,7 @@ describe("K3 an unknown kid is nobody's", () => {
     await fc.assert(
       fc.asyncProperty(kid, async (other) => {
         fc.pre(other !== key.kid);
-        expect((await door.verifier.verify(tokenBy(key, {}, { kid: other }))).allowed).toBe(false);
+        expect((await route.verifier.verify(tokenBy(key, {}, { kid: other }))).allowed).toBe(false);
       }),
       { numRuns: 500 },
     );
@@ -88,21 +88,21 @@ describe("K3 an unknown kid is nobody's", () => {
 describe("K4 a flood of unknown kids", () => {
   test("K4 50,000 of them cost one fetch in 30 s, and callers with a known kid do not notice", async () => {
     const known = rsaKey();
-    const door = await openDoor([key, known]);
-    await door.expectAllowed(tokenBy(known));
+    const route = await openRoute([key, known]);
+    await route.expectAllowed(tokenBy(known));
     const flood = async (from: number) => {
       for (let i = from; i < from + 25_000; i++) {
-        if (i % 1_000 === 0) await door.expectAllowed(tokenBy(known, { i }));
-        expect((await door.verifier.verify(withKid(`d-${i}`))).allowed).toBe(false);
+        if (i % 1_000 === 0) await route.expectAllowed(tokenBy(known, { i }));
+        expect((await route.verifier.verify(withKid(`d-${i}`))).allowed).toBe(false);
       }
     };
     await flood(0);
-    door.clock.advance(29);
+    route.clock.advance(29);
     await flood(25_000);
-    expect(door.keys.fetches()).toBe(2);
-    door.clock.advance(1);
-    await Promise.all(Array.from({ length: 1_000 }, (_, i) => door.verifier.verify(withKid(`e-${i}`))));
-    expect(door.keys.fetches()).toBe(3);
-    await door.expectAllowed(tokenBy(known));
+    expect(route.keys.fetches()).toBe(2);
+    route.clock.advance(1);
+    await Promise.all(Array.from({ length: 1_000 }, (_, i) => route.verifier.verify(withKid(`e-${i}`))));
+    expect(route.keys.fetches()).toBe(3);
+    await route.expectAllowed(tokenBy(known));
   });
 });

@@ -1,17 +1,17 @@
 // Tokens that are good somewhere: of another kind, or at another time.
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { openDoor, openPrimedDoor, type Door } from "../../support/door.ts";
+import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { claimsWithout, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "../../support/keys.ts";
 
 const key = edKey();
-let door: Door;
+let route: ProtectedRoute;
 beforeAll(async () => {
-  door = await openPrimedDoor(key);
+  route = await openPrimedRoute(key);
 });
 
 describe("T23 typ", () => {
   test.each([[undefined], ["JWT"], ["at+jwt"]])("T23 typ %j is a token for services", async (typ) => {
-    await door.expectAllowed(forge(key, { alg: "Ed25519", kid: key.kid, ...(typ && { typ }) }, goodClaims()));
+    await route.expectAllowed(forge(key, { alg: "Ed25519", kid: key.kid, ...(typ && { typ }) }, goodClaims()));
   });
 
   test.each([
@@ -33,7 +33,7 @@ describe("T23 typ", () => {
     [1],
     [false],
   ])("T23 typ %j is another kind of token", async (typ) =>
-    door.expectRefused(tokenBy(key, {}, { typ }), "typ_not_allowed"),
+    route.expectRefused(tokenBy(key, {}, { typ }), "typ_not_allowed"),
   );
 });
 
@@ -56,14 +56,14 @@ describe("T23 other kinds of token, signed by a key that the callee trusts", () 
     ["an introspection answer", { typ: "token-introspection+jwt" }, { ...base, token_introspection: {} }],
     ["a revocation feed", { typ: "revocations+jwt" }, { iat: NOW, generation: 1, epoch: 1, tokens: [], services: [] }],
   ];
-  let named: Door;
+  let named: ProtectedRoute;
   beforeAll(async () => {
-    named = await openPrimedDoor(key, { audience: "inventory" }, { aud: "inventory" });
+    named = await openPrimedRoute(key, { audience: "inventory" }, { aud: "inventory" });
   });
 
-  test.each(kinds)("T23 %s opens no door, with a name or without", async (_kind, header, claims) => {
+  test.each(kinds)("T23 %s is accepted by no route, with a name or without", async (_kind, header, claims) => {
     const token = forge(key, { ...headerOf(key), ...header }, claims);
-    for (const one of [door, named]) {
+    for (const one of [route, named]) {
       for (const decision of [
         await one.verifier.verify(token),
         await one.verifier.verifyAuthorization(`Bearer ${token}`),
@@ -76,7 +76,7 @@ describe("T23 other kinds of token, signed by a key that the callee trusts", () 
 
 describe("C9 the same token again", () => {
   test("C9 is taken until its exp, and never after", async () => {
-    const own = await openPrimedDoor(key);
+    const own = await openPrimedRoute(key);
     const token = tokenBy(key, { exp: NOW + 60 });
     for (let i = 0; i < 89; i++) {
       await own.expectAllowed(token);
@@ -89,7 +89,7 @@ describe("C9 the same token again", () => {
 
   test("C9 is refused as soon as its key is known to be revoked, though it passed a moment before", async () => {
     const revoked = edKey("s-revoked");
-    const own = await openDoor([revoked, key]);
+    const own = await openRoute([revoked, key]);
     const token = tokenBy(revoked);
     await own.expectAllowed(token);
     own.keys.publish(key);
@@ -101,22 +101,22 @@ describe("C9 the same token again", () => {
 
 describe("C4 lifetimes", () => {
   test("C4 a token without exp is refused", async () =>
-    door.expectRefused(forge(key, headerOf(key), claimsWithout("exp")), "claims_malformed"));
+    route.expectRefused(forge(key, headerOf(key), claimsWithout("exp")), "claims_malformed"));
 
   const late = [2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 4_102_444_800, 4_949_036_380, NOW + 3_153_600_000, 253_402_300_799];
   test.each(late)("C4 an exp of %i is fine where no lifetime is set", async (exp) => {
-    await door.expectAllowed(tokenBy(key, { exp }));
+    await route.expectAllowed(tokenBy(key, { exp }));
   });
 
   test("C4 a verifier with a maxTokenLifetime refuses a hundred years", async () => {
-    const strict = await openPrimedDoor(key, { maxTokenLifetime: 3600 });
+    const strict = await openPrimedRoute(key, { maxTokenLifetime: 3600 });
     await strict.expectRefused(tokenBy(key, { exp: NOW + 3601 }), "lifetime_exceeded");
     await strict.expectRefused(tokenBy(key, { exp: NOW + 3_153_600_000 }), "lifetime_exceeded");
     await strict.expectRefused(forge(key, headerOf(key), claimsWithout("iat")), "lifetime_exceeded");
   });
 
   test("C4 no timer is set from an exp: one beyond 2^31 - 1 ms would go off at once", async () => {
-    const own = await openDoor([key]);
+    const own = await openRoute([key]);
     const setTimer = vi.spyOn(globalThis, "setTimeout");
     try {
       for (const exp of [NOW + 1, NOW + 60, ...late]) await own.expectAllowed(tokenBy(key, { exp }));

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { explainToken } from "../../../src/verify/explain.ts";
 import type { VerifierOptions } from "../../../src/verify/verifier-options.ts";
-import { openDoor, openPrimedDoor } from "../../support/door.ts";
+import { openRoute, openPrimedRoute } from "../../support/protected-route.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { readerOf, serveIssuer } from "../../support/issuer.ts";
 import { edKey, NOW, rsaKey, tokenBy } from "../../support/keys.ts";
@@ -14,13 +14,13 @@ const reported = (events: readonly { type: string; reason?: string }[]) =>
   events.filter(({ type }) => type === "would_refuse").map(({ reason }) => reason);
 
 describe("S3 scope", () => {
-  const doorFor = (scope: string | readonly string[]) =>
-    openPrimedDoor(key, { scope }, { scope: "stock:read stock:reserve" });
+  const routeFor = (scope: string | readonly string[]) =>
+    openPrimedRoute(key, { scope }, { scope: "stock:read stock:reserve" });
 
   test.each([["stock:reserve"], [["stock:reserve"]], ["stock:reserve stock:read"], [["stock:read", "stock:reserve"]]])(
     "S3 a token with all of %j isRetryable, in any order and with others",
     async (scope) => {
-      const { expectAllowed } = await doorFor(scope);
+      const { expectAllowed } = await routeFor(scope);
       for (const has of ["stock:reserve stock:read", "a stock:read b stock:reserve c"]) {
         const caller = await expectAllowed(tokenBy(key, { scope: has }));
         expect(caller.scopes).toEqual(has.split(" "));
@@ -47,7 +47,7 @@ describe("S3 scope", () => {
     [null],
     [1],
   ])("S3 scope %j is not stock:reserve", async (scope) => {
-    const { verifier, expectRefused } = await doorFor("stock:reserve");
+    const { verifier, expectRefused } = await routeFor("stock:reserve");
     const token = tokenBy(key, { scope });
     await expectRefusedWith(verifier, token, "stock:reserve");
     await expectRefusedWith(verifier, token, "stock:reserve"); // nor the second time
@@ -56,7 +56,7 @@ describe("S3 scope", () => {
 
   test("S3 any one that is missing of several refuses", async () => {
     const scopes = fc.uniqueArray(fc.stringMatching(/^[!#-[\]-~]{1,20}$/), { minLength: 1, maxLength: 5 });
-    const { keys } = await openDoor([key]);
+    const { keys } = await openRoute([key]);
     await fc.assert(
       fc.asyncProperty(scopes, fc.nat(), async (scope, at) => {
         const { verifier } = await openOn(keys.jwksUri, { scope });
@@ -70,7 +70,7 @@ describe("S3 scope", () => {
   });
 
   test("a caller whose token names no scope has none", async () => {
-    const { expectAllowed } = await openDoor([key]);
+    const { expectAllowed } = await openRoute([key]);
     expect((await expectAllowed(tokenBy(key))).scopes).toEqual([]);
     expect((await expectAllowed(tokenBy(key, { scope: ["a"] }))).scopes).toEqual([]);
   });
@@ -78,7 +78,7 @@ describe("S3 scope", () => {
 
 describe("S3 allow", () => {
   test.each([["orders"], [["orders"]], [["billing", "orders"]]])("S3 allow %j lets orders in", async (allow) => {
-    const { expectAllowed, expectRefused } = await openDoor([key], { allow });
+    const { expectAllowed, expectRefused } = await openRoute([key], { allow });
     expect((await expectAllowed(tokenBy(key))).service).toBe("orders");
     for (const sub of ["Orders", "orders2", "order", "orders ", "", "shipping", undefined]) {
       await expectRefused(tokenBy(key, { sub }), "caller_not_allowed", FORBIDDEN);
@@ -105,11 +105,11 @@ describe("S3 allow", () => {
   });
 });
 
-test("V2 two doors with one key set keep nothing for each other: what one asks, the other does not answer", async () => {
+test("V2 two routes with one key set keep nothing for each other: what one asks, the other does not answer", async () => {
   const token = tokenBy(key, { aud: "inventory", scope: "stock:read" });
-  const reading = await openDoor([key], { audience: "inventory", scope: "stock:read" });
-  const reserving = await openDoor([key], { audience: "inventory", scope: "stock:reserve" });
-  const closed = await openDoor([key], { audience: "inventory", allow: "billing" });
+  const reading = await openRoute([key], { audience: "inventory", scope: "stock:read" });
+  const reserving = await openRoute([key], { audience: "inventory", scope: "stock:reserve" });
+  const closed = await openRoute([key], { audience: "inventory", allow: "billing" });
   for (let i = 0; i < 3; i++) {
     await reading.expectAllowed(token);
     expect(await reserving.verifier.verify(token)).toMatchObject({ reason: "insufficient_scope" });
@@ -118,7 +118,7 @@ test("V2 two doors with one key set keep nothing for each other: what one asks, 
 });
 
 test("what is refused is told with what was asked for and what was there", async () => {
-  const { verifier, events } = await openPrimedDoor(
+  const { verifier, events } = await openPrimedRoute(
     key,
     { allow: ["orders", "billing"], scope: "a b" },
     { scope: "a b" },
@@ -141,7 +141,7 @@ describe("report-only", () => {
   const good = { aud: "inventory", scope: "stock:reserve" };
 
   test("lets in who is not meant, and tells of it each time", async () => {
-    const { events, expectAllowed } = await openDoor([key], rules);
+    const { events, expectAllowed } = await openRoute([key], rules);
     await expectAllowed(tokenBy(key, good));
     expect(reported(events)).toEqual([]);
     for (const [claims, reason, expected, seen] of [
@@ -163,8 +163,8 @@ describe("report-only", () => {
     }
   });
 
-  test("of a door without a name, a token for another is let in and told of", async () => {
-    const { events, expectAllowed } = await openDoor([key], { reportOnly: true });
+  test("of a route without a name, a token for another is let in and told of", async () => {
+    const { events, expectAllowed } = await openRoute([key], { reportOnly: true });
     await expectAllowed(tokenBy(key));
     expect(reported(events)).toEqual([]);
     await expectAllowed(tokenBy(key, { aud: "billing" }));
@@ -172,7 +172,7 @@ describe("report-only", () => {
   });
 
   test("S3 forgives nothing else, alone or beside what it forgives", async () => {
-    const { events, clock, expectAllowed, expectRefused } = await openDoor([key], {
+    const { events, clock, expectAllowed, expectRefused } = await openRoute([key], {
       ...rules,
       issuer: "https://core.test",
       maxTokenLifetime: 7_200,
@@ -236,9 +236,9 @@ describe("report-only", () => {
   });
 });
 
-test("T23 tokens of the recipe and of the token endpoint pass the same door side by side", async () => {
+test("T23 tokens of the recipe and of the token endpoint pass the same route side by side", async () => {
   const recipe = rsaKey("s-recipe");
-  const { expectAllowed, expectRefused } = await openDoor([recipe, key], {
+  const { expectAllowed, expectRefused } = await openRoute([recipe, key], {
     audience: "inventory",
     allow: "orders",
     scope: "stock:reserve",

@@ -1,7 +1,7 @@
 // Signatures that are not what the key made, or are it in another form.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openPrimedDoor } from "../../support/door.ts";
+import { openPrimedRoute } from "../../support/protected-route.ts";
 import { base64url, ecKey, forge, goodClaims, headerOf, rsaKey, signatureOf, tokenBy } from "../../support/keys.ts";
 
 const rsa = rsaKey();
@@ -17,14 +17,14 @@ describe("T13 T14 signatures of ES256", () => {
   const tokenWith = (hex: string) => `${input}.${Buffer.from(hex, "hex").toString("base64url")}`;
 
   test("T13 the (r, n - s) twin is accepted, as the standard allows", async () => {
-    const own = await openPrimedDoor(ec);
+    const own = await openPrimedRoute(ec);
     const [original, twin] = [numbers(r, s), numbers(r, ORDER - s)].map(tokenWith) as [string, string];
     // What is revoked is a jti, and the twin has the same one.
     expect((await own.expectAllowed(twin)).claims).toEqual((await own.expectAllowed(original)).claims);
   });
 
   test("T14 zero, the order and beyond, DER and wrong lengths are refused", async () => {
-    const own = await openPrimedDoor(ec);
+    const own = await openPrimedRoute(ec);
     const max = (1n << 256n) - 1n;
     for (const [a, b] of [
       [0n, 0n],
@@ -59,7 +59,7 @@ describe("T13 T14 signatures of ES256", () => {
 
 describe("a changed token", () => {
   test("any change of a signed character is refused", async () => {
-    const door = await openPrimedDoor(rsa);
+    const route = await openPrimedRoute(rsa);
     const token = tokenBy(rsa);
     const signed = token.lastIndexOf(".");
     await fc.assert(
@@ -68,7 +68,7 @@ describe("a changed token", () => {
         fc.constantFrom(..."AQgwZz09-_."),
         async (at, character) => {
           fc.pre(token[at] !== character && at !== signed);
-          expect((await door.verifier.verify(token.slice(0, at) + character + token.slice(at + 1))).allowed).toBe(
+          expect((await route.verifier.verify(token.slice(0, at) + character + token.slice(at + 1))).allowed).toBe(
             false,
           );
         },
@@ -78,7 +78,7 @@ describe("a changed token", () => {
   });
 
   test("another key's signature is refused under this key's id", async () => {
-    const door = await openPrimedDoor(rsa);
-    await door.expectRefused(forge(rsaKey(), headerOf(rsa), goodClaims()), "signature_invalid");
+    const route = await openPrimedRoute(rsa);
+    await route.expectRefused(forge(rsaKey(), headerOf(rsa), goodClaims()), "signature_invalid");
   });
 });

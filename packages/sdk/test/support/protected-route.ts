@@ -9,7 +9,7 @@ import { serveKeys, type KeyServer } from "./key-server.ts";
 import { tokenBy, type Jwk, type TestKey } from "./keys.ts";
 
 /** A verifier with a key set on a real socket and a clock of its own. */
-export interface Door {
+export interface ProtectedRoute {
   readonly verifier: Verifier;
   readonly keys: KeyServer;
   readonly clock: FakeClock;
@@ -34,10 +34,10 @@ export function closing(verifier: Verifier): Verifier {
   return verifier;
 }
 
-export async function openDoor(
+export async function openRoute(
   published: readonly (TestKey | Jwk)[],
   options: Omit<VerifierOptions, "jwksUri" | "onEvent"> = {},
-): Promise<Door> {
+): Promise<ProtectedRoute> {
   const keys = await serveKeys(...published);
   const clock = fakeClock();
   const events: VerifierEvent[] = [];
@@ -67,12 +67,12 @@ export async function openDoor(
 }
 
 /** The same, its keys fetched by a good token, which is kept: proof that what is refused next is not refused by accident. */
-export async function openPrimedDoor(
+export async function openPrimedRoute(
   key: TestKey,
   options: Omit<VerifierOptions, "jwksUri" | "onEvent"> = {},
   good: object = {},
-): Promise<Door> {
-  const door = await openDoor([key], options);
-  for (let i = 0; i < 2; i++) await door.expectAllowed(tokenBy(key, good));
-  return door;
+): Promise<ProtectedRoute> {
+  const route = await openRoute([key], options);
+  for (let i = 0; i < 2; i++) await route.expectAllowed(tokenBy(key, good));
+  return route;
 }
