@@ -32,5 +32,5 @@ export default defineConfig(({ mode }) => {
     // These start processes and use the packages as they are published, so they run on the build.
     { test: { ...common, name: "product", include: [`test/**/${files}`] } },
   ];
-  return { test: { projects } };
+  return { test: { projects, globalSetup: "test/support/global-setup.ts" } };
 });

@@ -31,7 +31,7 @@ function describeFailover(server: PostgresServer): void {
     async () => {
       const old = await startPostgres();
       const database = await old.newDatabase();
-      const promoted = await old.power!.standby();
+      const promoted = await old.standby();
       // As a name that leads somewhere else from now on, while the old server still answers whoever is connected to it.
       const proxy = await startProxy(old);
       const lifetime = 1_000;
@@ -71,7 +71,7 @@ function describeFailover(server: PostgresServer): void {
   itOnOwnPostgres("R4 a standby is as good as away, and not asked again once the address leads elsewhere", async () => {
     const primary = await startPostgres();
     const database = await primary.newDatabase();
-    const standby = await primary.power!.standby();
+    const standby = await primary.standby();
     const proxy = await startProxy(primary);
     const store = await open(through(proxy, database));
     await store.write((writer) => writer.apps.insert("one"));

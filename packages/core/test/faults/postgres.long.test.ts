@@ -5,12 +5,23 @@ import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { PATHS } from "countersign/protocol";
 import type { CoreClock, CoreOptions } from "../../src/index.ts";
 import { ADMIN_KEY, partsOf, startTestCore, type TestCore } from "../support/core.ts";
-import { describeOnPostgres, itOnOwnPostgres, note, startPostgres, type PostgresServer } from "../support/postgres.ts";
+import {
+  describeOnPostgres,
+  itOnOwnPostgres,
+  note,
+  startPostgres,
+  type OwnServer,
+  type PostgresServer,
+} from "../support/postgres.ts";
 import { startProxy, through } from "../support/proxy.ts";
 
 const environment = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
 
 await describeOnPostgres(describeFaults);
+
+let stoppable: Promise<OwnServer> | undefined;
+/** The server that the tests of this file stop and start again. */
+const stoppableServer = () => (stoppable ??= startPostgres());
 
 /** Real time, to which a test may add: an hour passes for the instance and not for the database. */
 function shiftedClock(wallError = 0): CoreClock & { shift: number } {
@@ -73,8 +84,8 @@ function describeFaults(server: PostgresServer): void {
     itOnOwnPostgres(
       "R4 no token and no key set fails; administration answers 503; it recovers by itself with every key it made",
       async () => {
-        const power = server.power!;
-        const core = await startOn(await server.newDatabase());
+        const own = await stoppableServer();
+        const core = await startOn(await own.newDatabase());
         const tokens: string[] = [];
         const minting = new Load(async () => {
           const answer = await core.post({ useStaticSigningKey: tokens.length % 2 === 0 });
@@ -87,7 +98,7 @@ function describeFaults(server: PostgresServer): void {
         // Acknowledged, and the next moment the server is gone.
         expect((await createApp(core, "acknowledged")).status).toBe(200);
         const kids = await kidsOf(core, "acknowledged");
-        await power.stop();
+        await own.stop();
         try {
           const began = performance.now();
           const refused = await createApp(core, "later");
@@ -97,7 +108,7 @@ function describeFaults(server: PostgresServer): void {
           // Long enough for looks to have failed, and for the listener to have tried in vain.
           await Promise.all([minting.answered(200), reading.answered(200)]);
         } finally {
-          await power.start();
+          await own.start();
         }
         const back = performance.now();
         await vi.waitFor(async () => expect((await createApp(core, "later")).status).toBe(200), { timeout: 15_000 });
@@ -118,11 +129,11 @@ function describeFaults(server: PostgresServer): void {
     itOnOwnPostgres(
       "R4 issuing stops after maxRingAge, the key sets do not, and both come back with the database",
       async () => {
-        const power = server.power!;
+        const own = await stoppableServer();
         const clock = shiftedClock();
-        const core = await startOn(await server.newDatabase(), { maxRingAge: 3_600_000 }, clock);
+        const core = await startOn(await own.newDatabase(), { maxRingAge: 3_600_000 }, clock);
         const before = await kidsOf(core);
-        await power.stop();
+        await own.stop();
         try {
           clock.shift = 3_500_000;
           expect((await core.post()).status).toBe(200);
@@ -131,7 +142,7 @@ function describeFaults(server: PostgresServer): void {
           expect([refused.status, refused.text]).toEqual([503, "Service Unavailable"]);
           expect(await kidsOf(core)).toEqual(before);
         } finally {
-          await power.start();
+          await own.start();
         }
         await vi.waitFor(async () => expect((await core.post()).status).toBe(200), { timeout: 15_000 });
         expect(await kidsOf(core)).toEqual(before);
@@ -156,11 +167,10 @@ function describeFaults(server: PostgresServer): void {
     itOnOwnPostgres(
       "R4 the standby is promoted: nothing fails meanwhile, and whatever was acknowledged is there",
       async () => {
-        // A server of its own, as one that has been promoted cannot go back.
+        // A promoted standby cannot become one again, so this test has its own pair.
         const primary = await startPostgres();
-        const power = primary.power!;
         const database = await primary.newDatabase();
-        const standby = await power.standby();
+        const standby = await primary.standby();
         // As a database's name or address that moves.
         const proxy = await startProxy(primary);
         const core = await startOn(through(proxy, database));
@@ -178,7 +188,7 @@ function describeFaults(server: PostgresServer): void {
           for (const kid of await kidsOf(core, `app-${i}`)) kids.add(kid);
         }
 
-        await power.stop();
+        await primary.stop();
         proxy.target = standby;
         proxy.cut();
         // It answers, and takes no writes yet.
@@ -210,15 +220,15 @@ function describeFaults(server: PostgresServer): void {
     itOnOwnPostgres(
       "R4 a core that starts while its database is away says so in one line, and leaves nothing open",
       async () => {
-        const power = server.power!;
-        const database = await server.newDatabase();
-        await power.stop();
+        const own = await stoppableServer();
+        const database = await own.newDatabase();
+        await own.stop();
         try {
           await expect(startOn(database)).rejects.toThrow(
             /^cannot use the database .*: connection refused; check --database.*$/,
           );
         } finally {
-          await power.start();
+          await own.start();
         }
       },
     );
