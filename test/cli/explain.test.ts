@@ -63,8 +63,11 @@ test("shows what a route asks for beside the audience: scopes and callers, each 
   });
 
   const wrong = await ask("--scope", 'stock:"read"');
-  expect([wrong.code, wrong.stderr]).toEqual([1, "countersign: scope: expected one or several names\n"]);
-  expect((await ask("--allow", "")).stderr).toBe("countersign: allow: expected one or several names\n");
+  expect([wrong.code, wrong.stderr]).toEqual([
+    1,
+    String.raw`countersign: scope: expected one or several names, got "stock:\"read\""` + "\n",
+  ]);
+  expect((await ask("--allow", "")).stderr).toBe('countersign: allow: expected one or several names, got ""\n');
 });
 
 test("S6 says what was given instead of a token, and nothing of it", async () => {

@@ -5,7 +5,7 @@ import { CountersignError } from "../protocol/errors.ts";
 import { decodeJwt } from "../protocol/jwt.ts";
 import { resolvePurpose, type TokenPurpose } from "./service-token.ts";
 import type { ServiceTokenCache } from "./token-cache.ts";
-import { checkNames, expect } from "../verify/verifier-options.ts";
+import { checkNames, checkOption } from "../config/option-checks.ts";
 
 /** Options of `createServiceFetch`. */
 export interface ServiceFetchOptions extends TokenPurpose {
@@ -85,16 +85,16 @@ export function withMethods(call: Call, methods: Pick<ServiceFetch, "ready" | "c
 
 /** @throws CountersignError `invalid_option` */
 export function checkFetchOptions(options: ServiceFetchOptions): void {
-  checkNames(options, FETCH_NAMES, "");
-  expect(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
+  checkNames(options, FETCH_NAMES);
+  checkOption(typeof (options.allowHttp ?? false) === "boolean", "allowHttp", "true or false");
   resolvePurpose(options, "invalid_option");
 }
 
 /** A token without the audience that was meant would be asked for, and used, in all silence. */
 function checkTokenOptions(options: ServiceTokenOptions): void {
   try {
-    checkNames(options, TOKEN_NAMES, "");
-    expect(["string", "undefined"].includes(typeof options.insteadOf), "insteadOf", "a token");
+    checkNames(options, TOKEN_NAMES);
+    checkOption(["string", "undefined"].includes(typeof options.insteadOf), "insteadOf", "a token");
   } catch (error) {
     throw new CountersignError("invalid_argument", (error as Error).message);
   }

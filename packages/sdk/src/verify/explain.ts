@@ -1,34 +1,36 @@
 import { systemClock, type Clock } from "../runtime/clock.ts";
-import { CLAIM_CHECKS, mistypedClaim, seenBy, type ClaimCheck } from "../protocol/claims.ts";
+import type { Algorithm } from "../protocol/algorithms.ts";
+import { CLAIM_CHECKS, mistypedClaim, seenBy, type ClaimCheck, type ClaimRules } from "../protocol/claims.ts";
 import { meaningOf, type Reason } from "../protocol/reasons.ts";
 import { decodeJwt, type DecodedJwt } from "../protocol/jwt.ts";
 import { isRevoked } from "../protocol/revocations.ts";
-import { documentsOf } from "./issuer-documents.ts";
+import type { JsonObject } from "../protocol/strict-json.ts";
+import { documentsOf, type IssuerDocuments } from "./issuer-documents.ts";
 import { verifySignature } from "../crypto/signature.ts";
-
+import { reasonOfMissingKey } from "./verifier.ts";
 import { resolveVerifierOptions, type ResolvedIssuer, type VerifierOptions } from "./verifier-options.ts";
 
-/** One check of a verifier, and how it went. */
+/** One check of a verifier and its result. */
 export interface Check {
   readonly name: string;
-  /** `reported`: failed, and let pass by `reportOnly`. */
+  /** `reported`: failed, but accepted because of `reportOnly`. */
   readonly outcome: "passed" | "failed" | "reported" | "not checked";
-  /** What the check wants, and what the token has. */
+  /** The value that the check requires, and the value in the token. */
   readonly expected: string | undefined;
   readonly seen: string | undefined;
-  /** Of a check that failed or is reported: the reason that a verifier would give. */
+  /** The reason for rejection, if the check failed or is reported. */
   readonly reason: Reason | undefined;
 }
 
 export interface Explanation {
-  /** What a verifier with these options says; undefined where the keys to say it with are missing. */
+  /** Whether a verifier with these options accepts the token; undefined if the keys to verify it are missing. */
   readonly allowed: boolean | undefined;
   readonly checks: readonly Check[];
-  /** What the token says of itself, where it could be read at all. Not proven unless it is allowed. */
+  /** The decoded token, unverified unless it is allowed. Undefined if it cannot be decoded. */
   readonly token: Pick<DecodedJwt, "header" | "claims"> | undefined;
 }
 
-/** Checks of the form, in the order in which `decodeJwt` makes them, and what each refuses with. */
+/** The checks of `decodeJwt` in their order, and the reasons of each. */
 const FORM: readonly (readonly [name: string, ...reasons: Reason[]])[] = [
   ["form", "token_malformed", "token_too_large"],
   ["algorithm", "algorithm_not_allowed"],
@@ -49,8 +51,8 @@ const nameOf = ({ reason }: ClaimCheck) => NAMES[reason] ?? reason;
 const AFTER_FORM = ["issuer is known", "key", "signature", "types of claims"];
 
 /**
- * Makes every check that a verifier with these options makes, also those behind the first that fails, for somebody who
- * wants to know why a token is refused. Without `jwksUri`, or an `issuer` that leads to one, what needs keys is left out.
+ * Runs every check of a verifier with these options, also those after the first that fails, to find out why a token is
+ * rejected. Without a `jwksUri`, or an `issuer` that is a URL, signature and revocation are not checked.
  *
  * @throws CountersignError `invalid_option`
  */
@@ -59,74 +61,135 @@ export async function explainToken(
   options: VerifierOptions = {},
   clock: Clock = systemClock,
 ): Promise<Explanation> {
-  const trusts = resolveVerifierOptions(options);
-  const checks: Check[] = [];
-  const add = (name: string, outcome: Check["outcome"], details: Partial<Check> = {}) =>
-    checks.push({ name, outcome, expected: undefined, seen: undefined, reason: undefined, ...details });
-  const judge = (name: string, reason: Reason, holds: boolean, expected?: unknown, seen?: unknown) =>
-    add(name, holds ? "passed" : "failed", {
-      expected: textOf(expected),
-      seen: textOf(seen),
-      reason: holds ? undefined : reason,
-    });
-
+  const issuers = resolveVerifierOptions(options);
+  const report = new Report();
   const decoded = decodeJwt(token);
-  const failedForm = decoded.ok ? FORM.length : FORM.findIndex(([, ...reasons]) => reasons.includes(decoded.reason));
-  for (const [i, [name]] of FORM.entries()) {
-    if (!decoded.ok && i === failedForm)
-      add(name, "failed", { reason: decoded.reason, seen: meaningOf(decoded.reason) });
-    else add(name, i < failedForm ? "passed" : "not checked");
-  }
+  explainForm(report, decoded);
   if (!decoded.ok) {
-    for (const name of [...AFTER_FORM, ...CLAIM_CHECKS.map(nameOf), "revocation"]) add(name, "not checked");
-    return { allowed: false, checks, token: undefined };
+    for (const name of [...AFTER_FORM, ...CLAIM_CHECKS.map(nameOf), "revocation"]) report.skip(name);
+    return { allowed: false, checks: report.checks, token: undefined };
+  }
+  const { jwt } = decoded;
+  const { header, claims } = jwt;
+
+  const issuer = issuers.length === 1 ? issuers[0] : issuers.find(({ rules }) => rules.issuer === claims["iss"]);
+  const names = issuers.map(({ rules }) => rules.issuer).join(" or ") || "any";
+  report.judge("issuer is known", issuer !== undefined, "issuer_mismatch", names, claims["iss"]);
+  const { rules, enforced, algorithms } = issuer ?? issuers[0]!;
+  report.checks[1] = explainAlgorithm(jwt, algorithms);
+
+  const documents =
+    issuer === undefined || !hasSource(issuer) ? undefined : documentsOf(issuer, undefined, clock, () => {});
+  if (documents === undefined) {
+    report.skip("key", header.kid);
+    report.skip("signature");
+  } else await explainSignature(report, jwt, documents, issuer!.maxStale, clock);
+
+  explainClaims(report, claims, rules, enforced, Math.floor(clock.now() / 1000));
+
+  const revocations = documents?.feed?.current(clock.monotonic());
+  if (revocations === undefined) report.skip("revocation");
+  else {
+    const isValid = !isRevoked(revocations, header.kid, claims);
+    report.judge("revocation", isValid, "token_revoked", "not listed", claims["jti"]);
+  }
+  documents?.keySet.close();
+  documents?.feed?.close();
+
+  const failed = report.checks.some((check) => check.outcome === "failed");
+  const allowed = failed ? false : documents === undefined ? undefined : true;
+  return { allowed, checks: report.checks, token: { header, claims } };
+}
+
+class Report {
+  readonly checks: Check[] = [];
+
+  pass(name: string): void {
+    this.#add(name, "passed", {});
   }
 
-  const { header, claims, algorithm, signingInput, signature } = decoded.jwt;
-  const issuers = trusts.map(({ rules }) => rules.issuer);
-  const trust = trusts.length === 1 ? trusts[0] : trusts.find(({ rules }) => rules.issuer === claims["iss"]);
-  judge("issuer is known", "issuer_mismatch", trust !== undefined, issuers.join(" or ") || "any", claims["iss"]);
-  const { rules, enforced, algorithms: usable } = trust ?? trusts[0]!;
-  checks[1] = { ...checks[1]!, expected: [...usable].join(" or "), seen: header.alg };
-  if (!usable.has(algorithm)) checks[1] = { ...checks[1], outcome: "failed", reason: "algorithm_not_allowed" };
+  fail(name: string, reason: Reason, seen: string): void {
+    this.#add(name, "failed", { reason, seen });
+  }
 
-  const published =
-    trust === undefined || !hasSource(trust) ? undefined : documentsOf(trust, undefined, clock, () => {});
-  if (published === undefined) {
-    add("key", "not checked", { seen: header.kid });
-    add("signature", "not checked");
+  skip(name: string, seen?: string): void {
+    this.#add(name, "not checked", { seen });
+  }
+
+  judge(name: string, holds: boolean, reason: Reason, expected?: unknown, seen?: unknown): void {
+    const values = { expected: textOf(expected), seen: textOf(seen) };
+    if (holds) this.#add(name, "passed", values);
+    else this.#add(name, "failed", { ...values, reason });
+  }
+
+  /** Marks the last check, which failed, as accepted by `reportOnly`. */
+  forgiveLast(): void {
+    this.checks.push({ ...this.checks.pop()!, outcome: "reported" });
+  }
+
+  #add(name: string, outcome: Check["outcome"], details: Partial<Check>): void {
+    this.checks.push({ name, outcome, expected: undefined, seen: undefined, reason: undefined, ...details });
+  }
+}
+
+/** `decodeJwt` stops at the first check that fails: those before it passed, those after it did not run. */
+function explainForm(report: Report, decoded: ReturnType<typeof decodeJwt>): void {
+  const failedAt = decoded.ok ? FORM.length : FORM.findIndex(([, ...reasons]) => reasons.includes(decoded.reason));
+  for (const [i, [name]] of FORM.entries()) {
+    if (i < failedAt) report.pass(name);
+    else if (i > failedAt || decoded.ok) report.skip(name);
+    else report.fail(name, decoded.reason, meaningOf(decoded.reason));
+  }
+}
+
+function explainAlgorithm({ header, algorithm }: DecodedJwt, accepted: ReadonlySet<Algorithm>): Check {
+  const isAccepted = accepted.has(algorithm);
+  return {
+    name: "algorithm",
+    outcome: isAccepted ? "passed" : "failed",
+    expected: [...accepted].join(" or "),
+    seen: header.alg,
+    reason: isAccepted ? undefined : "algorithm_not_allowed",
+  };
+}
+
+async function explainSignature(
+  report: Report,
+  { header, algorithm, signingInput, signature }: DecodedJwt,
+  { keySet, feed }: IssuerDocuments,
+  maxStale: number,
+  clock: Clock,
+): Promise<void> {
+  const [key] = await Promise.all([keySet.find(header.kid, maxStale), feed?.news(clock.monotonic())]);
+  const expected = `a key of ${keySet.source.name}`;
+  if (typeof key === "string") {
+    const detail = key === "unavailable" ? `: ${keySet.health(0).lastError}` : "";
+    report.judge("key", false, reasonOfMissingKey(key), expected + detail, header.kid);
+    report.skip("signature");
+    return;
+  }
+  report.judge("key", true, "key_unknown", expected, header.kid);
+  if (key.algorithm !== algorithm) {
+    report.judge("signature", false, "algorithm_not_allowed", key.algorithm, algorithm);
   } else {
-    const { keySet, feed } = published;
-    const [key] = await Promise.all([keySet.find(header.kid, trust!.maxStale), feed?.news(clock.monotonic())]);
-    const reason = key === "unavailable" ? "keys_unavailable" : "key_unknown";
-    const expected =
-      `a key of ${keySet.source.name}` + (key === "unavailable" ? `: ${keySet.health(0).lastError}` : "");
-    judge("key", reason, typeof key === "object", expected, header.kid);
-    if (typeof key !== "object") add("signature", "not checked");
-    else if (key.algorithm !== algorithm) judge("signature", "algorithm_not_allowed", false, key.algorithm, algorithm);
-    else judge("signature", "signature_invalid", verifySignature(key, signingInput, signature), `by ${key.kid}`);
+    const isValid = verifySignature(key, signingInput, signature);
+    report.judge("signature", isValid, "signature_invalid", `by ${key.kid}`);
   }
+}
 
+function explainClaims(report: Report, claims: JsonObject, rules: ClaimRules, enforced: ClaimRules, now: number): void {
   const mistyped = mistypedClaim(claims);
-  judge("types of claims", "claims_malformed", mistyped === undefined, undefined, mistyped);
-  const now = Math.floor(clock.now() / 1000);
+  report.judge("types of claims", mistyped === undefined, "claims_malformed", undefined, mistyped);
   for (const check of CLAIM_CHECKS) {
-    if (mistyped !== undefined) add(nameOf(check), "not checked");
-    else {
-      const holds = !check.fails(claims, rules, now);
-      judge(nameOf(check), check.reason, holds, check.expected(rules, now) ?? "any", seenBy(check, claims, rules));
-      if (!holds && !check.fails(claims, enforced, now)) checks.push({ ...checks.pop()!, outcome: "reported" });
+    if (mistyped !== undefined) {
+      report.skip(nameOf(check));
+      continue;
     }
+    const holds = !check.fails(claims, rules, now);
+    const seen = seenBy(check, claims, rules);
+    report.judge(nameOf(check), holds, check.reason, check.expected(rules, now) ?? "any", seen);
+    if (!holds && !check.fails(claims, enforced, now)) report.forgiveLast();
   }
-  const revocations = published?.feed?.current(clock.monotonic());
-  if (revocations === undefined) add("revocation", "not checked");
-  else judge("revocation", "token_revoked", !isRevoked(revocations, header.kid, claims), "not listed", claims["jti"]);
-  published?.keySet.close();
-  published?.feed?.close();
-
-  const failed = checks.some((check) => check.outcome === "failed");
-  const allowed = failed ? false : published === undefined ? undefined : true;
-  return { allowed, checks, token: { header, claims } };
 }
 
 function hasSource({ jwksUri, rules }: ResolvedIssuer): boolean {

@@ -1,4 +1,5 @@
-// What issuers publish, over HTTP: key sets, and the revocations beside them.
+// The documents that issuers publish over HTTP: key sets and revocation feeds.
+import { checkOption } from "../config/option-checks.ts";
 import { boundedFetch } from "../runtime/bounded-fetch.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { OnVerifierEvent } from "../telemetry/events.ts";
@@ -7,12 +8,12 @@ import type { Source } from "../jwks/polled-document.ts";
 import * as LIMITS from "../protocol/limits.ts";
 import { parseStrictJson } from "../protocol/strict-json.ts";
 import { RevocationFeed } from "../revocation/revocation-feed.ts";
-import { checkKeyUrl, expect, type ResolvedIssuer } from "./verifier-options.ts";
+import { checkKeyUrl, type ResolvedIssuer } from "./verifier-options.ts";
 
-/** What an issuer publishes, as one verifier or all of an instance's know it. */
+/** The documents of one issuer, shared by all verifiers of an instance or owned by one verifier. */
 export interface IssuerDocuments {
   readonly keySet: KeySet;
-  /** Undefined: it is not read. */
+  /** Undefined: revocation is off. */
   readonly feed: RevocationFeed | undefined;
 }
 
@@ -23,7 +24,7 @@ const within =
 export const getKeySet = within(LIMITS.jwksBytes);
 const getFeed = within(LIMITS.feedBytes);
 
-/** @param known where the options name no source: what the instance knows */
+/** Returns the documents that the options name. @param known the documents of the instance, used if they name no source */
 export function documentsOf(
   { jwksUri, revocationsUri, allowHttp, rules: { issuer }, at }: ResolvedIssuer,
   known: IssuerDocuments | undefined,
@@ -31,25 +32,17 @@ export function documentsOf(
   emit: OnVerifierEvent,
 ): IssuerDocuments {
   if (jwksUri !== undefined) return documentsAt(jwksUri, revocationsUri, clock, emit);
-  // What the instance knows are the keys of its own core, and none of a listed issuer's.
+  // The instance knows the keys of its own core, not those of an issuer in a list.
   if (issuer !== undefined && (at !== "" || known === undefined)) {
     checkKeyUrl(issuer, allowHttp, `${at}issuer`);
-    const discover = () => discoverKeySet(issuer, allowHttp);
-    // Where the issuer says, and nowhere else: what lies beside it may be somebody else's.
-    const keySet = new KeySet({ name: issuer, places: async () => [await discover()], get: getKeySet }, clock, emit);
-    // Asking for the way again would make the feed later by another exchange.
-    const locate = async () => {
-      const uri = revocationsUri ?? beside(keySet.value?.place ?? (await discover()), "revocations");
-      return uri === undefined ? [] : [uri];
-    };
-    return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locate, keySet, clock, emit) };
+    return discoveredDocuments(issuer, revocationsUri, allowHttp, clock, emit);
   }
-  expect(known !== undefined, "jwksUri", "the URL of a key set, or an issuer");
+  checkOption(known !== undefined, "jwksUri", "the URL of a key set, or an issuer");
   if (revocationsUri === undefined) return known;
   return withFeed(known.keySet, revocationsUri, clock, emit);
 }
 
-/** A key set, and the feed where `revocationsUri` says, or beside it. */
+/** Returns a key set with its feed at `revocationsUri`, or by default next to the key set. */
 export function documentsAt(
   jwksUri: string,
   revocationsUri: string | null | undefined,
@@ -61,7 +54,31 @@ export function documentsAt(
     clock,
     emit,
   );
-  return withFeed(keySet, revocationsUri === undefined ? beside(jwksUri, "revocations") : revocationsUri, clock, emit);
+  return withFeed(
+    keySet,
+    revocationsUri === undefined ? siblingOf(jwksUri, "revocations") : revocationsUri,
+    clock,
+    emit,
+  );
+}
+
+/** Finds the key set through the issuer's discovery document, and the feed at `revocationsUri` or next to the key set. */
+function discoveredDocuments(
+  issuer: string,
+  revocationsUri: string | null | undefined,
+  allowHttp: boolean,
+  clock: Clock,
+  emit: OnVerifierEvent,
+): IssuerDocuments {
+  const discover = () => discoverKeySet(issuer, allowHttp);
+  // Only the URL that the issuer names: a document next to it can belong to someone else.
+  const keySet = new KeySet({ name: issuer, places: async () => [await discover()], get: getKeySet }, clock, emit);
+  const locateFeed = async () => {
+    // The loaded key set knows its URL, which saves a second discovery.
+    const uri = revocationsUri ?? siblingOf(keySet.value?.place ?? (await discover()), "revocations");
+    return uri === undefined ? [] : [uri];
+  };
+  return { keySet, feed: revocationsUri === null ? undefined : feedAt(issuer, locateFeed, keySet, clock, emit) };
 }
 
 function withFeed(
@@ -73,7 +90,7 @@ function withFeed(
   return { keySet, feed: uri ? feedAt(nameOf(uri), async () => [uri], keySet, clock, emit) : undefined };
 }
 
-/** What events and health call an address: without its query, which may hold a secret. */
+/** Returns the URL as events and health show it: without its query, which can contain a secret. */
 const nameOf = (address: string) => address.replace(/[?#].*/s, "");
 
 function feedAt(
@@ -86,27 +103,32 @@ function feedAt(
   return new RevocationFeed({ name, places, get: getFeed }, keySet, clock, emit);
 }
 
-/** A document next to a key set, where a core and a service's front have theirs, unless that set has a name of its own. */
-function beside(jwksUri: string, name: string): string | undefined {
+/**
+ * Returns the URL of a document next to a key set, where a core and a service's `middleware()` serve it. Undefined if the
+ * key set has another name than theirs.
+ */
+function siblingOf(jwksUri: string, name: string): string | undefined {
   const url = new URL(jwksUri);
   if (!/\/jwks(?:-all)?\.json$/.test(url.pathname)) return undefined;
   url.pathname = url.pathname.replace(/[^/]*$/, name);
   return url.href;
 }
 
-/** A `jwks.json` holds RSA keys only; where its source has the full set, that stands beside it. */
+/** Returns the URLs of a key set, best first: `jwks.json` contains only RSA keys, and `jwks-all.json` all of them. */
 export function placesOf(jwksUri: string): readonly string[] {
-  return [...new Set([beside(jwksUri, "jwks-all.json") ?? jwksUri, jwksUri])];
+  return [...new Set([siblingOf(jwksUri, "jwks-all.json") ?? jwksUri, jwksUri])];
 }
 
-/** OpenID Connect Discovery 1.0 section 4. The document must be the issuer's own (section 4.3). */
+/** Returns the key set URL from the discovery document, which must name the issuer (OIDC Discovery 1.0 section 4.3). */
 async function discoverKeySet(issuer: string, allowHttp: boolean): Promise<string> {
   const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
   const { status, text } = await getKeySet(address, { accept: "application/json" });
   const document = parseStrictJson(text, LIMITS.jsonDepth);
-  if (status !== 200 || !document.ok) throw new Error(`no JSON object at ${address}, status ${status}`);
+  if (status !== 200 || !document.ok) throw new Error(`${address}: expected a JSON object, got status ${status}`);
   const { issuer: named, jwks_uri: jwksUri } = document.value;
-  if (named !== issuer) throw new Error(`${address} speaks of another issuer`);
+  if (named !== issuer) {
+    throw new Error(`${address}: issuer mismatch, expected "${issuer}", got ${JSON.stringify(named)?.slice(0, 256)}`);
+  }
   checkKeyUrl(jwksUri as string, allowHttp, "jwks_uri");
   return jwksUri as string;
 }

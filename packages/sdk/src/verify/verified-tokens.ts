@@ -3,54 +3,52 @@ import type { Revocations } from "../protocol/revocations.ts";
 import type { ImportedKey } from "../crypto/signature.ts";
 
 /**
- * What was found out about a token: facts that stay true, and what they were found out with. Whether the token may
- * pass is decided anew each time.
+ * The facts that verifying a token established, and what they depend on. The verifier decides again on every request
+ * whether the token is accepted.
  */
-export interface VerifiedToken<T> {
+export interface VerifiedToken<Issuer> {
   token: string;
   readonly caller: Caller;
-  /** Made once: a promise that is already kept costs nothing to give out again. */
+  /** Created once: returning a resolved promise costs nothing. */
   readonly allowed: Promise<Decision>;
-  /** Whom the token was verified by. */
-  readonly trust: T;
+  readonly issuer: Issuer;
   readonly key: ImportedKey;
-  /** The feed that did not have it. */
+  /** The last feed that was checked, and did not list the token. */
   revocations: Revocations | undefined;
-  /** When its `exp` and the tolerance have passed, by the monotonic clock: a wall clock that is set back changes nothing. */
-  readonly endsAt: number;
+  /** When `exp` and the tolerance pass, on the monotonic clock, so that a clock moved backward does not extend it. */
+  readonly expiresAt: number;
 }
 
 const MAX_ENTRIES = 10_000;
 const MAX_BYTES = 33_554_432;
 
-/** Of an entry: its token, the claims and header that were parsed from it, and what holds them. Measured, rounded up. */
+/** Bytes of an entry with its parsed claims and header: measured, rounded up. */
 const sizeOf = (token: string) => 1_024 + 3 * token.length;
 
 /**
- * Tokens are filed under their last characters, where a signature differs as much as it can, and then compared whole:
- * hashing all of a token costs more than everything else that is done with one that is kept.
+ * Entries are indexed by the last characters, where signatures differ most, and then compared as a whole. Hashing a whole
+ * token would cost more than all other work on a cached one.
  */
 const tailOf = (token: string) => token.slice(-43);
 
-export interface TokenCache<T> {
-  get(token: string): VerifiedToken<T> | undefined;
-  /** Keeps a token from its second time on. */
-  set(verified: VerifiedToken<T>, signature: Uint8Array): void;
-  delete(verified: VerifiedToken<T>): void;
+export interface VerifiedTokens<Issuer> {
+  get(token: string): VerifiedToken<Issuer> | undefined;
+  /** Caches a token from its second use on. */
+  set(verified: VerifiedToken<Issuer>, signature: Uint8Array): void;
+  delete(verified: VerifiedToken<Issuer>): void;
 }
 
 /**
- * The tokens that a verifier has verified, told apart by the whole token and nothing else, bounded in number and size;
- * the one that was not used for longest goes first. One that came only once is not kept either: tokens are mostly used for
- * as long as they live, or once, and keeping one costs a tenth of verifying it. Failures are never kept: whoever sends
- * them cannot push out what is good.
+ * Creates an LRU cache of verified tokens, keyed by the whole token, limited in entries and bytes. Caches from the second
+ * use: caching costs a tenth of verifying, and many tokens are used once. Never caches failures, so attackers cannot evict
+ * valid tokens.
  */
-export function createTokenCache<T>(): TokenCache<T> {
-  /** In the order of their use, the last used one last. */
-  const entries = new Map<string, VerifiedToken<T>>();
-  let lastUsed: VerifiedToken<T> | undefined;
+export function createVerifiedTokens<Issuer>(): VerifiedTokens<Issuer> {
+  /** The least recently used entry first. */
+  const entries = new Map<string, VerifiedToken<Issuer>>();
+  let lastUsed: VerifiedToken<Issuer> | undefined;
   let bytes = 0;
-  /** Marks of the tokens that came, by how their signatures begin. That two share one does no harm. */
+  /** Marks tokens that were used once, by the first two bytes of the signature. Collisions only cause earlier caching. */
   const seen = new Uint8Array(65_536);
   let marks = 0;
 
@@ -79,7 +77,7 @@ export function createTokenCache<T>(): TokenCache<T> {
         seen[mark] = 1;
         return;
       }
-      // A copy: what is cut out of a longer text keeps all of that in memory.
+      // Copied, because a slice keeps the whole header value in memory.
       const own = Buffer.from(verified.token).toString();
       verified.token = own;
       const tail = tailOf(own);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { Decision } from "../../../src/protocol/decision.ts";
-import { createTokenCache } from "../../../src/verify/verified-tokens.ts";
+import { createVerifiedTokens } from "../../../src/verify/verified-tokens.ts";
 import type { Verifier } from "../../../src/verify/verifier.ts";
 import { openRoute, openPrimedRoute } from "../../support/protected-route.ts";
 import { readerOf, serveIssuer } from "../../support/issuer.ts";
@@ -35,8 +35,8 @@ test("many that come at once count as often as they come", async () => {
 });
 
 test("what came once is forgotten in time: not every new token looks like one that came before", () => {
-  const cache = createTokenCache<object>();
-  const entry = { caller: {}, allowed: Promise.resolve({}), trust: {}, key: {}, revocations: undefined, endsAt: 0 };
+  const cache = createVerifiedTokens<object>();
+  const entry = { caller: {}, allowed: Promise.resolve({}), issuer: {}, key: {}, revocations: undefined, expiresAt: 0 };
   let kept = 0;
   for (let i = 0; i < 300_000; i++) {
     const [text, signature] = [`a.b.${i}`.padEnd(50, "x") + i, createHash("sha256").update(String(i)).digest()];
