@@ -21,7 +21,10 @@ export default defineConfig(({ mode }) => {
   const isLong = mode.startsWith("long");
   const files = isLong ? "*.long.test.ts" : "!(*.long).test.ts";
   const common = {
-    env: { COUNTERSIGN_TEST_ROUNDS: { long: "full", "long-short": "short" }[mode] ?? "quick" },
+    env: {
+      COUNTERSIGN_TEST_ROUNDS: { long: "full", "long-short": "short" }[mode] ?? "quick",
+      NO_COLOR: "1", // commands that run inside a test process print plain text
+    },
     execArgv: ["--expose-gc"], // for the tests that measure memory
     testTimeout: 20_000,
     hookTimeout: 30_000,

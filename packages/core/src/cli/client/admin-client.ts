@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import type { Command } from "commander";
 import { isLoopbackHost } from "countersign/protocol";
 import { hasSqliteStore } from "../../adapters/sqlite/sqlite-store.ts";
 import { StartupError } from "../../index.ts";
 import { administerStore } from "../../composition/offline.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { PolicyMistake } from "../../ports/policy-text.ts";
+import { printError, type CliProcess } from "../process/cli-process.ts";
 
 /** Where a command administers: a core that listens, or a data directory of this machine. */
 export interface AdminTarget {
@@ -34,20 +34,14 @@ export class AdminError extends Error {
   }
 }
 
-export function withTarget(command: Command): Command {
-  return command
-    .option("--url <url>", "core to administer; its admin key is read from COUNTERSIGN_ADMIN_KEY (COUNTERSIGN_URL)")
-    .option(
-      "--data-dir <directory>",
-      "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign); " +
-        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY as that core has it",
-    );
-}
-
 /** Runs a command's work against its target, and tells what went wrong in one line. */
-export function administer(target: AdminTarget, work: (client: AdminClient) => Promise<void>): Promise<void> {
-  return tellErrors(async () => {
-    const client = await openAdminClient(target);
+export function administer(
+  cli: CliProcess,
+  target: AdminTarget,
+  work: (client: AdminClient) => Promise<void>,
+): Promise<void> {
+  return tellErrors(cli, async () => {
+    const client = await openAdminClient(cli, target);
     try {
       await work(client);
     } finally {
@@ -56,41 +50,43 @@ export function administer(target: AdminTarget, work: (client: AdminClient) => P
   });
 }
 
-export async function tellErrors(work: () => Promise<void>): Promise<void> {
+export async function tellErrors(cli: CliProcess, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
     const told = [AdminError, StartupError, StoreUnavailable].some((kind) => error instanceof kind);
     if (!told) throw error;
-    for (const line of (error as Error).message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
-    process.exitCode = 1;
+    printError(cli, (error as Error).message);
+    cli.exitCode = 1;
   }
 }
 
 export type LocalTarget = { dataDir: string } | { database: string };
 
 /** For what no core does over the network: the store itself, on this machine or shared (COUNTERSIGN_DATABASE). */
-export function localTarget({ url, dataDir }: AdminTarget): LocalTarget {
+export function localTarget(cli: CliProcess, { url, dataDir }: AdminTarget): LocalTarget {
   if (url !== undefined) throw new AdminError("this is done where the store is: name it with --data-dir, not --url");
   if (dataDir !== undefined) return { dataDir };
-  const database = setIn("COUNTERSIGN_DATABASE");
-  return database === undefined ? { dataDir: setIn("COUNTERSIGN_DATA_DIR") ?? "./.countersign" } : { database };
+  const database = setIn(cli.env, "COUNTERSIGN_DATABASE");
+  return database === undefined
+    ? { dataDir: setIn(cli.env, "COUNTERSIGN_DATA_DIR") ?? "./.countersign" }
+    : { database };
 }
 
-async function openAdminClient(target: AdminTarget): Promise<AdminClient> {
+async function openAdminClient(cli: CliProcess, target: AdminTarget): Promise<AdminClient> {
   if (target.url !== undefined && target.dataDir !== undefined) {
     throw new AdminError("--url and --data-dir name two cores: give one of them");
   }
-  const url = target.dataDir === undefined ? (target.url ?? setIn("COUNTERSIGN_URL")) : undefined;
-  return url === undefined ? localClient(localTarget(target)) : remoteClient(url);
+  const url = target.dataDir === undefined ? (target.url ?? setIn(cli.env, "COUNTERSIGN_URL")) : undefined;
+  return url === undefined ? localClient(cli, localTarget(cli, target)) : remoteClient(cli, url);
 }
 
 /** Milliseconds. The longest that a core takes: keys of every algorithm to make, and a lock to wait for. */
 const PATIENCE = 30_000;
 
 /** @param patience milliseconds until an answer is given up */
-export function remoteClient(url: string, patience = PATIENCE): AdminClient {
-  const adminKey = setIn("COUNTERSIGN_ADMIN_KEY");
+export function remoteClient(cli: CliProcess, url: string, patience = PATIENCE): AdminClient {
+  const adminKey = setIn(cli.env, "COUNTERSIGN_ADMIN_KEY");
   if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) {
     throw new AdminError("--url: http:// or https:// was expected, such as http://localhost:3567");
   }
@@ -98,7 +94,7 @@ export function remoteClient(url: string, patience = PATIENCE): AdminClient {
   const base = url.replace(/\/+$/, "");
   const { protocol, hostname } = new URL(url);
   if (protocol !== "https:" && !isLoopbackHost(hostname)) {
-    process.stderr.write(`countersign: warning: the admin key goes to ${hostname} as plain text; use https\n`);
+    cli.stderr.write(`countersign: warning: the admin key goes to ${hostname} as plain text; use https\n`);
   }
   return {
     async call<T>(method: string, path: string, body?: object): Promise<T> {
@@ -120,14 +116,14 @@ export function remoteClient(url: string, patience = PATIENCE): AdminClient {
 }
 
 /** The same interface as over the network, so that both ways of administering do the same. */
-async function localClient(target: LocalTarget): Promise<AdminClient> {
+async function localClient(cli: CliProcess, target: LocalTarget): Promise<AdminClient> {
   if ("dataDir" in target && !hasSqliteStore(target.dataDir)) {
     throw new AdminError(
       `there is no database in ${target.dataDir}: name its directory with --data-dir, or a core with --url`,
     );
   }
   const adminKey = randomBytes(32).toString("base64url");
-  const core = await administerStore(target, adminKey);
+  const core = await administerStore(target, adminKey, cli.env);
   return {
     call: (method, path, body) =>
       exchange((request) => core.fetch(request), "http://countersign-core.invalid", adminKey, method, path, body),
@@ -161,7 +157,7 @@ function errorIn(text: string): { message?: string; mistakes?: readonly PolicyMi
   }
 }
 
-function setIn(name: string): string | undefined {
-  const value = process.env[name]?.trim();
+function setIn(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = env[name]?.trim();
   return value === "" ? undefined : value;
 }

@@ -4,6 +4,7 @@ import { CountersignError, explainToken, meaningOf, type Check, type VerifierOpt
 import pc from "picocolors";
 import { isWrittenAsCredential } from "../../domain/authentication/credential.ts";
 import { AdminError, tellErrors } from "../client/admin-client.ts";
+import type { CliProcess } from "../process/cli-process.ts";
 import { print, printable, printTable } from "../terminal/output.ts";
 
 interface ExplainFlags {
@@ -17,7 +18,7 @@ interface ExplainFlags {
   json?: boolean;
 }
 
-export function explainCommand(): Command {
+export function explainCommand(cli: CliProcess): Command {
   const collect = (value: string, before: string[] = []) => [...before, value];
   return new Command("explain")
     .description("Print every check that a verifier makes of a token, and how it goes.")
@@ -31,11 +32,11 @@ export function explainCommand(): Command {
     .option("--allow-http", "fetch the key set over plain http from another machine")
     .option("--json", "print the checks as JSON")
     .addHelpText("after", "\nExit code: 0 where a verifier lets it pass, 1 where not, or where that cannot be said.")
-    .action((token: string, flags: ExplainFlags) => tellErrors(() => explain(token, flags)));
+    .action((token: string, flags: ExplainFlags) => tellErrors(cli, () => explain(cli, token, flags)));
 }
 
-async function explain(given: string, flags: ExplainFlags): Promise<void> {
-  const token = given === "-" ? (await text(process.stdin)).trim() : given;
+async function explain(cli: CliProcess, given: string, flags: ExplainFlags): Promise<void> {
+  const token = given === "-" ? (await text(cli.stdin)).trim() : given;
   if (/^Bearer\s/i.test(token))
     throw new AdminError("leave 'Bearer' out: it is the header's, and no part of the token");
   if (isWrittenAsCredential(token)) {
@@ -46,25 +47,29 @@ async function explain(given: string, flags: ExplainFlags): Promise<void> {
     throw error;
   });
   const { allowed, checks, token: parts } = explanation;
-  if (allowed !== true) process.exitCode = 1;
-  if (flags.json === true) return print(JSON.stringify(explanation, undefined, 2));
+  if (allowed !== true) cli.exitCode = 1;
+  if (flags.json === true) return print(cli, JSON.stringify(explanation, undefined, 2));
 
   printTable(
+    cli,
     ["check", "outcome", "expected", "seen"],
     checks.map((check) => [check.name, outcomeOf(check), readable(check, check.expected), readable(check, check.seen)]),
   );
   if (parts !== undefined) {
-    print(`\n${pc.dim("header")}  ${safe(JSON.stringify(parts.header))}`);
-    print(`${pc.dim("claims")}  ${safe(JSON.stringify(parts.claims))}`);
+    print(cli, `\n${pc.dim("header")}  ${safe(JSON.stringify(parts.header))}`);
+    print(cli, `${pc.dim("claims")}  ${safe(JSON.stringify(parts.claims))}`);
   }
   const failed = checks.find((check) => check.reason !== undefined)?.reason;
   if (failed !== undefined) {
-    print(`\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
+    print(cli, `\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
     if (failed === "audience_mismatch" && flags.audience === undefined)
-      print("It names an audience: add --audience NAME for a callee of that name");
-  } else if (allowed === true) print(`\n${pc.green("allowed")}  a verifier with these options lets it pass`);
+      print(cli, "It names an audience: add --audience NAME for a callee of that name");
+  } else if (allowed === true) print(cli, `\n${pc.green("allowed")}  a verifier with these options lets it pass`);
   else
-    print(`\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`);
+    print(
+      cli,
+      `\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`,
+    );
 }
 
 function optionsOf({ jwks, issuer, audience, scope, allow, require, allowHttp }: ExplainFlags): VerifierOptions {

@@ -1,90 +1,79 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
+import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import pc from "picocolors";
 import type { KeyView } from "../../use-cases/keys/manage-keys.ts";
-import { AdminError, administer, withTarget, type AdminClient, type AdminTarget } from "../client/admin-client.ts";
+import { AdminError, administer, type AdminClient } from "../client/admin-client.ts";
+import type { CliProcess } from "../process/cli-process.ts";
+import { appCommand, basePath, dateIn, readInput, type AppFlags } from "../terminal/app-command.ts";
 import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { resealCommand } from "./reseal.ts";
 
-export interface AppFlags extends AdminTarget {
-  app: string;
-  json?: boolean;
-  yes?: boolean;
-}
-
-/** A command about one app of one core. */
-export function appCommand(name: string, description: string): Command {
-  return withTarget(new Command(name).description(description))
-    .option("--app <id>", "app it is about", "public")
-    .option("--json", "print what the admin API answers");
-}
-
-export const basePath = (app: string) => `/apps/${encodeURIComponent(app)}`;
-
-export function keysCommand(): Command {
+export function keysCommand(cli: CliProcess): Command {
   return new Command("keys")
     .description("Signing keys: list, rotate, revoke, import, export-public, reseal.")
-    .addCommand(appCommand("list", "Show the keys of an app, their dates and states.").action(list))
+    .addCommand(appCommand("list", "Show the keys of an app, their dates and states.").action(list(cli)))
     .addCommand(
       appCommand("rotate", "Replace a signer. The new key is published for the lead before it signs.")
         .option("--kind <kind>", "static or dynamic", "static")
         .option("--algorithm <name>", "RS256, ES256 or Ed25519", "RS256")
         .option("--keep-until <date>", "until when the old static key verifies (ISO 8601); without it, for ever")
         .option("--yes", "do not ask")
-        .action(rotate),
+        .action(rotate(cli)),
     )
-    .addCommand(revokeKeyCommand("revoke"))
+    .addCommand(revokeKeyCommand(cli, "revoke"))
     .addCommand(
       appCommand("import", "Let a key of another core verify here, so that its tokens go on.")
         .argument("<file>", "private key: PEM or JWK; - reads it from standard input")
         .requiredOption("--kid <kid>", "the kid that its tokens carry")
         .option("--sign", "it becomes the static signer after the lead")
         .option("--verifies-until <date>", "when it leaves the key set (ISO 8601); without it, never")
-        .action(importKey),
+        .action(importKey(cli)),
     )
     .addCommand(
       appCommand("export-public", "Print the public key set of every algorithm.")
         .option("--out <file>", "write it there instead")
-        .action(exportPublic),
+        .action(exportPublic(cli)),
     )
-    .addCommand(resealCommand());
+    .addCommand(resealCommand(cli));
 }
 
-export function revokeKeyCommand(name: string): Command {
+export function revokeKeyCommand(cli: CliProcess, name: string): Command {
   return appCommand(name, "Take a key out of the set at once: every token it signed is refused.")
     .argument("<kid>", "key to revoke")
     .option("--yes", "do not ask")
-    .action((kid: string, flags: AppFlags) => administer(flags, (client) => revokeKey(client, kid, flags)));
+    .action((kid: string, flags: AppFlags) => administer(cli, flags, (client) => revokeKey(cli, client, kid, flags)));
 }
 
-function list(flags: AppFlags): Promise<void> {
-  return administer(flags, async (client) => {
-    showKeys((await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
+const list = (cli: CliProcess) => (flags: AppFlags) =>
+  administer(cli, flags, async (client) => {
+    showKeys(cli, (await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
   });
-}
 
-function rotate(flags: AppFlags & { kind: string; algorithm: string; keepUntil?: string }): Promise<void> {
-  return administer(flags, async (client) => {
+const rotate = (cli: CliProcess) => (flags: AppFlags & { kind: string; algorithm: string; keepUntil?: string }) =>
+  administer(cli, flags, async (client) => {
     const { kind, algorithm, keepUntil } = flags;
     if (keepUntil !== undefined) {
       await confirm(
+        cli,
         `Tokens that live past ${keepUntil} and were signed by the old key end then; how many cannot be known.`,
         flags.yes,
       );
     }
     const body = { kind, algorithm, keepUntil: keepUntil === undefined ? null : dateIn(keepUntil, "--keep-until") };
-    showKeys((await client.call<{ keys: KeyView[] }>("POST", `${basePath(flags.app)}/keys/rotate`, body)).keys, flags);
+    showKeys(
+      cli,
+      (await client.call<{ keys: KeyView[] }>("POST", `${basePath(flags.app)}/keys/rotate`, body)).keys,
+      flags,
+    );
   });
-}
 
-async function revokeKey(client: AdminClient, kid: string, flags: AppFlags): Promise<void> {
+async function revokeKey(cli: CliProcess, client: AdminClient, kid: string, flags: AppFlags): Promise<void> {
   const { keys } = await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`);
   const key = keys.find((one) => one.kid === kid);
   if (key === undefined) throw new AdminError(`there is no key ${kid} in app ${flags.app}`);
-  await confirm(`Every token that ${kid} signed is refused from now on: ${tokensOf(key)}.`, flags.yes);
+  await confirm(cli, `Every token that ${kid} signed is refused from now on: ${tokensOf(key)}.`, flags.yes);
   await client.call("POST", `${basePath(flags.app)}/keys/${encodeURIComponent(kid)}/revoke`);
-  showKeys((await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
+  showKeys(cli, (await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
 }
 
 function tokensOf({ state, unexpiredHere }: KeyView): string {
@@ -93,33 +82,29 @@ function tokensOf({ state, unexpiredHere }: KeyView): string {
   return `at least ${unexpiredHere} that have not expired, which this core signed since it started`;
 }
 
-function importKey(
-  file: string,
-  flags: AppFlags & { kid: string; sign?: boolean; verifiesUntil?: string },
-): Promise<void> {
-  return administer(flags, async (client) => {
-    const source = (await readInput(file)).trim();
-    const verifiesUntil = flags.verifiesUntil === undefined ? null : dateIn(flags.verifiesUntil, "--verifies-until");
-    const body = {
-      kid: flags.kid,
-      key: source.startsWith("{") ? jsonIn(source) : source,
-      signs: flags.sign === true,
-      verifiesUntil,
-    };
-    const { key } = await client.call<{ key: KeyView }>("POST", `${basePath(flags.app)}/keys/import`, body);
-    showKeys([key], flags);
-  });
-}
+const importKey =
+  (cli: CliProcess) => (file: string, flags: AppFlags & { kid: string; sign?: boolean; verifiesUntil?: string }) =>
+    administer(cli, flags, async (client) => {
+      const source = (await readInput(cli, file)).trim();
+      const verifiesUntil = flags.verifiesUntil === undefined ? null : dateIn(flags.verifiesUntil, "--verifies-until");
+      const body = {
+        kid: flags.kid,
+        key: source.startsWith("{") ? jsonIn(source) : source,
+        signs: flags.sign === true,
+        verifiesUntil,
+      };
+      const { key } = await client.call<{ key: KeyView }>("POST", `${basePath(flags.app)}/keys/import`, body);
+      showKeys(cli, [key], flags);
+    });
 
-function exportPublic(flags: AppFlags & { out?: string }): Promise<void> {
-  return administer(flags, async (client) => {
+const exportPublic = (cli: CliProcess) => (flags: AppFlags & { out?: string }) =>
+  administer(cli, flags, async (client) => {
     const document = JSON.stringify(await client.call("GET", `${basePath(flags.app)}/keys/public`), undefined, 2);
-    if (flags.out === undefined) return print(document);
+    if (flags.out === undefined) return print(cli, document);
     await writeFile(flags.out, `${document}\n`).catch((error: Error) => {
       throw new AdminError(`cannot write ${flags.out}: ${error.message}`);
     });
   });
-}
 
 const STATES: Record<KeyView["state"], (text: string) => string> = {
   active: pc.green,
@@ -129,9 +114,10 @@ const STATES: Record<KeyView["state"], (text: string) => string> = {
   removed: pc.dim,
 };
 
-function showKeys(keys: readonly KeyView[], { json }: AppFlags): void {
-  if (json === true) return print(JSON.stringify({ keys }, undefined, 2));
+function showKeys(cli: CliProcess, keys: readonly KeyView[], { json }: AppFlags): void {
+  if (json === true) return print(cli, JSON.stringify({ keys }, undefined, 2));
   printTable(
+    cli,
     ["kid", "kind", "algorithm", "state", "signs from", "signs until", "verifies until"],
     keys.map((key) => [
       key.kid,
@@ -145,24 +131,10 @@ function showKeys(keys: readonly KeyView[], { json }: AppFlags): void {
   );
 }
 
-/** A file's text; `-`: standard input's. */
-export async function readInput(file: string): Promise<string> {
-  if (file === "-") return text(process.stdin);
-  return readFile(file, "utf8").catch((error: Error) => {
-    throw new AdminError(`cannot read ${file}: ${error.message}`);
-  });
-}
-
 function jsonIn(source: string): object {
   try {
     return JSON.parse(source) as object;
   } catch {
     throw new AdminError("the file is neither PEM nor JSON");
   }
-}
-
-export function dateIn(value: string, flag: string): string {
-  const date = new Date(value);
-  if (Number.isNaN(date.getTime())) throw new AdminError(`${flag}: a date such as 2027-01-31T00:00:00Z was expected`);
-  return date.toISOString();
 }

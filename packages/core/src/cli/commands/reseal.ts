@@ -1,17 +1,12 @@
 import { Command } from "commander";
 import { masterKeysToForget, renewMasterKey } from "../../composition/offline.ts";
 import type { Resealed } from "../../use-cases/keys/reseal-keys.ts";
-import {
-  AdminError,
-  administer,
-  localTarget,
-  tellErrors,
-  withTarget,
-  type AdminTarget,
-} from "../client/admin-client.ts";
+import { AdminError, administer, localTarget, tellErrors, type AdminTarget } from "../client/admin-client.ts";
+import type { CliProcess } from "../process/cli-process.ts";
+import { withTarget } from "../terminal/app-command.ts";
 import { confirm, print } from "../terminal/output.ts";
 
-export function resealCommand(): Command {
+export function resealCommand(cli: CliProcess): Command {
   return withTarget(
     new Command("reseal").description("Seal every stored key of every app under the current master key."),
   )
@@ -25,7 +20,7 @@ To change COUNTERSIGN_MASTER_KEY without a gap: start every instance with OLD,NE
 start them with NEW. Each step may take as long as it likes. A COUNTERSIGN_MASTER_KEY_FILE has a line for each, and is
 read again by itself.`,
     )
-    .action(resealKeys);
+    .action(resealKeys(cli));
 }
 
 interface ResealFlags extends AdminTarget {
@@ -34,30 +29,32 @@ interface ResealFlags extends AdminTarget {
   yes?: boolean;
 }
 
-function resealKeys(flags: ResealFlags): Promise<void> {
+const resealKeys = (cli: CliProcess) => (flags: ResealFlags) => {
   if (flags.newMasterKey !== true) {
-    return administer(flags, async (client) => {
-      show((await client.call<{ reseal: Resealed }>("POST", "/reseal")).reseal);
+    return administer(cli, flags, async (client) => {
+      show(cli, (await client.call<{ reseal: Resealed }>("POST", "/reseal")).reseal);
     });
   }
-  return tellErrors(async () => {
+  return tellErrors(cli, async () => {
     const { keepOld, yes } = flags;
-    const target = localTarget(flags);
-    const forgotten = (await masterKeysToForget(target)).join(", ");
+    const target = localTarget(cli, flags);
+    const forgotten = (await masterKeysToForget(target, cli.env)).join(", ");
     if (keepOld === undefined) {
       await confirm(
+        cli,
         `Master key ${forgotten} is destroyed. A backup made until now needs it, and nobody can restore one without ` +
           "it any more; --keep-old FILE keeps it.",
         yes,
       );
     }
-    const renewed = await renewMasterKey(target, keepOld);
+    const renewed = await renewMasterKey(target, keepOld, cli.env);
     if (!renewed.ok) throw new AdminError(renewed.problem);
-    show(renewed.value);
-    if (keepOld !== undefined) print(`kept master key ${forgotten} in ${keepOld}: put it where the backups are not`);
+    show(cli, renewed.value);
+    if (keepOld !== undefined)
+      print(cli, `kept master key ${forgotten} in ${keepOld}: put it where the backups are not`);
   });
-}
+};
 
-function show({ resealed, masterKeyId }: Resealed): void {
-  print(`sealed ${resealed} key(s) under master key ${masterKeyId}`);
+function show(cli: CliProcess, { resealed, masterKeyId }: Resealed): void {
+  print(cli, `sealed ${resealed} key(s) under master key ${masterKeyId}`);
 }

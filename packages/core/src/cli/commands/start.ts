@@ -1,6 +1,8 @@
 import { Command } from "commander";
-import { startCore, StartupError, type CoreOptions } from "../../index.ts";
+import { startCore, StartupError, type CoreOptions, type RunningCore } from "../../index.ts";
 import { createLogger } from "../terminal/logger.ts";
+import { print } from "../terminal/output.ts";
+import { printError, type CliProcess } from "../process/cli-process.ts";
 
 interface StartFlags {
   port?: string;
@@ -12,7 +14,7 @@ interface StartFlags {
   publicUrl?: string;
 }
 
-export function startCommand(): Command {
+export function startCommand(cli: CliProcess): Command {
   return new Command("start")
     .description("Start a core that listens, on an embedded store or on PostgreSQL.")
     .option("--port <number>", "port to listen on; 0 picks a free one (COUNTERSIGN_PORT; default 3567)")
@@ -57,39 +59,40 @@ Examples:
 
 A key or a password in a flag is seen by everybody who lists this machine's processes; in the environment it is not.`,
     )
-    .action(start);
+    .action(start(cli));
 }
 
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
-async function start({ port, host, dataDir, database, apiKey, adminKey, publicUrl }: StartFlags): Promise<void> {
+const start = (cli: CliProcess) => async (flags: StartFlags) => {
+  const { port, host, dataDir, database, apiKey, adminKey, publicUrl } = flags;
   const options: CoreOptions = { port, host, dataDir, database, apiKeys: apiKey, adminKeys: adminKey, publicUrl };
-  const log = createLogger();
-  const core = await startCore(options, { log }).catch(giveUp);
+  const log = createLogger(cli);
+  let core: RunningCore;
+  try {
+    core = await startCore(options, { log, environment: cli.env });
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error;
+    printError(cli, error.message);
+    return cli.exit(1); // a failed start can leave timers and sockets behind
+  }
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(1); // asked twice: somebody is in a hurry
+    if (stopping) return cli.exit(1); // Second signal: exit immediately.
     stopping = true;
     log.info({ signal }, "finishing requests in flight");
     core.close().then(
-      () => process.exit(0),
+      () => cli.exit(0),
       (error: unknown) => {
-        log.error({ err: error }, "could not close in order");
-        process.exit(1);
+        log.error({ err: error }, "shutdown failed");
+        cli.exit(1);
       },
     );
   };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
-  // Last: whoever reads this line may send a signal at once.
-  process.stdout.write(`countersign core listening on ${core.url}\n`);
-}
-
-function giveUp(error: unknown): never {
-  if (!(error instanceof StartupError)) throw error;
-  for (const line of error.message.split("\n")) process.stderr.write(`countersign: ${line}\n`);
-  process.exit(1);
-}
+  cli.on("SIGTERM", stop);
+  cli.on("SIGINT", stop);
+  print(cli, `countersign core listening on ${core.url}`); // last: a supervisor can send a signal from here on
+};

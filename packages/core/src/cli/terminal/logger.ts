@@ -1,20 +1,18 @@
 import pino from "pino";
 import pc from "picocolors";
 import type { Log } from "../../ports/log.ts";
-
-const STDERR = 2;
+import type { CliProcess } from "../process/cli-process.ts";
 
 /** JSON lines on stderr; on a terminal, lines for people. What could hold a secret never gets there. */
-export function createLogger(): Log {
+export function createLogger({ stderr }: CliProcess): Log {
   const options: pino.LoggerOptions = {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (level) => ({ level }) },
     redact: ["*.jwt", "*.token", "*.apiKey", "*.authorization", "jwt", "token", "apiKey", "authorization"],
   };
-  return process.stderr.isTTY
-    ? pino(options, { write: writePretty })
-    : pino(options, pino.destination({ fd: STDERR, sync: true }));
+  if (stderr.isTTY === true) return pino(options, { write: (line) => void stderr.write(pretty(line)) });
+  return pino(options, stderr.fd === undefined ? stderr : pino.destination({ fd: stderr.fd, sync: true }));
 }
 
 const COLOURS: Record<string, (text: string) => string> = {
@@ -24,7 +22,7 @@ const COLOURS: Record<string, (text: string) => string> = {
   fatal: pc.red,
 };
 
-function writePretty(line: string): void {
+function pretty(line: string): string {
   const { level, time, msg, err, ...facts } = JSON.parse(line) as Record<string, unknown>;
   const colour = COLOURS[String(level)] ?? ((text: string) => text);
   const words = Object.entries(facts).map(([name, value]) =>
@@ -32,7 +30,5 @@ function writePretty(line: string): void {
   );
   const problem = (err as { message?: string } | undefined)?.message;
   if (problem !== undefined) words.push(pc.red(problem));
-  process.stderr.write(
-    `${pc.dim(String(time).slice(11, 19))} ${colour(String(level).padEnd(5))} ${String(msg)} ${words.join(" ")}\n`,
-  );
+  return `${pc.dim(String(time).slice(11, 19))} ${colour(String(level).padEnd(5))} ${String(msg)} ${words.join(" ")}\n`;
 }

@@ -1,21 +1,22 @@
 import { createInterface } from "node:readline";
 import pc from "picocolors";
 import { AdminError } from "../client/admin-client.ts";
+import type { CliProcess } from "../process/cli-process.ts";
 
 /** Columns as wide as their widest cell; colours do not count. */
-export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+export function printTable(cli: CliProcess, head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => plain(row[i] ?? "").length)));
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, i) => cell + " ".repeat(widths[i]! - plain(cell).length))
       .join("  ")
       .trimEnd();
-  print(pc.dim(line(head)));
-  for (const row of rows) print(line(row));
+  print(cli, pc.dim(line(head)));
+  for (const row of rows) print(cli, line(row));
 }
 
-export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+export function print(cli: CliProcess, text: string): void {
+  cli.stdout.write(`${text}\n`);
 }
 
 /** A date as people read it. */
@@ -23,19 +24,13 @@ export function printable(date: string | null): string {
   return date === null ? "-" : date.replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
-/** Where somebody may be asked. */
-export interface Terminal {
-  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
-  readonly stderr: NodeJS.WritableStream;
-}
-
 /**
  * Says what will happen and asks, on a terminal; elsewhere only `--yes` agrees.
  *
  * @throws AdminError where nobody agreed
  */
-export async function confirm(warning: string, yes: boolean | undefined, terminal: Terminal = process): Promise<void> {
-  const { stdin: input, stderr: output } = terminal;
+export async function confirm(cli: CliProcess, warning: string, yes: boolean | undefined): Promise<void> {
+  const { stdin: input, stderr: output } = cli;
   output.write(`${pc.yellow(warning)}\n`);
   if (yes === true) return;
   if (input.isTTY !== true) throw new AdminError("nothing was done: add --yes to go on without being asked");
