@@ -198,7 +198,7 @@ const HELP = ["commander.help", "commander.helpDisplayed"];
 
 /** Parses a command line without running it. @returns the error, undefined if the command accepts it */
 function problemOf([name, ...parameters]: readonly string[]): { code: string; message: string } | undefined {
-  const command = COMMANDS.map((create) => create()).find((one) => one.name() === name);
+  const command = COMMANDS.map((create) => create(process)).find((one) => one.name() === name);
   if (command === undefined) return { code: "commander.unknownCommand", message: `unknown command ${name}` };
   const disarm = (one: typeof command): void => {
     one.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
