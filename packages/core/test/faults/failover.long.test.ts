@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
 import { StoreUnavailable, type Store } from "../../src/ports/store.ts";
-import { appIdsOf } from "../ports/store-contract.ts";
+import { appIdsOf } from "../ports/store/fixture.ts";
 import { describeOnPostgres, itOnOwnPostgres, note, startPostgres, type PostgresServer } from "../support/postgres.ts";
 import { startProxy, through } from "../support/proxy.ts";
 import { tempDir } from "../support/temp-dir.ts";

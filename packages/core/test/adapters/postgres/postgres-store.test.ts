@@ -5,13 +5,14 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { openPostgresStore } from "../../../src/adapters/postgres/postgres-store.ts";
 import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
 import { StartupError } from "../../../src/ports/startup-error.ts";
-import { appIdsOf, describeStore } from "../../ports/store-contract.ts";
+import { describeStore } from "../../ports/store/contract.ts";
+import { appIdsOf } from "../../ports/store/fixture.ts";
 import { describeOnPostgres, itOnOwnPostgres, type PostgresServer } from "../../support/postgres.ts";
 import { startProxy, through } from "../../support/proxy.ts";
 import { storedKey } from "../../support/stored-key.ts";
 
 await describeOnPostgres((server) => {
-  describeStore("PostgreSQL", { tells: true, settableClock: false }, async () => {
+  describeStore("PostgreSQL", { notifies: true, settableClock: false }, async () => {
     const url = await server.newDatabase();
     return { open: () => openPostgresStore({ url, poolSize: 8 }) };
   });

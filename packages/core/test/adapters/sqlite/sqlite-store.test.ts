@@ -6,7 +6,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { openSqliteStore, usableSqliteDrivers } from "../../../src/adapters/sqlite/sqlite-store.ts";
 import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
 import { StartupError } from "../../../src/ports/startup-error.ts";
-import { appIdsOf, describeStore } from "../../ports/store-contract.ts";
+import { describeStore } from "../../ports/store/contract.ts";
+import { appIdsOf } from "../../ports/store/fixture.ts";
 import { openDatabase } from "../../support/sqlite.ts";
 import { storedKey } from "../../support/stored-key.ts";
 import { tempDir } from "../../support/temp-dir.ts";
@@ -15,7 +16,7 @@ const FILE = "countersign.db";
 
 // Which of them a Node has depends on its version: the others are tested where that one is.
 for (const driver of await usableSqliteDrivers()) {
-  describeStore(`SQLite by ${driver}`, { tells: false, settableClock: true }, async () => {
+  describeStore(`SQLite by ${driver}`, { notifies: false, settableClock: true }, async () => {
     const dataDir = join(await tempDir(), "data");
     return { open: (clock) => openSqliteStore({ dataDir, now: clock.now, driver }) };
   });
