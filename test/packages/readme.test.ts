@@ -1,11 +1,12 @@
-// What README.md and docs/ show is true: snippets compile, the quick start and the policy commands run, every other
-// command line parses, and links lead somewhere.
+// README.md and docs/ are true: snippets compile, the quick start and the policy commands run, every other command line
+// parses, tables match the source, and links lead somewhere.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { symlink, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { dirname, join, relative } from "node:path";
+import { embedCore } from "countersign-core";
 import ts from "typescript";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { appsCommand } from "../../packages/core/src/cli/commands/apps.ts";
 import { backupCommand, restoreCommand } from "../../packages/core/src/cli/commands/backup.ts";
 import { explainCommand } from "../../packages/core/src/cli/commands/explain.ts";
@@ -14,7 +15,9 @@ import { policyCommand } from "../../packages/core/src/cli/commands/policy.ts";
 import { revokeCommand } from "../../packages/core/src/cli/commands/revoke.ts";
 import { servicesCommand } from "../../packages/core/src/cli/commands/services.ts";
 import { startCommand } from "../../packages/core/src/cli/commands/start.ts";
-import { COUNTERSIGN_BIN, Process, ROOT, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { REASONS } from "../../packages/sdk/src/protocol/reasons.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { Process, ROOT, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
 
 const COMMANDS = [
   startCommand,
@@ -139,16 +142,19 @@ test.each(["README.md", "docs/policy.md"])(
   { timeout: 60_000 },
   async (page) => {
     const folder = await temporaryDirectory();
-    await startCoreProcess(join(folder, "data"));
+    const dataDir = join(folder, "data");
+    const core = await embedCore({ dataDir });
+    onTestFinished(() => core.close());
     const [policy] = blocksOf(page, "yaml");
     await writeFile(join(folder, "policy.yaml"), policy!.code);
     const commands = commandsOf(page).filter(({ code }) => /^npx countersign (services|policy) (?!.* -$)/.test(code));
     expect(commands.length).toBeGreaterThan(3);
     for (const { at, code } of commands) {
-      // Nobody is there to confirm.
-      const line = code.replace("npx countersign", "").replace("policy apply", "policy apply --yes");
-      const parameters = [COUNTERSIGN_BIN, ...wordsOf(line)];
-      const { code: status, stderr } = await new Process(parameters, { COUNTERSIGN_DATA_DIR: "./data" }, folder).ended;
+      const line = code
+        .replace("npx countersign", "")
+        .replace("policy apply", "policy apply --yes") // without a terminal, nobody can confirm
+        .replace("policy.yaml", join(folder, "policy.yaml"));
+      const { code: status, stderr } = await runCommand(wordsOf(line), { COUNTERSIGN_DATA_DIR: dataDir });
       expect(status, `${at}: ${code}\n${stderr}`).toBe(0);
     }
   },
@@ -172,6 +178,26 @@ test("every command line that a page shows is one that the command accepts", () 
     }
   }
   expect(errors).toEqual([]);
+});
+
+test("docs/verifier.md lists every reason with its status", () => {
+  const rows = [...textOf("docs/verifier.md").matchAll(/^\| `([a-z_]+)` +\| (\d{3}) /gm)];
+  const listed = rows.map(([, reason, status]) => [reason, Number(status)]);
+  expect(listed).toEqual(Object.entries(REASONS).map(([reason, { status }]) => [reason, status]));
+});
+
+test("docs/configuration.md lists every environment variable, and no other", () => {
+  const source = join(ROOT, "packages", "core", "src");
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const namesIn = (text: string) => text.match(/COUNTERSIGN_[A-Z_]*[A-Z]/g) ?? [];
+  const read = files.flatMap((file) => namesIn(readFileSync(join(source, file), "utf8")));
+  expect([...new Set(namesIn(textOf("docs/configuration.md")))].sort()).toEqual([...new Set(read)].sort());
+});
+
+test("every source path in docs/ARCHITECTURE.md exists", () => {
+  const paths = [...textOf("docs/ARCHITECTURE.md").matchAll(/`((?:sdk|core)\/src\/[^`]*)`/g)].map(([, path]) => path!);
+  expect(paths.length).toBeGreaterThan(5);
+  expect(paths.filter((path) => !existsSync(join(ROOT, "packages", path)))).toEqual([]);
 });
 
 test("every relative link leads to a file, and to a heading of it", () => {
