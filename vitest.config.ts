@@ -31,9 +31,12 @@ export default defineConfig(({ mode }) => {
     fileParallelism: !isLong,
   };
   const projects: TestProjectInlineConfiguration[] = [
-    { resolve: { alias }, test: { ...common, name: "packages", include: [`packages/*/test/**/${files}`] } },
+    {
+      resolve: { alias },
+      test: { ...common, name: "packages", include: [`packages/*/test/**/${files}`, `test/cli/**/${files}`] },
+    },
     // These start processes and use the packages as they are published, so they run on the build.
-    { test: { ...common, name: "product", include: [`test/**/${files}`] } },
+    { test: { ...common, name: "product", include: [`test/!(cli)/**/${files}`] } },
   ];
   return { test: { projects, globalSetup: "test/support/global-setup.ts" } };
 });

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { exportJWK, SignJWT } from "jose";
 import { expect } from "vitest";
 import { itOnPostgres, sharedPostgres } from "../../packages/core/test/support/postgres.ts";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
 const ISSUER = "https://auth.example.com";
 const PLATFORM = "https://kubernetes.default.svc";
@@ -36,7 +38,7 @@ async function onPostgres(): Promise<Environment> {
 
 /** The command where the store is. @returns what it prints */
 async function run(env: Environment, ...command: string[]): Promise<string> {
-  const { code, stdout, stderr } = await new Process([COUNTERSIGN_BIN, ...command], env).ended;
+  const { code, stdout, stderr } = await runCommand(command, env);
   expect([command, code, stderr]).toEqual([command, 0, expect.not.stringContaining("countersign:")]);
   return stdout;
 }
@@ -79,7 +81,7 @@ itOnPostgres(
       return join(files, name);
     };
     const jwks = await fileOf("jwks.json", JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: "k" }] }));
-    const start = (env: Environment) => startCoreProcess(env["COUNTERSIGN_DATA_DIR"]!, ["--public-url", ISSUER], env);
+    const start = (env: Environment) => startCore(env["COUNTERSIGN_DATA_DIR"]!, ["--public-url", ISSUER], env);
     const core = await start(from);
     const services = (...command: string[]) => run(from, "services", ...command);
     for (const name of ["orders", "inventory", "archive", "retired"]) await services("register", name);
@@ -113,7 +115,7 @@ itOnPostgres(
     const before = await toldOf(from);
     const backup = join(files, "backup.json");
     await run(from, "backup", backup);
-    await core.kill("SIGKILL");
+    await core.stop();
     const text = await readFile(backup, "utf8");
     for (const credential of [good, revoked, ofRetired]) expect(text).not.toContain(credential.slice(-43)); // S1
 

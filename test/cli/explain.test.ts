@@ -1,8 +1,10 @@
 // `countersign explain`, as somebody types it who wonders why a token is refused.
 import { expect, test } from "vitest";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
-const explain = (...flags: string[]) => new Process([COUNTERSIGN_BIN, "explain", ...flags]).ended;
+const explain = (...flags: string[]) => runCommand(["explain", ...flags]);
 
 async function mint(url: string, payload: object): Promise<string> {
   const body = { payload, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60 };
@@ -11,7 +13,7 @@ async function mint(url: string, payload: object): Promise<string> {
 }
 
 test("prints every check of a real token, and what a verifier says of it", async () => {
-  const core = await startCoreProcess(await temporaryDirectory());
+  const core = await startCore(await temporaryDirectory());
   const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
   const token = await mint(core.url, { sub: "orders", source: "microservice" });
 
@@ -34,7 +36,7 @@ test("prints every check of a real token, and what a verifier says of it", async
 });
 
 test("shows what a route asks for beside the audience: scopes and callers, each as it is wanted and as it is", async () => {
-  const core = await startCoreProcess(await temporaryDirectory());
+  const core = await startCore(await temporaryDirectory());
   const payload = { sub: "orders", source: "microservice", aud: "inventory", scope: "stock:read stock:list" };
   const token = await mint(core.url, payload);
   const ask = (...flags: string[]) =>
@@ -84,7 +86,7 @@ test("S6 says what was given instead of a token, and nothing of it", async () =>
 });
 
 test("a token that names an audience is refused without --audience, which is said", async () => {
-  const core = await startCoreProcess(await temporaryDirectory());
+  const core = await startCore(await temporaryDirectory());
   const token = await mint(core.url, { sub: "orders", source: "microservice", aud: "inventory" });
   const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
   const hint = "add --audience NAME for a callee of that name";

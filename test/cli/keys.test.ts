@@ -2,19 +2,19 @@
 import { generateKeyPairSync } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createCountersign } from "countersign";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
 const API_KEY = "test-api-key-of-24-chars";
 const ADMIN_KEY = "test-admin-key-of-26-chars";
 
-const run = (command: string[], env: NodeJS.ProcessEnv = {}) => new Process([COUNTERSIGN_BIN, ...command], env).ended;
-
 /** A running core, and the two ways of administering it. */
 async function bench() {
   const dataDir = await temporaryDirectory();
-  const core = await startCoreProcess(dataDir, ["--api-key", API_KEY, "--admin-key", ADMIN_KEY]);
+  const core = await startCore(dataDir, ["--api-key", API_KEY, "--admin-key", ADMIN_KEY]);
   const service = createCountersign({
     appInfo: { appName: "orders", apiDomain: "http://localhost:4001" },
     core: { connectionURI: core.url, apiKey: API_KEY },
@@ -29,8 +29,8 @@ async function bench() {
     },
     ways: {
       "over the network": (command: string[]) =>
-        run([...command, "--url", core.url], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }),
-      "on the data directory": (command: string[]) => run([...command, "--data-dir", dataDir]),
+        runCommand([...command, "--url", core.url], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }),
+      "on the data directory": (command: string[]) => runCommand([...command, "--data-dir", dataDir]),
     },
     publishedKids: async (name = "jwks-all.json") => {
       const document = (await (await fetch(`${core.url}/.well-known/${name}`)).json()) as { keys: { kid: string }[] };
@@ -106,10 +106,13 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     );
     await until(async () => JSON.stringify((await feed()).services).includes("orders"));
 
-    const { keys } = JSON.parse((await command(["keys", "list", "--json"])).stdout) as {
-      keys: { kid: string; state: string }[];
-    };
-    const prepared = await command(["revoke", "key", keys.find((key) => key.state === "prepared")!.kid, "--yes"]);
+    const preparedKid = await vi.waitFor(async () => {
+      const { keys } = JSON.parse((await command(["keys", "list", "--json"])).stdout) as {
+        keys: { kid: string; state: string }[];
+      };
+      return keys.find((key) => key.state === "prepared")!.kid;
+    });
+    const prepared = await command(["revoke", "key", preparedKid, "--yes"]);
     expect(prepared.stderr).toMatch(/is refused from now on: none, it has not signed yet\.$/m);
 
     const kid = (await publishedKids("jwks.json"))[0]!;
@@ -156,7 +159,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
 test("R17 a plain shell administers a core with windows of its own by these, and reading changes nothing", async () => {
   const dataDir = await temporaryDirectory();
   const rotation = { lead: 60, period: 300, hold: 300, jwksMaxAge: 10, instanceRefresh: 2, clockSkew: 5 };
-  const core = await startCoreProcess(dataDir, ["--admin-key", ADMIN_KEY], {
+  const core = await startCore(dataDir, ["--admin-key", ADMIN_KEY], {
     COUNTERSIGN_ROTATION: JSON.stringify(rotation),
   });
   const status = async () => {
@@ -172,16 +175,16 @@ test("R17 a plain shell administers a core with windows of its own by these, and
     ["apps", "list"],
     ["keys", "export-public"],
   ]) {
-    expect(await run([...command, "--data-dir", dataDir])).toMatchObject({ code: 0, stderr: "" });
+    expect(await runCommand([...command, "--data-dir", dataDir])).toMatchObject({ code: 0, stderr: "" });
   }
   await new Promise((resolve) => setTimeout(resolve, 1_500)); // the core looks once a second
   expect(await status()).toBe(epoch);
 
-  const revoked = await run(["revoke", "service", "orders", "--yes", "--data-dir", dataDir], {
+  const revoked = await runCommand(["revoke", "service", "orders", "--yes", "--data-dir", dataDir], {
     COUNTERSIGN_ROTATION: "nonsense",
   });
   expect([revoked.code, revoked.stdout]).toEqual([0, expect.stringContaining("revoked what orders was issued")]);
-  const rotated = await run(["keys", "rotate", "--json", "--data-dir", dataDir]);
+  const rotated = await runCommand(["keys", "rotate", "--json", "--data-dir", dataDir]);
   type Dated = { kind: string; state: string; createdAt: string; signsFrom: string };
   const { keys } = JSON.parse(rotated.stdout) as { keys: Dated[] };
   const prepared = keys.find((key) => key.kind === "static" && key.state === "prepared")!;
@@ -191,9 +194,9 @@ test("R17 a plain shell administers a core with windows of its own by these, and
 test("an admin key that would go over plain http to another machine is warned of", async () => {
   const env = { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
   const warning = /^countersign: warning: the admin key goes to core\.invalid as plain text; use https$/m;
-  expect((await run(["keys", "list", "--url", "http://core.invalid"], env)).stderr).toMatch(warning);
-  expect((await run(["keys", "list", "--url", "https://core.invalid"], env)).stderr).not.toMatch(/plain text/);
-  expect((await run(["keys", "list", "--url", "http://127.0.0.1:1"], env)).stderr).not.toMatch(/plain text/);
+  expect((await runCommand(["keys", "list", "--url", "http://core.invalid"], env)).stderr).toMatch(warning);
+  expect((await runCommand(["keys", "list", "--url", "https://core.invalid"], env)).stderr).not.toMatch(/plain text/);
+  expect((await runCommand(["keys", "list", "--url", "http://127.0.0.1:1"], env)).stderr).not.toMatch(/plain text/);
 });
 
 test("a target that is none is said", async () => {
@@ -206,13 +209,13 @@ test("a target that is none is said", async () => {
     [["--url", "http://127.0.0.1:1", "--data-dir", directory], {}, /name two cores/],
   ];
   for (const [flags, env, words] of cases) {
-    const { code, stderr } = await run(["keys", "list", ...flags], env);
+    const { code, stderr } = await runCommand(["keys", "list", ...flags], env);
     expect([flags, code, stderr]).toEqual([flags, 1, expect.stringMatching(words)]);
   }
 });
 
 test("a wrong admin key is refused by the core", async () => {
   const { core } = await bench();
-  const { code, stderr } = await run(["keys", "list", "--url", core.url], { COUNTERSIGN_ADMIN_KEY: API_KEY });
+  const { code, stderr } = await runCommand(["keys", "list", "--url", core.url], { COUNTERSIGN_ADMIN_KEY: API_KEY });
   expect([code, stderr]).toEqual([1, expect.stringMatching(/admin key/)]);
 });

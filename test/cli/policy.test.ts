@@ -1,11 +1,12 @@
 // `countersign policy` as an operator uses it: on a data directory while the core runs, and over the network.
-import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { definePolicy } from "countersign";
 import { describe, expect, test } from "vitest";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
 const ADMIN_KEY = "test-admin-key-of-26-chars";
 const POLICY = `# who calls whom
@@ -19,12 +20,11 @@ services:
 /** A running core with two services, and the two ways of administering it. */
 async function bench() {
   const dataDir = await temporaryDirectory();
-  const core = await startCoreProcess(dataDir, ["--admin-key", ADMIN_KEY]);
+  const core = await startCore(dataDir, ["--admin-key", ADMIN_KEY]);
   const env = { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
   const ways = {
-    "over the network": (command: string[]) => new Process([COUNTERSIGN_BIN, ...command, "--url", core.url], env).ended,
-    "on the data directory": (command: string[]) =>
-      new Process([COUNTERSIGN_BIN, ...command, "--data-dir", dataDir]).ended,
+    "over the network": (command: string[]) => runCommand([...command, "--url", core.url], env),
+    "on the data directory": (command: string[]) => runCommand([...command, "--data-dir", dataDir]),
   };
   for (const name of ["orders", "inventory"]) {
     expect((await ways["over the network"](["services", "register", name])).stderr).toBe("");
@@ -174,10 +174,10 @@ test("what definePolicy gives is applied from a pipe, as JSON", async () => {
     services: { orders: { calls: { inventory: ["stock:read"] } }, inventory: { scopes: ["stock:read"] } },
   });
   const apply = (...flags: string[]) => {
-    const command = [COUNTERSIGN_BIN, "policy", "apply", ...flags, "-", "--data-dir", dataDir];
-    return spawnSync(process.execPath, command, { input: JSON.stringify(policy), encoding: "utf8" });
+    const command = ["policy", "apply", ...flags, "-", "--data-dir", dataDir];
+    return runCommand(command, {}, JSON.stringify(policy));
   };
-  expect([apply().status, apply("--yes").status]).toEqual([1, 0]); // nobody can be asked
+  expect([(await apply()).code, (await apply("--yes")).code]).toEqual([1, 0]); // nobody can be asked
   const shown = await ways["on the data directory"](["policy", "show", "--json"]);
   expect(JSON.parse(shown.stdout)).toMatchObject({ policy: { document: policy } });
 });
@@ -186,12 +186,8 @@ test("a mistake far along a line is shown with what is around it, and nothing th
   const { dataDir } = await bench();
   const scopes = Array.from({ length: 90 }, (_, i) => `"s${i}"`).join(",");
   const text = `{"services":{"orders":{"calls":{"orders":[${scopes},"\u001b[2Ja b"]}}}}`;
-  const command = [COUNTERSIGN_BIN, "policy", "diff", "-", "--data-dir", dataDir];
-  const { stderr, status } = spawnSync(process.execPath, command, {
-    ...{ input: text, encoding: "utf8" as const },
-    env: { ...process.env, NO_COLOR: "1" },
-  });
-  expect(status).toBe(1);
+  const { stderr, code } = await runCommand(["policy", "diff", "-", "--data-dir", dataDir], {}, text);
+  expect(code).toBe(1);
   const [place, line, caret] = stderr.split("\n").map((one) => one.replace(/^countersign: /, ""));
   const column = text.indexOf('"\u001b') + 1;
   expect(place).toBe(

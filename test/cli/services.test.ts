@@ -1,22 +1,22 @@
 // Services as an operator and a service use them: the command, and the credential in the place of an API key.
 import { createCountersign, createVerifier } from "countersign";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
 const API_KEY = "test-api-key-of-24-chars";
 const ADMIN_KEY = "test-admin-key-of-26-chars";
 
-const run = (command: string[], env: NodeJS.ProcessEnv = {}) => new Process([COUNTERSIGN_BIN, ...command], env).ended;
-
 async function started() {
   const dataDir = await temporaryDirectory();
-  const core = await startCoreProcess(dataDir, ["--api-key", API_KEY, "--admin-key", ADMIN_KEY]);
+  const core = await startCore(dataDir, ["--api-key", API_KEY, "--admin-key", ADMIN_KEY]);
   return {
     core,
     ways: {
       "over the network": (command: string[]) =>
-        run(["services", ...command, "--url", core.url], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }),
-      "on the data directory": (command: string[]) => run(["services", ...command, "--data-dir", dataDir]),
+        runCommand(["services", ...command, "--url", core.url], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }),
+      "on the data directory": (command: string[]) => runCommand(["services", ...command, "--data-dir", dataDir]),
     },
     /** Whether a credential is good; one that is not is refused, and after ten times a minute told to wait. */
     isGood: async (credential: string) => {

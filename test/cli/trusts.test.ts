@@ -4,23 +4,23 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportJWK, SignJWT } from "jose";
 import { expect, test } from "vitest";
-import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
+import { runCommand } from "../../packages/core/test/support/cli.ts";
+import { startCore } from "../support/in-process.ts";
+import { temporaryDirectory } from "../support/processes.ts";
 
 const ADMIN_KEY = "test-admin-key-of-26-chars";
 const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ISSUER = "https://kubernetes.default.svc";
 
-const run = (command: string[], env: NodeJS.ProcessEnv = {}) => new Process([COUNTERSIGN_BIN, ...command], env).ended;
-
 test.each(["over the network", "on the data directory"] as const)(
   "%s: a workload is trusted by its platform's keys, a service by its own, and neither any more",
   async (way) => {
     const dataDir = await temporaryDirectory();
-    const core = await startCoreProcess(dataDir, ["--admin-key", ADMIN_KEY]);
+    const core = await startCore(dataDir, ["--admin-key", ADMIN_KEY]);
     const services = async (...command: string[]) => {
       const target = way === "over the network" ? ["--url", core.url] : ["--data-dir", dataDir];
       const env = way === "over the network" ? { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY } : {};
-      const { code, stdout, stderr } = await run(["services", ...command, ...target], env);
+      const { code, stdout, stderr } = await runCommand(["services", ...command, ...target], env);
       return { code, stdout, stderr };
     };
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -62,7 +62,7 @@ test.each(["over the network", "on the data directory"] as const)(
 );
 
 test("the public URL is the issuer, and one that could not be is refused at the start", async () => {
-  const start = (url: string) => run(["start", "--port", "0", "--data-dir", "unused", "--public-url", url]);
+  const start = (url: string) => runCommand(["start", "--port", "0", "--data-dir", "unused", "--public-url", url]);
   for (const url of [
     "auth.example.com",
     "ftp://auth.example.com",
@@ -73,7 +73,7 @@ test("the public URL is the issuer, and one that could not be is refused at the 
     const { code, stderr } = await start(url);
     expect([code, stderr]).toEqual([1, expect.stringContaining("public-url: a URL such as https://auth.example.com")]);
   }
-  const core = await startCoreProcess(await temporaryDirectory(), ["--public-url", "https://auth.example.com/core/"]);
+  const core = await startCore(await temporaryDirectory(), ["--public-url", "https://auth.example.com/core/"]);
   const answer = await fetch(`${core.url}/.well-known/oauth-authorization-server`);
   expect(await answer.json()).toMatchObject({ issuer: "https://auth.example.com/core" });
 });

@@ -39,7 +39,7 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv, aud?: string]>([
 ])("the example of %s lets a service in and nobody else, and serves the keys", async (_name, file, env = {}, aud) => {
   const service = new Process([join("examples", file)], { CORE_URI: coreUrl, PORT: "0", ...env });
   onTestFinished(() => void service.kill("SIGKILL"));
-  const [, url] = await service.says(/^inventory listening on (http:\/\/\S+)$/m);
+  const [, url] = await service.prints(/^inventory listening on (http:\/\/\S+)$/m);
   await expectGuarded(url!, aud);
   expect(service.stderr).toBe("");
 });
@@ -55,7 +55,7 @@ test(
       join(ROOT, "examples", "nextjs"),
     );
     onTestFinished(async () => void (await service.kill("SIGTERM")));
-    const [, url] = await service.says(/Local: +(http:\/\/\S+)$/m);
+    const [, url] = await service.prints(/Local: +(http:\/\/\S+)$/m);
     await expectGuarded(url!);
     expect(service.stderr).toBe("");
   },

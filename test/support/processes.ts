@@ -8,7 +8,7 @@ import { onTestFinished } from "vitest";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const COUNTERSIGN_BIN = join(ROOT, "packages", "core", "bin", "countersign.js");
 
-/** Without what the machine's own environment may set for a core, and without colours, which some CI asks for. */
+/** Leaves out what the machine's own environment sets for a core, and the colors that some CI systems force. */
 function cleanEnvironment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !/^COUNTERSIGN_|^FORCE_COLOR$/.test(name));
   return { ...Object.fromEntries(own), NO_COLOR: "1", ...extra };
@@ -21,7 +21,7 @@ export interface Exit {
   stderr: string;
 }
 
-/** A process of the test's own, ended with it. */
+/** A Node process with its output. */
 export class Process {
   readonly child: ChildProcess;
   readonly ended: Promise<Exit>;
@@ -46,44 +46,44 @@ export class Process {
     return this.ended;
   }
 
-  /** The first match on stdout. */
-  says(pattern: RegExp): Promise<RegExpExecArray> {
+  /** Resolves to the first match on stdout. */
+  prints(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
-      const look = () => {
+      const search = () => {
         const match = pattern.exec(this.stdout);
         if (match !== null) resolve(match);
       };
-      this.child.stdout!.on("data", look);
-      look();
+      this.child.stdout!.on("data", search);
+      search();
       void this.ended.then(({ code, stderr }) => reject(new Error(`ended with code ${code}: ${stderr}`)));
     });
   }
 }
 
-/** When what was made goes away again: with the test, unless several share it. */
-type AtEnd = (cleanUp: () => void | Promise<void>) => void;
+/** Registers a clean-up: `onTestFinished`, or `afterAll` for what the tests of a file share. */
+export type CleanUpLater = (cleanUp: () => void | Promise<void>) => void;
 
-export async function temporaryDirectory(atEnd: AtEnd = onTestFinished): Promise<string> {
+export async function temporaryDirectory(cleanUpLater: CleanUpLater = onTestFinished): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "countersign-test-"));
-  atEnd(() => rm(directory, { recursive: true, force: true }));
+  cleanUpLater(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** A core as a user starts it. */
+/** Starts a core in a process of its own, which is killed when the test ends. */
 export async function startCoreProcess(
   dataDir: string,
   flags: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
-  atEnd: AtEnd = onTestFinished,
+  cleanUpLater: CleanUpLater = onTestFinished,
 ): Promise<Process & { url: string }> {
-  // Who names a directory in a flag does not mean the database of the environment.
+  // The flag --data-dir overrides COUNTERSIGN_DATABASE.
   const shared = env["COUNTERSIGN_DATABASE"] !== undefined;
   const place = shared ? [] : ["--data-dir", dataDir];
   const core = new Process([COUNTERSIGN_BIN, "start", "--port", "0", ...place, ...flags], {
     ...(shared && { COUNTERSIGN_DATA_DIR: dataDir }),
     ...env,
   });
-  atEnd(() => void core.kill("SIGKILL"));
-  const [, url] = await core.says(/^countersign core listening on (http:\/\/\S+)$/m);
+  cleanUpLater(() => void core.kill("SIGKILL"));
+  const [, url] = await core.prints(/^countersign core listening on (http:\/\/\S+)$/m);
   return Object.assign(core, { url: url! });
 }
