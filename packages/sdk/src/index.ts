@@ -1,12 +1,11 @@
-// The public API. Every name added here is a promise.
+// The public API. Adding a name here is a compatibility promise.
 import { createCountersign, type Countersign, type CountersignConfig } from "./instance/countersign.ts";
 import { defaultInstance, setDefaultInstance } from "./instance/default-instance.ts";
 import { createServiceFetch, getServiceToken } from "./instance/service-client.ts";
 import { createVerifier } from "./verify/verifier.ts";
 
 /**
- * Makes the default instance, which the recipe functions and the framework middleware use. Calling it
- * again does nothing.
+ * Creates the default instance, which the recipe functions and the framework middleware use. Later calls have no effect.
  *
  * @throws CountersignError `invalid_option`
  * @example

@@ -8,6 +8,7 @@ import {
   type CoreConfig,
   type UserContext,
 } from "../core-client/core-client.ts";
+import { checkOption } from "../config/option-checks.ts";
 import { emitTo, type OnVerifierEvent, type VerifierEvent } from "../telemetry/events.ts";
 import { createFront, type Front } from "../recipe/jwks-endpoints.ts";
 import { KeySet } from "../jwks/key-set.ts";
@@ -15,6 +16,7 @@ import type { Source } from "../jwks/polled-document.ts";
 import { documentsAt, type IssuerDocuments } from "../verify/issuer-documents.ts";
 import { PATHS } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
+import { isPlainObject } from "../protocol/strict-json.ts";
 import {
   connected,
   createRecipe,
@@ -31,60 +33,62 @@ import {
   type ServiceFetchOptions,
   type ServiceTokenOptions,
 } from "../service-token/service-fetch.ts";
-import { requestServiceToken } from "../service-token/service-token.ts";
+import { requestServiceToken } from "../service-token/request-token.ts";
 import { ServiceTokenCache } from "../service-token/token-cache.ts";
 import { buildVerifier, type Verifier } from "../verify/verifier.ts";
 import type { VerifierOptions } from "../verify/verifier-options.ts";
 
-/** What `init` and `createCountersign` take. */
+/** Options of `init` and `createCountersign`. */
 export interface CountersignConfig {
   appInfo: AppInfo;
-  /** How to reach the core. A service that only verifies needs none. */
+  /** How to reach the core. A service that only verifies tokens does not need it. */
   core?: CoreConfig | undefined;
-  /** The same under the name that existing services use. Both given: an error. */
+  /** The name of `core` in SuperTokens. Setting both is an error. */
   supertokens?: CoreConfig | undefined;
   recipeList?: readonly JwtRecipe[] | undefined;
-  /** Prints what verifiers see (refusals, key sets) on stderr, one JSON line each. Default false. */
+  /** Print verifier events (rejections, key sets) to stderr, one JSON object per line. Default false. */
   debug?: boolean | undefined;
-  /** Accepted and without effect, as are the next two: existing services pass them. */
+  /** This and the next two have no effect. They exist for services that migrate from SuperTokens. */
   framework?: string | undefined;
   isInServerlessEnv?: boolean | undefined;
   telemetry?: boolean | undefined;
 }
 
-/** One service's view of its core. `init` makes the default one. */
+/** One service's connection to its core. `init` creates the default instance. */
 export interface Countersign {
   readonly appInfo: NormalisedAppInfo;
-  /** Undefined where `recipeList` does not name the recipe. */
+  /** Undefined if `recipeList` does not contain the recipe. */
   readonly jwt: JwtRecipeInstance | undefined;
-  /** The front interface: what `middleware()` of each framework serves. */
+  /** The endpoints that `middleware()` of each framework serves. */
   readonly front: Front;
-  /** Told by verifiers whose options name nobody to tell: with `debug`, who prints it. */
+  /** Receives the events of verifiers without `onEvent`: with `debug`, prints them. */
   readonly onEvent: OnVerifierEvent | undefined;
-  /** As `createJWT` of the recipe. */
+  /** Same as `createJWT` of the recipe. */
   createJWT(
     payload?: object,
     validitySeconds?: number,
     useStaticSigningKey?: boolean,
     userContext?: UserContext,
   ): Promise<CreateJWTResult>;
-  /** As `getJWKS` of the recipe. */
+  /** Same as `getJWKS` of the recipe. */
   getJWKS(userContext?: UserContext): Promise<JWKSResult>;
   /**
-   * A verifier that knows what this instance knows: the core's key set where it has a core,
-   * else the one at `{apiDomain}{apiBasePath}/jwt/jwks.json`. Options go before that.
+   * Creates a verifier that shares the key set of this instance: the core's, or without a core the one at
+   * `{apiDomain}{apiBasePath}/jwt/jwks.json`. `jwksUri` and `issuer` override it.
+   *
+   * @throws CountersignError `invalid_option`
    */
   createVerifier(options?: VerifierOptions): Verifier;
-  /** As the function of that name, on this instance. */
+  /** Same as the exported function, with this instance. */
   createServiceFetch(options?: ServiceFetchOptions): ServiceFetch;
-  /** As the function of that name, on this instance. */
+  /** Same as the exported function, with this instance. */
   getServiceToken(options?: ServiceTokenOptions): Promise<string>;
-  /** Stops the background work of its verifiers and tokens, and its core where that is embedded. */
+  /** Stops the background work of its verifiers and tokens, and its embedded core if it has one. */
   close(): Promise<void>;
 }
 
 /**
- * Makes an instance without touching the default one.
+ * Creates an instance without changing the default one.
  *
  * @throws CountersignError `invalid_option`
  */
@@ -92,25 +96,21 @@ export function createCountersign(config: CountersignConfig): Countersign {
   return buildCountersign(config).countersign;
 }
 
-/** What an instance stands on; tests bring their own. */
-interface Ground {
+/** Dependencies of an instance that tests replace. */
+interface InstanceDependencies {
   readonly clock?: Clock;
-  /** How its core is reached. */
+  /** The connection to the core. */
   readonly connection?: Connection;
 }
 
-/** @returns the instance, and a way to have what its issuer publishes anew without waiting for the time to come */
+/** @returns the instance, and a function that fetches the documents of its issuer immediately */
 export function buildCountersign(
   config: CountersignConfig,
-  { clock = systemClock, connection }: Ground = {},
+  { clock = systemClock, connection }: InstanceDependencies = {},
 ): { countersign: Countersign; refresh(): Promise<void> } {
-  if (typeof config !== "object" || config === null)
-    throw new CountersignError("invalid_option", "init: an object was expected");
+  checkOption(isPlainObject(config), "init", "an object", config);
   if (config.core !== undefined && config.supertokens !== undefined) {
-    throw new CountersignError(
-      "invalid_option",
-      "core and supertokens are two names of the same option: give one of them",
-    );
+    throw new CountersignError("invalid_option", "core and supertokens are the same option; set only one");
   }
   const appInfo = normaliseAppInfo(config.appInfo);
   const coreConfig = config.core ?? config.supertokens;
@@ -123,27 +123,26 @@ export function buildCountersign(
   );
   const verifiers = new Set<Verifier>();
   const listeners = new Set<OnVerifierEvent>();
-  const tellAll: OnVerifierEvent = (event) => {
+  const emitToAll: OnVerifierEvent = (event) => {
     for (const listener of listeners) listener(event);
   };
-  let known: IssuerDocuments | undefined;
-  // One for all verifiers: however many routes are guarded, their unknown kids cost the core one request.
-  const published = () => (known ??= documentsOf(appInfo, core, clock, tellAll));
-
-  const debugging = config.debug === true ? printEvent : undefined;
+  let documents: IssuerDocuments | undefined;
+  // All verifiers share one key set, so an unknown kid causes one request to the core, not one per route.
+  const sharedDocuments = () => (documents ??= documentsOf(appInfo, core, clock, emitToAll));
+  const onEvent = config.debug === true ? printEvent : undefined;
 
   const countersign = Object.freeze<Countersign>({
     appInfo,
     jwt: listed === undefined ? undefined : recipe,
     front: createFront(appInfo, recipe, core),
-    onEvent: debugging,
+    onEvent,
     createJWT: async (payload, validitySeconds, useStaticSigningKey, userContext = {}) =>
       recipe.functions.createJWT({ payload, validitySeconds, useStaticSigningKey, userContext }),
     getJWKS: async (userContext = {}) => recipe.functions.getJWKS({ userContext }),
     createVerifier(options = {}) {
-      const reporting = { ...options, onEvent: options.onEvent ?? debugging };
-      const built = buildVerifier(reporting, published(), clock);
-      const listener = emitTo(reporting.onEvent);
+      const withListener = { ...options, onEvent: options.onEvent ?? onEvent };
+      const built = buildVerifier(withListener, sharedDocuments(), clock);
+      const listener = emitTo(withListener.onEvent);
       listeners.add(listener);
       const verifier: Verifier = Object.freeze({
         ...built,
@@ -161,22 +160,21 @@ export function buildCountersign(
     async close() {
       for (const verifier of verifiers) verifier.close();
       tokens.close();
-      known?.keySet.close();
-      known?.feed?.close();
+      documents?.keySet.close();
+      documents?.feed?.close();
       await core?.close();
     },
   });
   const refresh = async () => {
-    const documents = [known?.keySet, known?.feed];
-    for (const document of documents) {
-      await document?.refreshing; // which began before what is new
+    for (const document of [documents?.keySet, documents?.feed]) {
+      await document?.refreshing; // started before the change
       await document?.refresh();
     }
   };
   return { countersign, refresh };
 }
 
-/** What an instance knows of its issuer: from its core, else from its own domain, where another service has it. */
+/** Returns the documents of the core. Without a core: those at the instance's own domain, which another service serves. */
 function documentsOf(
   appInfo: NormalisedAppInfo,
   core: CoreClient | undefined,

@@ -1,6 +1,6 @@
 import type { Countersign } from "./countersign.ts";
 
-/** On `globalThis`, so that the ESM and the CommonJS build of this package share one instance. */
+/** A property of `globalThis`, because the ESM and the CommonJS build of this package share the instance. */
 const KEY = Symbol.for("countersign.default-instance");
 const holder = globalThis as { [KEY]?: Countersign };
 

@@ -1,4 +1,4 @@
-// A service's own token, on the instance that `init` makes.
+// The functions for a service's own token, on the default instance.
 import type { Countersign } from "./countersign.ts";
 import { defaultInstance } from "./default-instance.ts";
 import { CountersignError } from "../protocol/errors.ts";
@@ -11,46 +11,46 @@ import {
 } from "../service-token/service-fetch.ts";
 
 /**
- * Makes a `fetch` for calls to another service. Its token is kept, shared by all that is for the same audience and
- * scope, and renewed in the background after two thirds of its life; while the core is down, it is used to its end.
- * Without one, calls wait while the core does not answer, for two minutes of an outage at most, and a warning says so.
+ * Creates a fetch function that adds this service's token. Tokens are cached per audience and scope, renewed in the
+ * background after two thirds of their lifetime, and used until they expire if the core is down. Without a token, calls
+ * wait up to two minutes for the core and emit a warning.
  *
- * A call that is answered with 401 is made once more with a fresh token, if its body can be sent again: text, bytes,
- * forms and none can; of a stream, or a Request with a body, the 401 is the answer. So is one that is answered with 403
- * for a scope that the policy has granted since, where no \`scope\` is given here. A request that has an Authorization
- * header goes out as it is, without our token and without a second try. The token is never sent over plain http to
- * another machine (`allowHttp`), and does not follow a redirect to another origin.
+ * If the called service responds with 401, or with 403 for a scope that the policy has granted since then, the function
+ * gets a new token and retries once. It does not retry a stream or a Request with a body, which it cannot send twice, and
+ * a 403 if `scope` is set. A request with an Authorization header is sent unchanged, without our token and a retry. The
+ * token is never sent over plain HTTP to another host (see `allowHttp`), and not to the target of a redirect to another
+ * origin.
  *
- * With a service's credential (`cs_...`) as `apiKey`, the core decides whose token it is and whether the policy grants
- * it; with an API key it says what is asked for, and as `sub` the `appName`, where that can be the name of a service.
+ * With a service credential (`cs_...`) as `apiKey`, the core sets `sub` and applies the policy. With an API key, the token
+ * has the requested audience and scope, and `appName` as `sub` if that is a valid service name.
  *
  * @throws CountersignError `invalid_option`
  * @example
  * const callInventory = createServiceFetch({ audience: "inventory", scope: "stock:reserve" });
  * await callInventory.ready();
- * const answer = await callInventory("https://inventory.internal/stock/anvil");
+ * const response = await callInventory("https://inventory.internal/stock/anvil");
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
-  checkFetchOptions(options); // a mistake is found where it is made, not by the first call
+  checkFetchOptions(options); // throws here, not on the first call
   let instance: Countersign | undefined;
-  let made: ServiceFetch | undefined;
-  // By each call, because modules make theirs before `init` is called, and the test kit puts another instance in its place.
-  const own = () => {
+  let serviceFetch: ServiceFetch | undefined;
+  // Looks up the instance on each call, because modules run before `init`, and the test kit replaces the instance.
+  const onInstance = () => {
     const current = initialised();
-    if (made !== undefined && instance === current) return made;
-    made?.close();
+    if (serviceFetch !== undefined && instance === current) return serviceFetch;
+    serviceFetch?.close();
     instance = current;
-    return (made = current.createServiceFetch(options));
+    return (serviceFetch = current.createServiceFetch(options));
   };
-  return withMethods(async (input, init) => own()(input, init), {
-    ready: async (waiting) => own().ready(waiting),
-    close: () => made?.close(),
+  return withMethods(async (input, init) => onInstance()(input, init), {
+    ready: async (waiting) => onInstance().ready(waiting),
+    close: () => serviceFetch?.close(),
   });
 }
 
 /**
- * This service's own token, for clients other than `fetch`: kept and renewed as that of `createServiceFetch`, which it
- * shares. Ask for it before each call; do not keep it.
+ * Returns this service's own token, for clients other than `fetch`. The token is shared with `createServiceFetch`, cached
+ * and renewed. Call this before each request instead of storing the token.
  *
  * @throws CountersignError `not_initialised`, `invalid_argument`, `core_unreachable`, `core_refused`
  * @example
@@ -63,5 +63,5 @@ export async function getServiceToken(options?: ServiceTokenOptions): Promise<st
 function initialised(): Countersign {
   const instance = defaultInstance();
   if (instance !== undefined) return instance;
-  throw new CountersignError("not_initialised", "A service's token comes from the core: call init first");
+  throw new CountersignError("not_initialised", "no service token before init; call init first");
 }

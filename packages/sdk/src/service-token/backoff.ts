@@ -1,25 +1,25 @@
-// When a core is asked again that gave no token.
+// How long to wait before the next token request after the core failed to issue a token.
 import { CountersignError } from "../protocol/errors.ts";
 
 /**
- * Milliseconds between tries that fail, growing; not as far where somebody may be waiting and there is hope. And how
- * long the longest `Retry-After` is heeded.
+ * Milliseconds. Delays grow from `first` up to `most`, or up to `mostWithoutToken` if calls might be waiting for a token and
+ * a retry can succeed. `Retry-After` is respected up to `mostRetryAfter`.
  */
-const RETRY = { first: 250, most: 30_000, mostWithout: 10_000, mostAsked: 300_000 };
-/** The same for who calls what the policy does not grant: a policy's change takes effect within 6 s, this included. */
+const RETRY = { first: 250, most: 30_000, mostWithoutToken: 10_000, mostRetryAfter: 300_000 };
+/** Milliseconds after the policy denied a call: a changed policy takes effect within 6 s, including this delay. */
 const MOST_DENIED = 4_000;
-/** Where the key is wrong: a core lets an address fail ten times a minute, and there may be other services on it. */
-const UNKNOWN_KEY = 60_000;
+/** Milliseconds after a wrong key: a core tolerates ten failures a minute per address, which services can share. */
+const WRONG_KEY = 60_000;
 
 /** Milliseconds. */
 export interface RetryDelays {
-  /** Until somebody who calls has it asked again. */
+  /** Until a call can trigger the next request. */
   readonly calling: number;
-  /** Until it is asked again although nobody calls. */
+  /** Until the next request without a call. */
   readonly unattended: number;
 }
 
-/** Whether another try may go better by itself. */
+/** Reports whether a retry can succeed without a change on this side. */
 export function isRetryable(error: unknown): boolean {
   if (!(error instanceof CountersignError)) return false;
   const { code, status = 0 } = error;
@@ -29,20 +29,19 @@ export function isRetryable(error: unknown): boolean {
 }
 
 /**
- * Growing, not at the same moment as everybody else, and never before the core wants it. One that took long to fail is
- * overrun: those who all wait since the same moment spread over twice that time.
+ * Returns delays that grow exponentially, with jitter, and never end before the core's `Retry-After`. A request that failed
+ * slowly indicates an overloaded core: jitter of up to twice its duration spreads services that wait since the same moment.
  */
 export function delaysAfter(error: unknown, failuresBefore: number, took: number, hasToken: boolean): RetryDelays {
-  const most = hasToken || !isRetryable(error) ? RETRY.most : RETRY.mostWithout;
+  const refusal = error instanceof CountersignError ? error : undefined;
   const grown = RETRY.first * 2 ** Math.min(failuresBefore, 10);
-  const share = 0.5 + 0.5 * Math.random();
-  const asked = (error instanceof CountersignError && error.retryAfter) || 0;
-  const extra = 2 * took * Math.random() + Math.min(RETRY.mostAsked, asked * 1000);
-  const pause = (atMost: number) => Math.min(atMost, grown) * share + extra;
-  const status = error instanceof CountersignError ? error.status : undefined;
-  const isDenied = status === 400 || status === 403; // by the policy, in most cases
+  const jitter = 0.5 + 0.5 * Math.random();
+  const extra = 2 * took * Math.random() + Math.min(RETRY.mostRetryAfter, (refusal?.retryAfter ?? 0) * 1000);
+  const delay = (most: number) => Math.min(most, grown) * jitter + extra;
+  const most = hasToken || !isRetryable(error) ? RETRY.most : RETRY.mostWithoutToken;
+  const isDenied = refusal?.status === 400 || refusal?.status === 403; // in most cases by the policy
   return {
-    calling: pause(isDenied ? MOST_DENIED : most),
-    unattended: status === 401 ? UNKNOWN_KEY * (0.5 + share) : pause(most),
+    calling: delay(isDenied ? MOST_DENIED : most),
+    unattended: refusal?.status === 401 ? WRONG_KEY * (0.5 + jitter) : delay(most),
   };
 }

@@ -1,35 +1,38 @@
-// A service's own token on the requests that it makes.
+// Adds this service's own token to the requests that it sends.
 import { isLoopbackHost } from "../protocol/loopback.ts";
 import { scopesOf } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { decodeJwt } from "../protocol/jwt.ts";
-import { resolvePurpose, type TokenPurpose } from "./service-token.ts";
+import { resolvePurpose, type TokenPurpose } from "./token-purpose.ts";
 import type { ServiceTokenCache } from "./token-cache.ts";
 import { checkNames, checkOption } from "../config/option-checks.ts";
 
 /** Options of `createServiceFetch`. */
 export interface ServiceFetchOptions extends TokenPurpose {
-  /** Sends the token over plain http to other machines, too. Default false: such a request is rejected. */
+  /** Send the token over plain HTTP to other hosts as well. Default false: such a call rejects with `invalid_argument`. */
   allowHttp?: boolean | undefined;
 }
 
 /** Options of `getServiceToken`. */
 export interface ServiceTokenOptions extends TokenPurpose {
-  /** A token that was refused: another one is wanted. At most one in 5 s is had for it; in between it is the same again. */
+  /**
+   * A token that the called service rejected, to get a new one. Requests at most one every 5 s; until then, returns the
+   * same token.
+   */
   insteadOf?: string | undefined;
 }
 
-/** Calls as `fetch` does, with a token of this service. */
+/** Calls another service as `fetch` does, with a token of this service. */
 export interface ServiceFetch {
   (input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
-   * Resolves when there is a token, so that the first call need not wait for it.
+   * Resolves when a token is cached, so that the first call does not wait for one.
    *
-   * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of tries, or at once where no other
-   *   try would go better; or the signal's reason, where that ends the waiting before
+   * @throws CountersignError `core_unreachable` or `core_refused` after two minutes of retries, or immediately if a retry
+   *   cannot help; or the reason of `signal` if it aborts first
    */
   ready(options?: { signal?: AbortSignal | undefined }): Promise<void>;
-  /** Ends renewing ahead. Calls go on having tokens as they need them. */
+  /** Stops renewing the token in the background. Later calls still get tokens. */
   close(): void;
 }
 
@@ -49,19 +52,18 @@ export function buildServiceFetch(options: ServiceFetchOptions, tokens: ServiceT
     const headers = init?.headers ?? request?.headers;
     if (hasAuthorization(headers)) return fetch(input, init);
     const url = input instanceof Request ? input.url : String(input);
-    // Most are known at a glance; what is written differently is parsed.
-    if (!url.startsWith("https://")) checkTarget(new URL(url), allowHttp);
+    if (!url.startsWith("https://")) checkTarget(new URL(url), allowHttp); // the prefix is faster than parsing
     const send = (bearer: string) => fetch(input, { ...init, headers: withBearer(headers, bearer) });
     const signal = init?.signal ?? request?.signal;
     const first = token.current() ?? (await untilAborted(token.get(), signal));
     const response = await send(first);
-    // What the policy has granted since is in a fresh token, but only in one that is for all that it grants.
-    const isOutgrown = (bearer: string) => purpose.scope === undefined && lacksScope(bearer, response);
-    if (response.status !== 401 && !isOutgrown(first)) return response;
-    if (!canSendAgain(init?.body, request) || isElsewhere(response, url)) return response;
+    // A new token contains a scope that the policy granted since then, but only if it asks for all scopes.
+    const lacksNewScope = (bearer: string) => purpose.scope === undefined && lacksScope(bearer, response);
+    if (response.status !== 401 && !lacksNewScope(first)) return response;
+    if (!canSendAgain(init?.body, request) || wasRedirectedFrom(url, response)) return response;
     const second = await untilAborted(token.replace(first), signal);
-    if (second === undefined || second === first || isOutgrown(second)) return response;
-    await response.body?.cancel(); // its connection is free for others
+    if (second === undefined || second === first || lacksNewScope(second)) return response;
+    await response.body?.cancel(); // frees the connection
     return send(second);
   };
   const ready: ServiceFetch["ready"] = async ({ signal } = {}) => void (await untilAborted(token.get(), signal));
@@ -90,7 +92,7 @@ export function checkFetchOptions(options: ServiceFetchOptions): void {
   resolvePurpose(options, "invalid_option");
 }
 
-/** A token without the audience that was meant would be asked for, and used, in all silence. */
+/** Rejects a misspelled option, which would silently result in a token without an audience or scope. */
 function checkTokenOptions(options: ServiceTokenOptions): void {
   try {
     checkNames(options, TOKEN_NAMES);
@@ -102,7 +104,7 @@ function checkTokenOptions(options: ServiceTokenOptions): void {
 
 type HeadersGiven = RequestInit["headers"];
 
-/** Headers as most callers write them: making another kind of object of them would cost more than all the rest. */
+/** Reports whether the headers are a plain object, as in most calls. Converting it would cost more than all other work. */
 function isRecord(headers: HeadersGiven): headers is Record<string, string> {
   return headers !== undefined && Object.getPrototypeOf(headers) === Object.prototype;
 }
@@ -121,39 +123,41 @@ function withBearer(headers: HeadersGiven, bearer: string): NonNullable<HeadersG
   return own;
 }
 
-/** Whoever sits in between could call in our name until the token ends. */
+/** Over plain HTTP, an on-path attacker could use the token until it expires. */
 function checkTarget(url: URL, allowHttp: boolean): void {
   if (url.protocol === "https:" || (url.protocol === "http:" && (allowHttp || isLoopbackHost(url.hostname)))) return;
   throw new CountersignError(
     "invalid_argument",
-    `The service's token is not sent to ${url.protocol}//${url.host}: expected https; plain http is for this machine only, or with allowHttp: true`,
+    `refusing to send the service token over plain HTTP to ${url.protocol}//${url.host}; use https or set allowHttp: true`,
   );
 }
 
-/** What can be read a second time; anything else may be gone after the first. */
+/** Reports whether the body can be read twice. A stream is consumed by the first request. */
 function canSendAgain(body: RequestInit["body"], request: Request | undefined): boolean {
-  // `null` as fetch has it: no body of its own, and a Request keeps its.
+  // As in fetch, `null` in `init` leaves a Request its own body.
   if (body === undefined || body === null) return (request?.body ?? null) === null;
   if (typeof body === "string" || ArrayBuffer.isView(body)) return true;
   return [ArrayBuffer, URLSearchParams, Blob, FormData].some((kind) => body instanceof kind);
 }
 
-/** Whether a callee asks for a scope that the token does not have (RFC 6750 section 3.1). */
+/** Reports whether the called service requires a scope that the token lacks (RFC 6750 section 3.1). */
 function lacksScope(token: string, { status, headers }: Response): boolean {
   const challenge = status === 403 ? (headers.get("www-authenticate") ?? "") : "";
-  const asked = /\berror="?insufficient_scope\b/.test(challenge) ? /\bscope="([^"]+)"/.exec(challenge)?.[1] : undefined;
-  if (asked === undefined) return false; // it is no scope that is missing
+  const required = /\berror="?insufficient_scope\b/.test(challenge)
+    ? /\bscope="([^"]+)"/.exec(challenge)?.[1]
+    : undefined;
+  if (required === undefined) return false;
   const decoded = decodeJwt(token);
-  const has = decoded.ok ? scopesOf(decoded.jwt.claims) : [];
-  return asked.split(" ").some((scope) => !has.includes(scope));
+  const scopes = decoded.ok ? scopesOf(decoded.jwt.claims) : [];
+  return required.split(" ").some((scope) => !scopes.includes(scope));
 }
 
-/** Whether a redirect led to where our token did not go. */
-function isElsewhere({ redirected, url }: Response, asked: string): boolean {
-  return redirected && new URL(url).origin !== new URL(asked).origin;
+/** Reports whether a redirect led to another origin, which did not receive our token. */
+function wasRedirectedFrom(requested: string, { redirected, url }: Response): boolean {
+  return redirected && new URL(url).origin !== new URL(requested).origin;
 }
 
-/** What is waited for goes on for others. */
+/** Stops waiting when the signal aborts. The promise itself continues, because other calls share it. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

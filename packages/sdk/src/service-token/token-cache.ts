@@ -1,20 +1,21 @@
 import type { Clock } from "../runtime/clock.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { ServiceToken, type ResolvedPurpose } from "./service-token.ts";
+import { ServiceToken } from "./service-token.ts";
+import type { ResolvedPurpose } from "./token-purpose.ts";
 
 type RequestToken = (purpose: ResolvedPurpose, timeout: number) => Promise<string>;
 
-/** That are kept although nobody holds them: beyond, the one that was wanted the longest time ago is forgotten. */
-const MOST_KEPT = 500;
+/** The number of tokens above which those that are not in use are deleted. */
+const MAX_TOKENS = 500;
 
-/** The tokens of an instance, one for each purpose. */
+/** The tokens of an instance, one per purpose. */
 export class ServiceTokenCache {
   readonly #request: RequestToken;
   readonly #clock: Clock;
-  /** In the order in which they were last wanted. */
+  /** The least recently used token first. */
   readonly #tokens = new Map<string, ServiceToken>();
-  /** That the core knows the key not, if this was its last word. */
-  #unknownKey: CountersignError | undefined;
+  /** The core's 401, until it responds with another status than 429. */
+  #wrongKey: CountersignError | undefined;
 
   constructor(request: RequestToken, clock: Clock) {
     this.#request = request;
@@ -24,7 +25,7 @@ export class ServiceTokenCache {
   of(purpose: ResolvedPurpose): ServiceToken {
     const { audience, scope } = purpose;
     const key = JSON.stringify([audience, scope]);
-    const token = this.#tokens.get(key) ?? this.#make(purpose);
+    const token = this.#tokens.get(key) ?? this.#create(purpose);
     this.#tokens.delete(key);
     this.#tokens.set(key, token);
     return token;
@@ -34,28 +35,28 @@ export class ServiceTokenCache {
     for (const token of this.#tokens.values()) token.close();
   }
 
-  #make(purpose: ResolvedPurpose): ServiceToken {
+  #create(purpose: ResolvedPurpose): ServiceToken {
     for (const [key, token] of this.#tokens) {
-      if (token.isIdle || (this.#tokens.size >= MOST_KEPT && !token.isInUse)) this.#tokens.delete(key);
+      if (token.isIdle || (this.#tokens.size >= MAX_TOKENS && !token.isInUse)) this.#tokens.delete(key);
     }
-    const name = purpose.audience === undefined ? "" : ` for ${purpose.audience}`;
-    return new ServiceToken((timeout) => this.#ask(purpose, timeout), name, this.#clock);
+    const label = purpose.audience === undefined ? "" : ` for ${purpose.audience}`;
+    return new ServiceToken((timeout) => this.#requestToken(purpose, timeout), label, this.#clock);
   }
 
   /**
-   * A core sends those away who come with a wrong key too often (429), and waiting does not make it a right one: what it
-   * said of the key before still holds.
+   * Requests a token. The core responds with 429 to an address that sent a wrong key too often. A retry does not correct
+   * the key, so this throws the earlier 401 instead.
    */
-  async #ask(purpose: ResolvedPurpose, timeout: number): Promise<string> {
+  async #requestToken(purpose: ResolvedPurpose, timeout: number): Promise<string> {
     try {
       const token = await this.#request(purpose, timeout);
-      this.#unknownKey = undefined;
+      this.#wrongKey = undefined;
       return token;
     } catch (error) {
       const status = error instanceof CountersignError ? error.status : undefined;
-      if (status === 401) this.#unknownKey = error as CountersignError;
-      else if (status === 429 && this.#unknownKey !== undefined) throw this.#unknownKey;
-      else if (status !== undefined) this.#unknownKey = undefined;
+      if (status === 401) this.#wrongKey = error as CountersignError;
+      else if (status === 429 && this.#wrongKey !== undefined) throw this.#wrongKey;
+      else if (status !== undefined) this.#wrongKey = undefined;
       throw error;
     }
   }

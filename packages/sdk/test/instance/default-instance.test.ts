@@ -37,7 +37,7 @@ describe("init", () => {
   test("core is the same option under our own name; both together are an error", async () => {
     const core = await startStandInCore();
     const both = { core: { connectionURI: core.url }, supertokens: { connectionURI: core.url } };
-    expect(() => init({ appInfo, ...both })).toThrow(/two names of the same option/);
+    expect(() => init({ appInfo, ...both })).toThrow(/are the same option/);
     expect(defaultInstance()).toBeUndefined();
     init({ appInfo, core: both.core, recipeList: [jwt.init()] });
     expect(await createJWT()).toMatchObject({ status: "OK" });
@@ -75,7 +75,7 @@ describe("init", () => {
   });
 
   test.each([
-    [undefined, /an object was expected/],
+    [undefined, /init: expected an object/],
     [{}, /^appInfo/],
     [{ appInfo: { ...appInfo, apiDomain: "orders" } }, /Please provide a valid domain name/],
     [{ appInfo, core: {} }, /^connectionURI/],

@@ -185,7 +185,7 @@ describe("what the core is asked for", () => {
         const own = closingInstance(build({ appInfo: info, core: { connectionURI, apiKey } }).countersign);
         await own.getServiceToken();
         // Of a service's credential the core knows whose it is.
-        const words = `appName ${JSON.stringify(appName)} is no name of a service`;
+        const words = `, got ${JSON.stringify(appName)}; this service's tokens have no sub`;
         const told = [expect.stringContaining(words), { code: "COUNTERSIGN_NO_SUB" }];
         expect(warned.mock.calls).toEqual(apiKey === CREDENTIAL ? [] : [told]);
       }

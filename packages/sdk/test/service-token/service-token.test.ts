@@ -135,7 +135,7 @@ describe("while the core is down", () => {
     expect(numberOf(token.current())).toBe("1");
     expect(warned).toHaveBeenCalledTimes(1);
     expect(warned).toHaveBeenCalledWith(
-      expect.stringMatching(/^The service's token for inventory could not be renewed, and ends in \d+ s: No host/),
+      expect.stringMatching(/^service token for inventory cannot be renewed and expires in \d+ s: No host/),
       { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
     );
     await pass(1);
@@ -153,7 +153,7 @@ describe("while the core is down", () => {
     await pass(0);
     expect(warned.mock.calls).toEqual([
       [
-        "The service's token for inventory could not be had, and is asked for again: No host of the core could be reached",
+        "service token for inventory cannot be fetched, will retry: No host of the core could be reached",
         { code: "COUNTERSIGN_TOKEN_NOT_HAD" },
       ],
     ]);
