@@ -1,4 +1,4 @@
-// Translates between Express and the parts that decide. Express is not imported: its objects are node:http's.
+// Express adapter. It does not import Express, whose objects are those of node:http.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
@@ -6,10 +6,10 @@ import { answerToError, presentable, warnOf, type FrontOptions } from "../middle
 import { askFrontFor, authorizationOf, send } from "../middleware/node-http.ts";
 
 declare global {
-  // How Express's own types are extended.
+  // @types/express reads extensions from this namespace.
   namespace Express {
     interface Request {
-      /** The service that called, put there by `verifyMicroservice`. */
+      /** The calling service, set by `verifyMicroservice`. */
       caller?: Caller | undefined;
     }
   }
@@ -21,7 +21,7 @@ export type ExpressMiddleware = (req: ExpressRequest, res: ServerResponse, next:
 export type ExpressErrorHandler = (error: unknown, req: ExpressRequest, res: ServerResponse, next: ExpressNext) => void;
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes on.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests on.
  *
  * @example
  * app.use(middleware());
@@ -37,12 +37,12 @@ export function middleware(options: FrontOptions = {}): ExpressMiddleware {
 }
 
 /**
- * Lets a request through if its Bearer token is a good one of a service, and puts the caller on `req.caller`;
- * answers 400, 401, 403 or 503 otherwise (RFC 6750).
+ * Express middleware that requires a valid service token and sets req.caller. Responds with 400, 401, 403 or 503 otherwise
+ * (RFC 6750).
  *
  * @throws CountersignError `invalid_option`
  * @example
- * app.get("/stock/:item", verifyMicroservice(), (req, res) => res.json({ askedBy: req.caller?.service }));
+ * app.get("/stock/:item", verifyMicroservice(), (req, res) => res.json({ calledBy: req.caller?.service }));
  */
 export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddleware {
   const guard = createGuard(options);
@@ -57,7 +57,7 @@ export function verifyMicroservice(options: GuardOptions = {}): ExpressMiddlewar
   };
 }
 
-/** Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on. */
+/** Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on. */
 export function errorHandler(): ExpressErrorHandler {
   return (error, _req, res, next) => {
     const answer = res.headersSent ? undefined : answerToError(error);

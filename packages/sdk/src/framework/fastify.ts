@@ -1,4 +1,4 @@
-// Translates between Fastify and the parts that decide. Fastify is not imported: its requests carry node:http's.
+// Fastify adapter. It does not import Fastify, whose requests contain those of node:http.
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { answerToError, presentable, type Answer, type FrontOptions } from "../middleware/responses.ts";
@@ -6,12 +6,12 @@ import { askFrontFor, authorizationOf, type NodeRequest } from "../middleware/no
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The service that called, put there by `verifyMicroservice`. */
+    /** The calling service, set by `verifyMicroservice`. */
     caller?: Caller | undefined;
   }
 }
 
-/** What is used of Fastify's own types, so that apps over any server, logger and type provider fit. */
+/** The parts of Fastify's types that the adapter uses, so that apps with any server, logger and type provider fit. */
 interface Request {
   readonly raw: NodeRequest;
   caller?: Caller | undefined;
@@ -36,14 +36,14 @@ export type FastifyErrorHandler = (
 ) => void;
 
 /**
- * A plugin that serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes on.
+ * Plugin that serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests on.
  *
  * @example
  * await app.register(middleware());
  */
 export function middleware(options: FrontOptions = {}): FastifyFront {
   const plugin: FastifyFront = (app, _options, done) => {
-    // Before routing would say 404: what is served may be known only after `init`, which may come later.
+    // Before routing, because the paths are only known after `init`, which can run later.
     app.addHook("onRequest", (request, reply, next) => {
       const asked = askFrontFor(options, request.raw, { request, response: reply });
       if (asked === undefined) return next();
@@ -54,17 +54,17 @@ export function middleware(options: FrontOptions = {}): FastifyFront {
     });
     done();
   };
-  // Its hook is for the whole app, as with fastify-plugin, and not for a context of its own.
+  // As fastify-plugin does: the hook applies to the whole app, not to an encapsulated context.
   return Object.assign(plugin, { [Symbol.for("skip-override")]: true });
 }
 
 /**
- * Lets a request through if its Bearer token is a good one of a service, and puts the caller on `request.caller`; answers
- * 400, 401, 403 or 503 otherwise (RFC 6750). A hook: as `onRequest` it refuses before a body is read.
+ * Fastify hook that requires a valid service token and sets request.caller. Responds with 400, 401, 403 or 503 otherwise
+ * (RFC 6750). As `onRequest`, it rejects before the body is read.
  *
  * @throws CountersignError `invalid_option`
  * @example
- * app.get("/stock/:item", { onRequest: verifyMicroservice() }, async (request) => ({ askedBy: request.caller?.service }));
+ * app.get("/stock/:item", { onRequest: verifyMicroservice() }, async (request) => ({ calledBy: request.caller?.service }));
  */
 export function verifyMicroservice(options: GuardOptions = {}): FastifyHook {
   const guard = createGuard(options);
@@ -81,7 +81,7 @@ export function verifyMicroservice(options: GuardOptions = {}): FastifyHook {
 }
 
 /**
- * Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on.
+ * Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on.
  *
  * @example
  * app.setErrorHandler(errorHandler());

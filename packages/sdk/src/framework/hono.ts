@@ -1,4 +1,4 @@
-// Translates between Hono and the parts that decide. Hono is not imported: its contexts carry the platform's Request.
+// Hono adapter. It does not import Hono, whose contexts contain the Request of the platform.
 import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
@@ -6,11 +6,11 @@ import type { Caller } from "../protocol/decision.ts";
 import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
 import { askFrontFor, authorizationOf } from "../middleware/web-http.ts";
 
-/** What handlers behind the guard find: `c.var.caller`, or `c.get("caller")`. */
+/** Sets the variable `caller` for handlers: `c.var.caller` or `c.get("caller")`. */
 export type HonoGuard<C> = MiddlewareHandler<{ Variables: { caller: C } }>;
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes on.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests on.
  *
  * @example
  * app.use(middleware());
@@ -24,12 +24,12 @@ export function middleware(options: FrontOptions = {}): MiddlewareHandler {
 }
 
 /**
- * Lets a request through if its Bearer token is a good one of a service, and sets the variable `caller`; answers
- * 400, 401, 403 or 503 otherwise (RFC 6750).
+ * Hono middleware that requires a valid service token and sets c.var.caller. Responds with 400, 401, 403 or 503 otherwise
+ * (RFC 6750).
  *
  * @throws CountersignError `invalid_option`
  * @example
- * app.get("/stock/:item", verifyMicroservice(), (c) => c.json({ askedBy: c.var.caller.service }));
+ * app.get("/stock/:item", verifyMicroservice(), (c) => c.json({ calledBy: c.var.caller.service }));
  */
 export function verifyMicroservice(options?: GuardOptions & { optional?: false | undefined }): HonoGuard<Caller>;
 export function verifyMicroservice(options: GuardOptions): HonoGuard<Caller | undefined>;
@@ -38,14 +38,14 @@ export function verifyMicroservice(options: GuardOptions = {}): MiddlewareHandle
   return async (c, next) => {
     const outcome = await guard(authorizationOf(c.req.raw.headers), c.req.url);
     if (!outcome.allowed) return send(c, outcome.answer);
-    c.set("caller", outcome.caller); // what it may be is what the overloads say
+    c.set("caller", outcome.caller); // the overloads narrow its type
     return next();
   };
 }
 
 /**
- * Answers this package's own errors, such as a core that cannot be reached, without telling their text; others are
- * answered as Hono does it without an error handler.
+ * Handles Countersign errors, such as an unreachable core, without exposing their message. Handles all other errors as Hono
+ * does without an error handler.
  *
  * @example
  * app.onError(errorHandler());

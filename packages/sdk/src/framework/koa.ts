@@ -1,4 +1,4 @@
-// Translates between Koa and the parts that decide. Koa is not imported: its contexts carry node:http's objects.
+// Koa adapter. It does not import Koa, whose contexts contain the objects of node:http.
 import type { Context, Middleware } from "koa";
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
@@ -7,13 +7,13 @@ import { askFrontFor, authorizationOf } from "../middleware/node-http.ts";
 
 declare module "koa" {
   interface DefaultState {
-    /** The service that called, put there by `verifyMicroservice`. */
+    /** The calling service, set by `verifyMicroservice`. */
     caller?: Caller | undefined;
   }
 }
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes on.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests on.
  *
  * @example
  * app.use(middleware());
@@ -28,13 +28,13 @@ export function middleware(options: FrontOptions = {}): Middleware {
 }
 
 /**
- * Lets a request through if its Bearer token is a good one of a service, and puts the caller on `ctx.state.caller`;
- * answers 400, 401, 403 or 503 otherwise (RFC 6750).
+ * Koa middleware that requires a valid service token and sets ctx.state.caller. Responds with 400, 401, 403 or 503 otherwise
+ * (RFC 6750).
  *
  * @throws CountersignError `invalid_option`
  * @example
  * app.use(verifyMicroservice());
- * app.use((ctx) => (ctx.body = { askedBy: ctx.state.caller?.service }));
+ * app.use((ctx) => (ctx.body = { calledBy: ctx.state.caller?.service }));
  */
 export function verifyMicroservice(options: GuardOptions = {}): Middleware {
   const guard = createGuard(options);
@@ -47,10 +47,10 @@ export function verifyMicroservice(options: GuardOptions = {}): Middleware {
 }
 
 /**
- * Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on.
+ * Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on.
  *
  * @example
- * app.use(errorHandler()); // before all others
+ * app.use(errorHandler()); // before all other middleware
  */
 export function errorHandler(): Middleware {
   return async (ctx, next) => {

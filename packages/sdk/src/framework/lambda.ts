@@ -1,19 +1,18 @@
-// For AWS Lambda behind an API Gateway (payload formats 1.0 and 2.0), a function URL or a load balancer. A handler goes
-// in, a handler comes out.
+// AWS Lambda adapter, for API Gateway (payload formats 1.0 and 2.0), function URLs and load balancers. It wraps handlers.
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
 import { askFrontFor, authorizationFields } from "../middleware/web-http.ts";
 
-/** What is read of an event; those of `@types/aws-lambda` fit. */
+/** The parts of an event that the adapter reads; the types of `@types/aws-lambda` fit. */
 export interface LambdaEvent {
   readonly headers?: Fields | null | undefined;
-  /** Formats 1.0 and load balancers that are set so: every value of every field. */
+  /** All values of each header, in format 1.0 and from load balancers with multi-value headers. */
   readonly multiValueHeaders?: Readonly<Record<string, readonly string[] | undefined>> | null | undefined;
   readonly httpMethod?: string | undefined;
   readonly path?: string | undefined;
   readonly queryStringParameters?: Fields | null | undefined;
-  /** The same, of format 1.0 and load balancers that are set so. */
+  /** All values of each parameter, in format 1.0 and from load balancers with multi-value headers. */
   readonly multiValueQueryStringParameters?: Readonly<Record<string, readonly string[] | undefined>> | null | undefined;
   readonly rawPath?: string | undefined;
   readonly rawQueryString?: string | undefined;
@@ -24,7 +23,7 @@ export interface LambdaEvent {
 
 type Fields = Readonly<Record<string, string | undefined>>;
 
-/** What this package answers with; both payload formats take it. */
+/** A response in the form that both payload formats accept. */
 export interface LambdaResult {
   readonly statusCode: number;
   readonly headers?: Record<string, string>;
@@ -32,18 +31,18 @@ export interface LambdaResult {
   readonly body: string;
 }
 
-/** Makes a handler of a handler. */
+/** Wraps a handler. */
 export type LambdaMiddleware = <Event extends LambdaEvent, Rest extends unknown[], Result>(
   handler: (event: Event, ...rest: Rest) => Result | Promise<Result>,
 ) => (event: Event, ...rest: Rest) => Promise<Result | LambdaResult>;
 
-/** Makes a handler of one whose context has a `caller` beside what Lambda gives. */
+/** Wraps a handler whose context has a `caller` in addition to the context of Lambda. */
 export type LambdaGuard<C> = <Event extends LambdaEvent, Result, Context extends object = object>(
   handler: (event: Event, context: Context & { caller: C }) => Result | Promise<Result>,
 ) => (event: Event, context: Omit<Context, "caller">) => Promise<Result | LambdaResult>;
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes to the handler.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests to the handler.
  *
  * @example
  * export const handler = middleware()(async () => ({ statusCode: 404, body: "" }));
@@ -51,16 +50,16 @@ export type LambdaGuard<C> = <Event extends LambdaEvent, Result, Context extends
 export function middleware(options: FrontOptions = {}): LambdaMiddleware {
   return (handler) =>
     async (event, ...rest) => {
-      const request = readingRequestOf(event);
+      const request = readRequestOf(event);
       const answer = request && (await askFrontFor(options, request, originalsOf(event, request)));
       return answer === undefined ? handler(event, ...rest) : resultOf(event, answer);
     };
 }
 
 /**
- * Makes a handler of one that runs only for requests with a good Bearer token of a service, and finds the caller in its
- * context; all others are answered 400, 401, 403 or 503 (RFC 6750). A load balancer that is not set to send several
- * values of a header shows the last of two Authorization headers; where both are seen, they are refused.
+ * Wraps a Lambda handler so that it requires a valid service token and gets `caller` in its context. Responds with 400,
+ * 401, 403 or 503 otherwise (RFC 6750). Two Authorization headers are rejected, but a load balancer without multi-value
+ * headers passes on only the last one.
  *
  * @throws CountersignError `invalid_option`
  * @example
@@ -73,12 +72,12 @@ export function verifyMicroservice(options: GuardOptions = {}): LambdaGuard<Call
   return (handler) => async (event, context) => {
     const outcome = await guard(authorizationFields(valuesOf(event, "authorization")), queryOf(event));
     if (!outcome.allowed) return resultOf(event, outcome.answer);
-    // Lambda makes a context for each event. What `caller` may be is what the overloads say.
+    // Lambda creates a context per event, so it can be changed. The overloads narrow the type of `caller`.
     return handler(event, Object.assign(context, { caller: outcome.caller }) as Parameters<typeof handler>[1]);
   };
 }
 
-/** Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on. */
+/** Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on. */
 export function errorHandler(): LambdaMiddleware {
   return (handler) =>
     async (event, ...rest) => {
@@ -93,14 +92,14 @@ export function errorHandler(): LambdaMiddleware {
     };
 }
 
-/** Every value of a field, in whatever letters its name is written. */
+/** Returns all values of a header, whose name can have upper-case letters. */
 function valuesOf({ headers, multiValueHeaders }: LambdaEvent, name: string): string[] {
   const fields = Object.entries(multiValueHeaders ?? headers ?? {});
   return fields.flatMap(([own, value]) => (own.toLowerCase() === name ? (value ?? []) : []));
 }
 
-/** The event as a request, where it is one that only reads: the front interface has no others. */
-function readingRequestOf(event: LambdaEvent): Request | undefined {
+/** Returns the event as a Request if its method is GET or HEAD, because the recipe has no other endpoints. */
+function readRequestOf(event: LambdaEvent): Request | undefined {
   const method = event.requestContext?.http?.method ?? event.httpMethod;
   if (method !== "GET" && method !== "HEAD") return undefined;
   const headers = new Headers();
@@ -114,7 +113,7 @@ function originalsOf(event: LambdaEvent, request: Request): Parameters<typeof as
   return { request: event, response: undefined, path: new URL(request.url).pathname };
 }
 
-/** Without the stage, which format 2.0 writes before it: the client's own path, when a domain leads to the stage. */
+/** Returns the path without the stage. Format 2.0 adds it, also if a custom domain hides it from the client. */
 function pathOf({ rawPath, path = "/", requestContext }: LambdaEvent): string {
   if (rawPath === undefined) return path;
   const stage = `/${requestContext?.stage}`;
@@ -123,9 +122,9 @@ function pathOf({ rawPath, path = "/", requestContext }: LambdaEvent): string {
 
 function queryOf({ rawQueryString, requestContext, ...event }: LambdaEvent): string {
   const { multiValueQueryStringParameters, queryStringParameters } = event;
-  // A load balancer gives the parts as they were sent, a gateway what they mean.
-  const isSent = requestContext?.elb !== undefined;
-  const write = (text: string) => (isSent ? text : encodeURIComponent(text.toWellFormed()));
+  // A load balancer passes parameters on as they were sent, a gateway decodes them.
+  const isEncoded = requestContext?.elb !== undefined;
+  const write = (text: string) => (isEncoded ? text : encodeURIComponent(text.toWellFormed()));
   const pairs = Object.entries(multiValueQueryStringParameters ?? queryStringParameters ?? {}).flatMap(
     ([name, values = ""]) => [values].flat().map((value) => `${write(name)}=${write(value)}`),
   );
@@ -133,7 +132,7 @@ function queryOf({ rawQueryString, requestContext, ...event }: LambdaEvent): str
   return query === "" ? "" : `?${query}`;
 }
 
-/** A load balancer takes headers in the form in which it sends them. */
+/** Returns headers in the form of the event, because a load balancer with multi-value headers expects that. */
 function resultOf({ multiValueHeaders }: LambdaEvent, { status, headers, body }: Answer): LambdaResult {
   const entries = Object.entries(headers);
   return (multiValueHeaders ?? null) === null

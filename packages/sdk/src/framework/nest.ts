@@ -1,4 +1,4 @@
-// Translates between NestJS, on Express or on Fastify, and the parts that decide.
+// NestJS adapter, on Express or Fastify.
 import {
   Catch,
   createParamDecorator,
@@ -15,13 +15,13 @@ import { CountersignError } from "../protocol/errors.ts";
 import { answerToError, answerWith, CountersignFailure, type Answer } from "../middleware/responses.ts";
 import { authorizationOf, type NodeRequest } from "../middleware/node-http.ts";
 
-/** Serves the front interface: on both platforms, what `app.use` takes is Express's. */
+/** On both platforms, `app.use` takes Express middleware. */
 export { middleware } from "./express.ts";
 
-/** Express's request is node:http's own, Fastify's carries it. */
+/** A request of Express is one of node:http; a request of Fastify contains one as `raw`. */
 type NestRequest = NodeRequest & { readonly raw?: NodeRequest; caller?: Caller | undefined };
 
-/** What the answers of both platforms have in common, but for how they say that they are on their way. */
+/** The common parts of both platforms' responses. Express has `headersSent`, Fastify `sent`. */
 interface NestResponse {
   readonly headersSent?: boolean;
   readonly sent?: boolean;
@@ -31,15 +31,15 @@ interface NestResponse {
 }
 
 /**
- * A guard that lets a request through if its Bearer token is a good one of a service; the handler finds it with
- * `@CurrentCaller()`. Throws an HttpException with 400, 401, 403 or 503 otherwise (RFC 6750), the challenge set.
+ * NestJS guard that requires a valid service token; `@CurrentCaller()` provides the caller to the handler. Otherwise sets
+ * the challenge header and throws an HttpException with 400, 401, 403 or 503 (RFC 6750).
  *
  * @throws CountersignError `invalid_option`
  * @example
  * @UseGuards(verifyMicroservice())
  * @Get("stock/:item")
  * stock(@CurrentCaller() caller: Caller) {
- *   return { askedBy: caller.service };
+ *   return { calledBy: caller.service };
  * }
  */
 export function verifyMicroservice(options: GuardOptions = {}): CanActivate {
@@ -60,26 +60,26 @@ export function verifyMicroservice(options: GuardOptions = {}): CanActivate {
   };
 }
 
-/** The service that called; undefined on `optional` routes that nobody of ours called. On a route without guard, an error. */
+/** The calling service; undefined on `optional` routes without a service token. Throws on a route without the guard. */
 export const CurrentCaller = createParamDecorator((_data: unknown, context: ExecutionContext): Caller | undefined => {
   const request = requestOf(context);
   if (!("caller" in request)) {
-    throw new CountersignError("invalid_argument", "@CurrentCaller: no verifyMicroservice guards this route");
+    throw new CountersignError("invalid_argument", "@CurrentCaller: this route has no verifyMicroservice guard");
   }
   return request.caller;
 });
 
 /**
- * Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on.
+ * Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on.
  *
  * @example
  * app.useGlobalFilters(errorHandler());
  */
 export function errorHandler(): ExceptionFilter<Error> {
-  return new OwnErrors();
+  return new CountersignErrors();
 }
 
-class OwnErrors implements ExceptionFilter<Error> {
+class CountersignErrors implements ExceptionFilter<Error> {
   readonly #logger = new Logger("Countersign");
 
   catch(error: Error, host: ArgumentsHost): void {
@@ -92,11 +92,14 @@ class OwnErrors implements ExceptionFilter<Error> {
     response.send(answer.body);
   }
 }
-Catch(CountersignError, CountersignFailure)(OwnErrors);
+Catch(CountersignError, CountersignFailure)(CountersignErrors);
 
 function requestOf(context: ExecutionContext): NestRequest {
   if (context.getType() === "http") return context.switchToHttp().getRequest<NestRequest>();
-  throw new CountersignError("invalid_argument", "verifyMicroservice guards HTTP routes; use createVerifier elsewhere");
+  throw new CountersignError(
+    "invalid_argument",
+    "verifyMicroservice: expected an HTTP route; use createVerifier for other transports",
+  );
 }
 
 function setHeaders(response: NestResponse, { headers }: Pick<Answer, "headers">): void {

@@ -1,22 +1,22 @@
-// For servers of plain node:http: a handler goes in, a handler comes out.
+// node:http adapter, for servers without a framework. It wraps handlers.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { answerToError, answerWith, warnOf, type FrontOptions } from "../middleware/responses.ts";
 import { askFrontFor, authorizationOf, send, type NodeRequest, type NodeResponse } from "../middleware/node-http.ts";
 
-/** Takes and gives handlers of node:http, or of node:http2 where those are expected. */
+/** Wraps a handler of node:http or node:http2. */
 export type NodeMiddleware = <Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(
   handler: (req: Req, res: Res) => unknown,
 ) => (req: Req, res: Res) => void;
 
-/** Makes a handler of one whose requests have a `caller`. */
+/** Wraps a handler whose requests have a `caller`. */
 export type NodeGuard<C> = <Req extends NodeRequest = IncomingMessage, Res extends NodeResponse = ServerResponse>(
   handler: (req: Req & { caller: C }, res: Res) => unknown,
 ) => (req: Req, res: Res) => void;
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes to the handler.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests to the handler.
  *
  * @example
  * createServer(middleware()(handler)).listen(4002);
@@ -33,8 +33,8 @@ export function middleware(options: FrontOptions = {}): NodeMiddleware {
 }
 
 /**
- * Makes a handler of one that runs only for requests with a good Bearer token of a service, and finds the caller on
- * `req.caller`; all others are answered 400, 401, 403 or 503 (RFC 6750).
+ * Wraps a handler of node:http so that it requires a valid service token, and sets req.caller. Responds with 400, 401, 403
+ * or 503 otherwise (RFC 6750).
  *
  * @throws CountersignError `invalid_option`
  * @example
@@ -48,7 +48,7 @@ export function verifyMicroservice(options: GuardOptions = {}): NodeGuard<Caller
     void guard(authorizationOf(req), req.url).then(
       (outcome) => {
         if (!outcome.allowed) return send(res, outcome.answer);
-        // What `caller` may be is what the overloads say.
+        // The overloads narrow the type of `caller`.
         return handler(Object.assign(req, { caller: outcome.caller as Caller }), res);
       },
       (error: unknown) => fail(res, error),
@@ -56,7 +56,7 @@ export function verifyMicroservice(options: GuardOptions = {}): NodeGuard<Caller
   };
 }
 
-/** There is no framework that would answer, nor one that would tell anybody. What a handler throws stays its own. */
+/** Responds to an error and emits a warning, because no framework does. Errors of the handler are not handled here. */
 function fail(res: NodeResponse, error: unknown): void {
   warnOf(error);
   send(res, answerToError(error) ?? answerWith(500));

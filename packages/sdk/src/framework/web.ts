@@ -1,22 +1,21 @@
-// For whatever takes a Request and gives a Response: Next.js route handlers, Bun, Deno, workers. A handler goes in, a
-// handler comes out.
+// Fetch API adapter, for handlers from Request to Response: Next.js route handlers, Bun, Deno, workers. It wraps handlers.
 import { createGuard, type GuardOptions } from "../middleware/guard.ts";
 import type { Caller } from "../protocol/decision.ts";
 import { answerToError, warnOf, type Answer, type FrontOptions } from "../middleware/responses.ts";
 import { askFrontFor, authorizationOf } from "../middleware/web-http.ts";
 
-/** Makes a handler of a handler. What comes after the request is the platform's own, such as Next.js' `{ params }`. */
+/** Wraps a handler. Arguments after the request belong to the platform, such as the `{ params }` of Next.js. */
 export type WebMiddleware = <Args extends [Request, ...unknown[]]>(
   handler: (...args: Args) => Response | Promise<Response>,
 ) => (...args: Args) => Promise<Response>;
 
-/** Makes a handler of one whose context has a `caller` beside what the platform gives. */
+/** Wraps a handler whose context has a `caller` in addition to the context of the platform. */
 export type WebGuard<C> = <Context extends object = object, Req extends Request = Request>(
   handler: (request: Req, context: Context & { caller: C }) => Response | Promise<Response>,
 ) => (request: Req, context?: Omit<Context, "caller">) => Promise<Response>;
 
 /**
- * Serves the front interface (`{apiBasePath}/jwt/jwks.json` and its neighbours); everything else goes to the handler.
+ * Serves `{apiBasePath}/jwt/jwks.json` and the other endpoints of the recipe. Passes all other requests to the handler.
  *
  * @example
  * export const GET = middleware()(() => new Response(null, { status: 404 })); // app/auth/[...path]/route.ts
@@ -30,13 +29,12 @@ export function middleware(options: FrontOptions = {}): WebMiddleware {
 }
 
 /**
- * Makes a handler of one that runs only for requests with a good Bearer token of a service, and finds the caller in its
- * second argument; all others are answered 400, 401, 403 or 503 (RFC 6750). Of two Authorization headers Next.js shows
- * the first and hides the other; where both are seen, they are refused.
+ * Wraps a handler so that it requires a valid service token and gets `caller` in its second argument. Responds with 400,
+ * 401, 403 or 503 otherwise (RFC 6750). Two Authorization headers are rejected, but Next.js passes on only the first one.
  *
  * @throws CountersignError `invalid_option`
  * @example
- * export const GET = verifyMicroservice()((request, { caller }) => Response.json({ askedBy: caller.service }));
+ * export const GET = verifyMicroservice()((request, { caller }) => Response.json({ calledBy: caller.service }));
  */
 export function verifyMicroservice(options?: GuardOptions & { optional?: false | undefined }): WebGuard<Caller>;
 export function verifyMicroservice(options: GuardOptions): WebGuard<Caller | undefined>;
@@ -45,12 +43,12 @@ export function verifyMicroservice(options: GuardOptions = {}): WebGuard<Caller>
   return (handler) => async (request, context) => {
     const outcome = await guard(authorizationOf(request.headers), request.url);
     if (!outcome.allowed) return responseOf(outcome.answer);
-    // What `caller` may be is what the overloads say; the rest of the context is the platform's.
+    // The overloads narrow the type of `caller`; the rest of the context belongs to the platform.
     return handler(request, { ...context, caller: outcome.caller } as Parameters<typeof handler>[1]);
   };
 }
 
-/** Answers this package's own errors, such as a core that cannot be reached, without telling their text; others go on. */
+/** Handles Countersign errors, such as an unreachable core, without exposing their message. Passes all other errors on. */
 export function errorHandler(): WebMiddleware {
   return (handler) =>
     async (...args) => {

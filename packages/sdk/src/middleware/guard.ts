@@ -1,3 +1,4 @@
+import { checkOption } from "../config/option-checks.ts";
 import type { Countersign } from "../instance/countersign.ts";
 import { defaultInstance } from "../instance/default-instance.ts";
 import type { OnVerifierEvent } from "../telemetry/events.ts";
@@ -9,47 +10,47 @@ import { CountersignError } from "../protocol/errors.ts";
 import { createVerifier, type Verifier } from "../verify/verifier.ts";
 import { resolveVerifierOptions, type ResolvedIssuer, type VerifierOptions } from "../verify/verifier-options.ts";
 
-/** Options of `verifyMicroservice`: a verifier's, and where they come from. */
+/** Options of `verifyMicroservice`: those of a verifier, the instance, and `optional`. */
 export interface GuardOptions extends VerifierOptions {
-  /** The instance whose knowledge fills what the options leave out. Default: the one `init` made. */
+  /** The instance that provides keys and events that the options do not set. Default: the one that `init` created. */
   countersign?: Countersign | undefined;
   /**
-   * True: a request without a token, or with a good one that lacks the required claims, such as an end user's, whatever
-   * its audience, goes on without a caller; the route decides. A bad token is refused all the same. Default false.
+   * Accept requests without a token, or with a valid token that lacks the required claims, such as an end user's token with
+   * any audience. They continue without a caller, and the route decides. Invalid tokens are still rejected. Default false.
    */
   optional?: boolean | undefined;
 }
 
-/** `caller` is undefined on optional routes only. */
+/** `caller` is undefined only on optional routes. */
 export type GuardOutcome = { allowed: true; caller: Caller | undefined } | { allowed: false; answer: RefusalAnswer };
 
-/** A refusal on the wire: tells little (RFC 6750 section 3.1). */
+/** The HTTP response to a rejected request, without details (RFC 6750 section 3.1). */
 export interface RefusalAnswer {
   readonly status: Refusal["status"];
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** Decides about a request by its Authorization fields and its URL or path; every framework's guard is this one. */
+/** Decides about a request by its Authorization fields and its URL or path. All frameworks use this guard. */
 export type Guard = (authorization: readonly string[], url?: string) => Promise<GuardOutcome>;
 
-/** @throws CountersignError `invalid_option`, at once; `not_initialised`, at the first request that finds nothing initialised */
+/** @throws CountersignError `invalid_option` immediately; the guard rejects with `not_initialised` before `init` */
 export function createGuard({ countersign, optional = false, ...options }: GuardOptions = {}): Guard {
-  if (typeof optional !== "boolean") throw new CountersignError("invalid_option", "optional: expected true or false");
-  const trusts = resolveVerifierOptions(options); // a mistake is found when the route is made, not when it is called
-  // Where some of several issuers only report, events do not tell whose they are: the verifier decides alone.
-  const decidesItself = optional && trusts.every(({ rules, enforced }) => rules === enforced);
-  // At the first request, because routes are often defined before `init` is called.
+  checkOption(typeof optional === "boolean", "optional", "true or false", optional);
+  const issuers = resolveVerifierOptions(options); // throws when the route is defined, not on its first request
+  // If only some issuers use reportOnly, events do not show which issuer they are about, so the verifier decides alone.
+  const enforcesItself = optional && issuers.every(({ rules, enforced }) => rules === enforced);
   const open = () => {
     const instance = countersign ?? defaultInstance();
-    return makeVerifier(optional ? forOptional(options, decidesItself, instance?.onEvent) : options, instance);
+    const verifierOptions = optional ? optionsIfOptional(options, enforcesItself, instance?.onEvent) : options;
+    return verifierOf(verifierOptions, instance);
   };
   let verifier: Verifier | undefined;
   return async (authorization, url) => {
-    verifier ??= open();
-    const isTwice = hasQueryToken(url) && authorization.some((field) => /^bearer\b/i.test(field));
-    const decision = await verifier.verifyAuthorization(isTwice ? [...authorization, ""] : authorization);
-    const refusal = decision.allowed ? decidesItself && refusalAtDoor(decision.caller, trusts) : decision;
+    verifier ??= open(); // on the first request, because routes are often defined before `init`
+    const hasTwo = hasQueryToken(url) && authorization.some((field) => /^bearer\b/i.test(field));
+    const decision = await verifier.verifyAuthorization(hasTwo ? [...authorization, ""] : authorization);
+    const refusal = decision.allowed ? enforcesItself && enforce(decision.caller, issuers) : decision;
     if (!refusal) return decision as GuardOutcome;
     if (optional && isAbsence(refusal.reason)) return { allowed: true, caller: undefined };
     return { allowed: false, answer: answerTo(refusal) };
@@ -57,54 +58,61 @@ export function createGuard({ countersign, optional = false, ...options }: Guard
 }
 
 /**
- * Whether a token stands in the query, where we read none: alone it is no token, but beside a header it is a second one,
- * and no request may have two (RFC 6750 sections 2.3 and 3.1). Read by the URL standard, not as frameworks may.
+ * Reports whether the query contains an access_token. We never accept it (RFC 6750 section 2.3), but next to an
+ * Authorization header it makes two tokens, which section 3.1 forbids. Parsed by the URL standard; frameworks differ.
  */
 function hasQueryToken(url: unknown): boolean {
   const start = typeof url === "string" ? url.indexOf("?") : -1;
   if (typeof url !== "string" || start === -1) return false;
   const query = url.slice(start);
-  return /access_token|%/.test(query) && new URLSearchParams(query).has("access_token"); // reading all costs more than looking
+  return /access_token|%/.test(query) && new URLSearchParams(query).has("access_token"); // parsing every query would be slower
 }
 
-/** Nobody of ours called, which is no attack. Of such a token all is good that is looked at before the required claims. */
+/**
+ * Reports whether the request has no service token at all, as opposed to an invalid one. For claim_mismatch, every check
+ * before requiredClaims has passed.
+ */
 function isAbsence(reason: Reason): boolean {
   return reason === "token_missing" || reason === "claim_mismatch";
 }
 
 /**
- * The options of an optional route's verifier. An end user's token has an audience of its own, or none, and is to be
- * known as theirs before it is refused for that: so the verifier only reports what the guard then refuses for.
+ * Returns the options of an optional route's verifier. An end user's token can have another audience, which is checked
+ * before the claim that identifies it as an end user's. So the verifier only reports audience, allow and scope, and the
+ * guard enforces them.
  *
- * @param listener who is told where the options name nobody
+ * @param listener receives the events if the options have no `onEvent`
  */
-function forOptional(options: VerifierOptions, decidesItself: boolean, listener?: OnVerifierEvent): VerifierOptions {
-  const tell = options.onEvent ?? listener;
+function optionsIfOptional(
+  options: VerifierOptions,
+  enforcesItself: boolean,
+  listener?: OnVerifierEvent,
+): VerifierOptions {
+  const { jwksUri, onEvent: emit = listener } = options;
   const onEvent: OnVerifierEvent = (event) => {
-    if (event.type === "refused" && isAbsence(event.reason)) return undefined; // what lets a request go on is no refusal
-    return tell?.(decidesItself && event.type === "would_refuse" ? { ...event, type: "refused" } : event);
+    if (event.type === "refused" && isAbsence(event.reason)) return undefined; // the route accepts these requests
+    return emit?.(enforcesItself && event.type === "would_refuse" ? { ...event, type: "refused" } : event);
   };
-  const told = tell === undefined ? options : { ...options, onEvent };
-  if (!decidesItself) return told;
-  const { jwksUri } = options;
+  const withListener = emit === undefined ? options : { ...options, onEvent };
+  if (!enforcesItself) return withListener;
   const issuers = Array.isArray(jwksUri) ? jwksUri.map((one: object) => ({ ...one, reportOnly: true })) : jwksUri;
-  return { ...told, jwksUri: issuers as VerifierOptions["jwksUri"], reportOnly: true };
+  return { ...withListener, jwksUri: issuers as VerifierOptions["jwksUri"], reportOnly: true };
 }
 
-/** What a good token of a service is refused for at this door. */
-function refusalAtDoor({ claims }: Caller, trusts: readonly ResolvedIssuer[]): Refusal | undefined {
-  const { rules } = trusts.find((trust) => trusts.length === 1 || trust.rules.issuer === claims["iss"])!;
-  // Its times the verifier has looked at, by a clock of its own.
+/** Returns why a verified service token is rejected on this route. */
+function enforce({ claims }: Caller, issuers: readonly ResolvedIssuer[]): Refusal | undefined {
+  const { rules } = issuers.find((issuer) => issuers.length === 1 || issuer.rules.issuer === claims["iss"])!;
+  // The verifier has checked the times with its own clock.
   const reason = failedCheck(claims, { ...rules, clockTolerance: Infinity }, 0);
   return reason && refuse(reason, reason === "insufficient_scope" ? rules.scope.join(" ") : undefined);
 }
 
-function makeVerifier(options: VerifierOptions, instance: Countersign | undefined): Verifier {
+function verifierOf(options: VerifierOptions, instance: Countersign | undefined): Verifier {
   if (instance !== undefined) return instance.createVerifier(options);
   if (options.jwksUri !== undefined || options.issuer !== undefined) return createVerifier(options);
   throw new CountersignError(
     "not_initialised",
-    "verifyMicroservice needs keys: call init with appInfo or a core, or give it jwksUri",
+    "verifyMicroservice: no keys to verify with; call init before the first request, or set jwksUri",
   );
 }
 

@@ -1,14 +1,14 @@
-// Translates between node:http and the parts that decide, for every framework that stands on it. Nothing of node:http is
-// imported: its objects, and those of node:http2, come with the request.
+// node:http adapter, shared by the frameworks that use node:http. It imports nothing from node:http, so that objects of
+// node:http2 fit as well.
 import type { FrontCall } from "../recipe/jwks-endpoints.ts";
 import type { FrontRequest } from "../recipe/jwt-recipe.ts";
 import { askFront, type Answer, type FrontOptions } from "./responses.ts";
 
-/** What is read of a request: IncomingMessage and Http2ServerRequest have it, and what tests put in their place. */
+/** The properties of a request that the adapters read; IncomingMessage and Http2ServerRequest have them. */
 export interface NodeRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
-  /** The whole path, kept by frameworks that take mount paths off `url`. */
+  /** The whole path, in frameworks that remove mount paths from `url`. */
   readonly originalUrl?: string | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly rawHeaders?: readonly string[] | undefined;
@@ -22,18 +22,18 @@ export interface NodeResponse {
 }
 
 const NONE: readonly string[] = Object.freeze([]);
-/** No request has so many fields. */
+/** Two fields, which every verifier rejects. */
 const TOO_MANY: readonly string[] = Object.freeze(["", ""]);
-/** Names and values that Node keeps of a longer list. */
+/** Node drops header names and values above this number. */
 const MAX_RAW_HEADERS = 2_000;
 
 /**
- * Every Authorization field as it came over the wire: two are refused. `headers` keeps the first of them only, also
- * that of node:http2; it is asked where nothing came over a wire, as in a framework's own `inject`.
+ * Returns all Authorization fields of the request, because two are rejected. `headers` contains only the first. It is the
+ * fallback for requests without `rawHeaders`, such as those of a framework's `inject`.
  */
 export function authorizationOf(req: NodeRequest): readonly string[] {
   const raw = req.rawHeaders ?? NONE;
-  if (raw.length >= MAX_RAW_HEADERS) return TOO_MANY; // a second one may stand in what was left out
+  if (raw.length >= MAX_RAW_HEADERS) return TOO_MANY; // a dropped header can be a second one
   let fields = NONE;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;
@@ -45,15 +45,15 @@ export function authorizationOf(req: NodeRequest): readonly string[] {
   return field === undefined ? NONE : [field].flat();
 }
 
-/** The framework's own objects, for overrides of the front interface that know them. */
+/** The framework's own objects, for overrides of the recipe's endpoints. */
 export interface Originals {
   readonly request: unknown;
   readonly response: unknown;
-  /** Where the framework keeps the whole URL elsewhere. */
+  /** The whole URL, if the framework keeps it in another place. */
   readonly url?: string;
 }
 
-/** As `askFront`, for a request of node:http. */
+/** Same as `askFront`, for a request of node:http. */
 export function askFrontFor(
   options: FrontOptions,
   req: NodeRequest,
@@ -62,7 +62,7 @@ export function askFrontFor(
   return askFront(options, new NodeFrontCall(req, originals));
 }
 
-/** One per request of a service: its methods are made once. */
+/** A class, because one is created per request, and methods of a class are created once. */
 class NodeFrontCall implements FrontCall, FrontRequest {
   readonly path: string;
   readonly original: unknown;
@@ -101,8 +101,8 @@ class NodeFrontCall implements FrontCall, FrontRequest {
 }
 
 export function send(res: NodeResponse, { status, headers, body }: Answer): void {
-  if (res.headersSent) return; // a timeout of the service's own was faster
+  if (res.headersSent) return; // by the service, such as after a timeout
   res.statusCode = status;
   for (const name in headers) res.setHeader(name, headers[name]!);
-  res.end(body); // node:http leaves the body out of an answer to HEAD
+  res.end(body); // node:http omits the body for HEAD
 }

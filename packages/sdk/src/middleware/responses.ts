@@ -1,10 +1,10 @@
-// What every adapter answers with, and what it does with this package's own errors.
+// The responses of all adapters, and how they handle this package's own errors.
 import type { Countersign } from "../instance/countersign.ts";
 import { defaultInstance } from "../instance/default-instance.ts";
 import type { FrontCall } from "../recipe/jwks-endpoints.ts";
 import { CountersignError } from "../protocol/errors.ts";
 
-/** An answer in the words all frameworks share; names of headers are lower case. */
+/** A response that every adapter can send; header names are lower case. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -13,18 +13,18 @@ export interface Answer {
 
 /** Options of every `middleware()`. */
 export interface FrontOptions {
-  /** The instance to serve. Default: the one `init` made. */
+  /** The instance whose documents to serve. Default: the one that `init` created. */
   countersign?: Countersign | undefined;
 }
 
-/** What the front interface answers; undefined, at once for nearly all requests: not ours, the service's own routes go on. */
+/** Returns the response to a request for one of our endpoints, or undefined (immediately, without a promise) for all others. */
 export function askFront(
   { countersign = defaultInstance() }: FrontOptions,
   call: FrontCall,
 ): Promise<Answer | undefined> | undefined {
   if (countersign === undefined) {
     return Promise.reject(
-      new CountersignError("not_initialised", "middleware: call init before the first request, or give it an instance"),
+      new CountersignError("not_initialised", "middleware: call init before the first request, or pass an instance"),
     );
   }
   return countersign.front
@@ -34,7 +34,7 @@ export function askFront(
 
 const TEXTS = { 500: "Internal Server Error", 503: "Service Unavailable" } as const;
 
-/** How this package's own errors are answered, without telling their text; undefined: an error of somebody else. */
+/** Returns the response to one of this package's own errors, without its message; undefined for other errors. */
 export function answerToError(error: unknown): Answer | undefined {
   const status = statusOf(error);
   return status && answerWith(status);
@@ -45,23 +45,23 @@ export function answerWith(status: keyof typeof TEXTS): Answer {
   return { status, headers, body: JSON.stringify({ message: TEXTS[status] }) };
 }
 
-/** Tells the operator of an error where no framework does; what was refused is no error. */
+/** Emits a warning about an error, for frameworks that do not log errors. */
 export function warnOf(error: unknown): void {
-  const happened = isFailure(error) ? error.cause : error;
-  const text = happened instanceof Error ? happened.message : typeof happened;
-  process.emitWarning(`A request failed: ${text}`, { code: "COUNTERSIGN_REQUEST_FAILED" });
+  const cause = isFailure(error) ? error.cause : error;
+  const text = cause instanceof Error ? cause.message : typeof cause;
+  process.emitWarning(`request failed: ${text}`, { code: "COUNTERSIGN_REQUEST_FAILED" });
 }
 
 /**
- * For frameworks that send an error's message or take its `status` for their own: our error as anybody may see it. What
- * happened is its `cause`, which logs print. Errors of somebody else stay as they are.
+ * Wraps one of this package's own errors for frameworks that send an error's message or use its `status`. The original is
+ * the `cause`, which logs print. Returns other errors unchanged.
  */
 export function presentable(error: unknown): unknown {
   const status = statusOf(error);
   return status === undefined ? error : new CountersignFailure(status, error);
 }
 
-/** What `presentable` makes. */
+/** An error of this package that is safe to show to clients. */
 export class CountersignFailure extends Error {
   override readonly name = "CountersignFailure";
   readonly expose = false;
@@ -74,12 +74,12 @@ export class CountersignFailure extends Error {
   }
 }
 
-/** Told by name: the ESM and the CommonJS build each have these classes. */
+/** Compares the name, because the ESM and the CommonJS build have a class each. */
 function isFailure(error: unknown): error is CountersignFailure {
   return error instanceof Error && error.name === "CountersignFailure";
 }
 
-/** 503 while the core is away. */
+/** Returns 503 if the core is down, 500 for our other errors, and undefined for errors of others. */
 function statusOf(error: unknown): keyof typeof TEXTS | undefined {
   if (isFailure(error)) return error.statusCode;
   if (!(error instanceof Error) || error.name !== "CountersignError") return undefined;

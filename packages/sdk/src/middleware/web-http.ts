@@ -1,19 +1,19 @@
-// Translates between Request, Response and the parts that decide.
+// Fetch API adapter (Request and Response), shared by the frameworks that use it.
 import type { FrontCall } from "../recipe/jwks-endpoints.ts";
 import type { FrontRequest } from "../recipe/jwt-recipe.ts";
 import { askFront, type Answer, type FrontOptions } from "./responses.ts";
 
 const NONE: readonly string[] = Object.freeze([]);
 
-/** Every Authorization field that the platform lets us see: two are refused. */
+/** Returns all Authorization fields that the platform exposes, because two are rejected. */
 export function authorizationOf(headers: Headers): readonly string[] {
   const field = headers.get("authorization");
   return field === null ? NONE : authorizationFields([field]);
 }
 
 /**
- * The fields that were sent, where a platform may have joined them. It does so with a comma, which no Bearer token has;
- * taken apart where another one begins, two schemes are two as well.
+ * Splits fields that a platform has joined with commas. A Bearer token contains no comma, so each `Bearer` after a comma
+ * starts another field, also after a field of another scheme.
  */
 export function authorizationFields(joined: readonly string[]): readonly string[] {
   return joined.some((field) => field.includes(","))
@@ -21,14 +21,14 @@ export function authorizationFields(joined: readonly string[]): readonly string[
     : joined;
 }
 
-/** The framework's own objects, for overrides of the front interface that know them, and the path where it knows that. */
+/** The framework's own objects, for overrides of the recipe's endpoints, and the request path. */
 export interface Originals {
   readonly request: unknown;
   readonly response: unknown;
   readonly path: string;
 }
 
-/** As `askFront`, for a Request. */
+/** Same as `askFront`, for a Request. */
 export function askFrontFor(
   options: FrontOptions,
   request: Request,

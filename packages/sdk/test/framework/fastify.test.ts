@@ -49,21 +49,21 @@ test("a Fastify app whose every route is guarded serves the front that it regist
   const app = Fastify();
   await app.register(middleware({ countersign: instanceAt(core.url) }));
   app.addHook("onRequest", verifyMicroservice({ jwksUri }));
-  app.get("/stock", async (request) => ({ askedBy: request.caller?.service }));
+  app.get("/stock", async (request) => ({ calledBy: request.caller?.service }));
   const { url } = await listen(await listenerOf(app));
   expect((await fetch(`${url}/auth/jwt/jwks.json`)).status).toBe(200);
   expect((await fetch(`${url}/stock`)).status).toBe(401);
   expect((await fetch(`${url}/nowhere`)).status).toBe(401);
-  expect(await (await fetch(`${url}/stock`, { headers: { authorization } })).json()).toEqual({ askedBy: "orders" });
+  expect(await (await fetch(`${url}/stock`, { headers: { authorization } })).json()).toEqual({ calledBy: "orders" });
 });
 
 test("Fastify's inject meets the guard like a request over a wire", async () => {
   const { jwksUri } = await serveKeys(key);
   const app = Fastify();
   app.get("/stock", { onRequest: verifyMicroservice({ jwksUri }) }, async ({ caller }) => ({
-    askedBy: caller?.service,
+    calledBy: caller?.service,
   }));
   expect((await app.inject("/stock")).statusCode).toBe(401);
   const answer = await app.inject({ url: "/stock", headers: { authorization } });
-  expect(answer.json()).toEqual({ askedBy: "orders" });
+  expect(answer.json()).toEqual({ calledBy: "orders" });
 });

@@ -78,7 +78,7 @@ test("@CurrentCaller on a route that nothing guards is an error of the service, 
     @Get("stock")
     get(@CurrentCaller() caller: Caller) {
       handled++;
-      return { askedBy: caller.service };
+      return { calledBy: caller.service };
     }
   }
   @Module({ controllers: [Open] })
@@ -87,7 +87,7 @@ test("@CurrentCaller on a route that nothing guards is an error of the service, 
   const { url } = await listen(app.getHttpAdapter().getInstance() as RequestListener);
   const answer = await fetch(`${url}/stock`);
   expect([answer.status, handled]).toEqual([500, 0]);
-  expect(await answer.text()).not.toContain("guards this route");
+  expect(await answer.text()).not.toContain("verifyMicroservice guard");
 });
 
 test("the guard of NestJS lets nothing through that is not HTTP", async () => {
