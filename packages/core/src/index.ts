@@ -42,7 +42,7 @@ export async function startCore(options: CoreOptions = {}, surroundings: Surroun
     const server = await listen(core.http, config.host, config.port);
     if (isLoopbackHost(config.host)) core.listensAt(server.url); // elsewhere it is not what others call it
     return Object.freeze({
-      fetch: async (request: Request) => core.http.fetch(request, {}),
+      fetch: (request: Request) => core.http.fetch(request),
       url: server.url,
       async close() {
         await Promise.all([server.close(CLOSING_PATIENCE), core.stopUpkeep()]); // either may take long
@@ -74,7 +74,7 @@ export async function embedCore(
   const core = await composeCore(config, surroundings, "serve");
   return Object.freeze({
     // There is no network to guard against in here: the request's host is whatever the caller wrote.
-    fetch: async (request: Request) => core.http.fetch(request, {}),
+    fetch: (request: Request) => core.http.fetch(request),
     close: () => core.close(),
   });
 }

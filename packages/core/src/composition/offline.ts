@@ -36,7 +36,7 @@ export async function administerStore(
     { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE },
   );
   const core = await composeCore(config, {}, "administer");
-  return { fetch: async (request) => core.http.fetch(request, {}), close: () => core.close() };
+  return { fetch: (request) => core.http.fetch(request), close: () => core.close() };
 }
 
 /** The file of an embedded store's master keys, which can be renewed. */

@@ -29,6 +29,8 @@ export interface TestCore {
   readonly url: string;
   readonly port: number;
   readonly dataDir: string;
+  /** Answers without a socket. */
+  fetch(request: Request): Promise<Response>;
   call(path: string, options?: CallOptions): Promise<Answer>;
   /** `POST /recipe/jwt` with a good body, except for what is given; `undefined` leaves a field out. */
   post(fields?: Record<string, unknown>, options?: CallOptions & { path?: string }): Promise<Answer>;
@@ -73,6 +75,7 @@ export async function startTestCore(options: CoreOptions = {}, surroundings: Sur
     url: core.url,
     port: Number(new URL(core.url).port),
     dataDir,
+    fetch: (request) => core.fetch(request),
     call,
     post,
     async mint(fields, rest) {

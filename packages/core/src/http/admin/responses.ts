@@ -1,34 +1,62 @@
 import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import type { ChangeResult } from "../../domain/change-result.ts";
 import { readJsonBody } from "../request/body.ts";
-import type { Env } from "../request/use-cases.ts";
-import { answerJson, refuseAdmin } from "../request/responses.ts";
+import type { AdminEnv } from "../request/hono-env.ts";
+import { jsonResponse, type CoreResponse } from "../request/responses.ts";
 
-export function appOf(c: Context<Env>): string {
-  return c.req.param("app")!;
+export type AdminContext = Context<AdminEnv>;
+
+/** Returns an error in the form of the admin API. */
+export function adminError(status: number, code: string, message: string): CoreResponse {
+  return jsonResponse({ error: { code, message } }, status);
+}
+
+export function send(c: AdminContext, { status, headers, body }: CoreResponse): Response {
+  return c.body(body ?? "", status as ContentfulStatusCode, headers);
+}
+
+export function sendJson(c: AdminContext, body: object): Response {
+  return send(c, jsonResponse(body));
 }
 
 const CODES = { 400: "invalid", 404: "not_found", 409: "conflict" } as const;
 
-export function answer<T>(c: Context<Env>, name: string, managed: ChangeResult<T>): Response {
-  if (managed.ok) return answerJson(c, { [name]: managed.value });
-  return refuseAdmin(c, managed.status, CODES[managed.status], managed.problem);
+/** Sends the new value under this name, or why the change was rejected. */
+export function sendResult<T>(c: AdminContext, name: string, result: ChangeResult<T>): Response {
+  if (result.ok) return sendJson(c, { [name]: result.value });
+  return send(c, adminError(result.status, CODES[result.status], result.problem));
 }
 
-/** The body by its schema, or the answer that says which field is wrong. @param most bytes */
+/** Sends what is wrong with a text, with line and column of each mistake. */
+export function sendMistakes(c: AdminContext, message: string, mistakes: readonly object[]): Response {
+  return send(c, jsonResponse({ error: { code: "invalid", message, mistakes } }, 400));
+}
+
+export function appOf(c: AdminContext): string {
+  return c.req.param("app")!;
+}
+
+/**
+ * Reads the body. Returns the response if it does not match the schema.
+ *
+ * @param limit bytes
+ */
 export async function readBody<S extends z.ZodType>(
-  c: Context<Env>,
+  c: AdminContext,
   schema: S,
-  most?: number,
+  limit?: number,
 ): Promise<z.infer<S> | Response> {
-  const read = await readJsonBody(c, most);
-  if (!read.ok) return refuseAdmin(c, read.status, read.status === 413 ? "too_large" : "invalid", read.problem);
+  const read = await readJsonBody(c.env, limit);
+  if (!read.ok) {
+    return send(c, adminError(read.status, read.status === 413 ? "too_large" : "invalid", read.problem));
+  }
   const parsed = schema.safeParse(read.value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const at = issue.path.join(".");
-  // A name that we do not know is the caller's text, and no answer of ours repeats that.
+  // The name of an unknown field is input, which responses never echo.
   const message = issue.code === "unrecognized_keys" ? "an unknown field" : issue.message;
-  return refuseAdmin(c, 400, "invalid", `${at === "" ? "body" : at}: ${message}`);
+  return send(c, adminError(400, "invalid", `${at === "" ? "body" : at}: ${message}`));
 }

@@ -1,8 +1,8 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Env, UseCases } from "../request/use-cases.ts";
-import { answerJson } from "../request/responses.ts";
-import { answer, appOf, readBody } from "./responses.ts";
+import type { AdminEnv } from "../request/hono-env.ts";
+import type { UseCases } from "../request/use-cases.ts";
+import { appOf, readBody, sendJson, sendResult } from "./responses.ts";
 
 const BODIES = {
   register: z.strictObject({ name: z.string() }),
@@ -16,50 +16,50 @@ const BODIES = {
 };
 
 /**
- * UseCases and their credentials, below `/apps/:app/services`.
+ * Services and their credentials, below `/apps/:app/services`.
  *
  * | | |
  * |---|---|
  * | `GET /` | the services of the app |
- * | `POST /` | `{ name }`: registers one |
+ * | `POST /` | `{ name }`: registers a service |
  * | `GET /:service` | one service with its credentials |
  * | `POST /:service/disable`, `POST /:service/enable` | |
- * | `POST /:service/delete` | with its credentials; 409 while the policy in force names it |
- * | `POST /:service/credentials` | `{ expiresAt? }`: makes one; the only answer that it is in |
+ * | `POST /:service/delete` | with its credentials; 409 while the current policy references it |
+ * | `POST /:service/credentials` | `{ expiresAt? }`: creates a credential; no other response contains it |
  * | `POST /:service/credentials/:id/revoke` | |
  */
-export function serviceRoutes({ manageServices }: UseCases): Hono<Env> {
-  const routes = new Hono<Env>();
-  routes.get("/", (c) => answerJson(c, { services: manageServices.list(appOf(c)) }));
+export function serviceRoutes({ manageServices }: UseCases): Hono<AdminEnv> {
+  const routes = new Hono<AdminEnv>();
+  routes.get("/", (c) => sendJson(c, { services: manageServices.list(appOf(c)) }));
   routes.post("/", async (c) => {
     const body = await readBody(c, BODIES.register);
     if (body instanceof Response) return body;
-    return answer(c, "service", await manageServices.register(appOf(c), body.name));
+    return sendResult(c, "service", await manageServices.register(appOf(c), body.name));
   });
   routes.get("/:service", async (c) => {
     const [app, name] = [appOf(c), c.req.param("service")];
     const service = manageServices.find(app, name);
-    if (!service.ok) return answer(c, "service", service);
+    if (!service.ok) return sendResult(c, "service", service);
     const credentials = await manageServices.credentialsOf(app, name);
     return credentials.ok
-      ? answerJson(c, { service: service.value, credentials: credentials.value })
-      : answer(c, "credentials", credentials);
+      ? sendJson(c, { service: service.value, credentials: credentials.value })
+      : sendResult(c, "credentials", credentials);
   });
   for (const change of ["disable", "enable", "delete"] as const) {
     routes.post(`/:service/${change}`, async (c) =>
-      answer(c, "service", await manageServices[change](appOf(c), c.req.param("service"))),
+      sendResult(c, "service", await manageServices[change](appOf(c), c.req.param("service"))),
     );
   }
   routes.post("/:service/credentials", async (c) => {
     const body = await readBody(c, BODIES.addCredential);
     if (body instanceof Response) return body;
     const added = await manageServices.addCredential(appOf(c), c.req.param("service"), body.expiresAt);
-    c.header("cache-control", "no-store"); // it is nobody else's to keep
-    return answer(c, "credential", added);
+    c.header("cache-control", "no-store"); // the response contains a secret
+    return sendResult(c, "credential", added);
   });
   routes.post("/:service/credentials/:id/revoke", async (c) => {
     const { service, id } = c.req.param();
-    return answer(c, "credential", await manageServices.revokeCredential(appOf(c), service, id));
+    return sendResult(c, "credential", await manageServices.revokeCredential(appOf(c), service, id));
   });
   return routes;
 }

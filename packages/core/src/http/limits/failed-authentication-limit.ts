@@ -3,22 +3,20 @@ import type { Monotonic } from "../../ports/clock.ts";
 
 export interface FailedAuthenticationLimit {
   /**
-   * Counts a failure to authenticate. Only failures come here: whoever authenticates is never kept waiting, also behind
-   * an address that others guess from, such as a proxy's.
+   * Records a failed authentication. Valid credentials are never throttled, even from an address that others guess from,
+   * such as a shared proxy. Logs a throttled address once per window.
    *
-   * An address that has to wait is told of in the log, once in its window.
-   *
-   * @param address undefined: no other machine's
-   * @returns seconds until this address may fail again; 0: this was one of those that it may
+   * @param address `undefined` if the client is in this process
+   * @returns seconds until the limit for this address resets; 0 if the limit is not reached
    */
   waitAfterFailure(address: string | undefined): number;
 }
 
-/** Failures of one address in one window. */
+/** Failures per network and window. */
 const MOST = 10;
 /** Milliseconds. */
 const WINDOW = 60_000;
-/** Addresses that are remembered. Beyond, the one that failed first is forgotten: it begins a new window. */
+/** Addresses that are counted. Beyond this limit, the one with the oldest window is evicted and starts a new window. */
 const MAX_ADDRESSES = 10_000;
 
 interface Failures {
@@ -30,7 +28,7 @@ export function createFailedAuthenticationLimit(
   monotonic: Monotonic,
   log: Pick<Log, "warn">,
 ): FailedAuthenticationLimit {
-  /** In the order in which their windows began. */
+  /** By network, in the order in which their windows began. */
   const failures = new Map<string, Failures>();
   return Object.freeze<FailedAuthenticationLimit>({
     waitAfterFailure(address) {
@@ -47,14 +45,15 @@ export function createFailedAuthenticationLimit(
       own.count++;
       if (own.count <= MOST) return 0;
       const wait = Math.ceil((own.until - now) / 1000);
-      if (own.count === MOST + 1)
-        log.warn({ address, seconds: wait }, "wrong keys again and again: this address waits");
+      if (own.count === MOST + 1) {
+        log.warn({ address, seconds: wait }, "too many failed authentications, throttling address");
+      }
       return wait;
     },
   });
 }
 
-/** What one guesser is likely to have: an IPv4 address, or the half of an IPv6 address that is not the host's to choose. */
+/** Returns what one attacker is likely to have: an IPv4 address, or the /64 network of an IPv6 address. */
 function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, "");
   if (!plain.includes(":")) return plain;

@@ -1,17 +1,17 @@
 import type { ServicePrincipal } from "../../use-cases/authentication/authenticate.ts";
-import { countWays, NOT_AUTHENTICATED, ONE_WAY, readClientProof } from "./client-authentication.ts";
-import type { UseCases } from "../request/use-cases.ts";
-import type { HttpContext } from "../request/socket-context.ts";
 import { readForm, type Form } from "../request/form-body.ts";
-import { fieldsOf, headerOf } from "../request/request-header.ts";
+import type { HttpContext } from "../request/http-context.ts";
 import { DEFAULT_TENANT } from "../request/request-path.ts";
-import { refuseOAuth } from "./responses.ts";
+import { withHeaders, type CoreResponse, type ReadResult } from "../request/responses.ts";
+import type { UseCases } from "../request/use-cases.ts";
+import { countMethods, NOT_AUTHENTICATED, ONE_METHOD, readClientProof } from "./client-authentication.ts";
+import { oauthError, rejected, unauthenticated } from "./responses.ts";
 
-/** Who asks, with what it sent, or the answer that refuses it. */
+/** Authenticates the caller of an OAuth endpoint, and reads its form. */
 export interface ReadClient {
-  service(c: HttpContext): Promise<{ principal: ServicePrincipal; form: Form } | Response>;
-  /** An API key does as well. */
-  anybody(c: HttpContext): Promise<{ form: Form } | Response>;
+  service(c: HttpContext): Promise<ReadResult<{ principal: ServicePrincipal; form: Form }>>;
+  /** Accepts an API key, too. */
+  serviceOrApiKey(c: HttpContext): Promise<ReadResult<Form>>;
 }
 
 const BEARER = /^bearer (.+)$/i;
@@ -24,55 +24,63 @@ export function createReadClient({
   return {
     async service(c) {
       const form = await readBody(c);
-      if (form instanceof Response) return form;
-      const principal = await clientOf(c, form);
-      return principal instanceof Response ? principal : { principal, form };
+      if (!form.ok) return form;
+      const principal = await authenticateService(c, form.value);
+      return principal.ok ? { ok: true, value: { principal: principal.value, form: form.value } } : principal;
     },
 
-    async anybody(c) {
+    async serviceOrApiKey(c) {
       const form = await readBody(c);
-      if (form instanceof Response) return form;
-      const [apiKey, authorization] = [headerOf(c, "api-key"), headerOf(c, "authorization")];
-      // Whoever stands before this core may have looked at the other one (RFC 6749 section 2.3).
-      if (countWays(form, apiKey, authorization) > 1) return refuseOAuth(c, 400, "invalid_request", ONE_WAY);
+      if (!form.ok) return form;
+      const [apiKey, authorization] = [c.header("api-key"), c.header("authorization")];
+      // A proxy could have read the other one (RFC 6749 section 2.3).
+      const methods = countMethods({ authorization, form: form.value }) + (apiKey === undefined ? 0 : 1);
+      if (methods > 1) return rejected(oauthError(400, "invalid_request", ONE_METHOD));
       const key = apiKey ?? BEARER.exec(authorization ?? "")?.[1];
-      const client = key === undefined ? await clientOf(c, form) : withKey(c, key);
-      return client instanceof Response ? client : { form };
+      if (key !== undefined) return isKnown(c, key) ? form : rejectFailure(c);
+      const principal = await authenticateService(c, form.value);
+      return principal.ok ? form : principal;
     },
   };
 
-  function withKey(c: HttpContext, key: string): Response | undefined {
-    const { appId, tenantId } = c.get("path");
+  function isKnown(c: HttpContext, key: string): boolean {
+    const { appId, tenantId } = c.path;
     const found = tenantId === DEFAULT_TENANT ? authenticate(key, appId)?.type : undefined;
-    return found === "api-key" || found === "service" ? undefined : refuseFailure(c);
+    return found === "api-key" || found === "service";
   }
 
-  async function clientOf(c: HttpContext, form: Form): Promise<ServicePrincipal | Response> {
-    const { appId, tenantId } = c.get("path");
-    const shown = readClientProof(headerOf(c, "authorization"), form);
-    if (shown.ok) {
-      // Nobody is known in an app or tenant that there is not, and nobody learns that from the answer.
-      const principal = tenantId === DEFAULT_TENANT ? await authenticateClient(shown.proof, appId) : undefined;
-      return principal ?? refuseFailure(c);
+  async function authenticateService(c: HttpContext, form: Form): Promise<ReadResult<ServicePrincipal>> {
+    const { appId, tenantId } = c.path;
+    const read = readClientProof({ authorization: c.header("authorization"), form });
+    if (read.ok) {
+      // An unknown app or tenant has no clients, and gets the same response as a wrong secret.
+      const principal = tenantId === DEFAULT_TENANT ? await authenticateClient(read.proof, appId) : undefined;
+      return principal === undefined ? rejectFailure(c) : { ok: true, value: principal };
     }
-    if (shown.problem === NOT_AUTHENTICATED) return refuseFailure(c);
-    return refuseOAuth(c, shown.error === "invalid_client" ? 401 : 400, shown.error, shown.problem);
+    if (read.problem === NOT_AUTHENTICATED) return rejectFailure(c);
+    return rejected(
+      read.error === "invalid_client" ? unauthenticated(c, read.problem) : oauthError(400, read.error, read.problem),
+    );
   }
 
-  function refuseFailure(c: HttpContext): Response {
-    const wait = failedAuthenticationLimit.waitAfterFailure(c.env?.incoming?.socket.remoteAddress);
-    if (wait === 0) return refuseOAuth(c, 401, "invalid_client", NOT_AUTHENTICATED);
-    c.header("retry-after", String(wait));
-    return refuseOAuth(c, 429, "invalid_client", "too many failed authentications: wait before the next one");
+  function rejectFailure(c: HttpContext): ReadResult<never> {
+    const wait = failedAuthenticationLimit.waitAfterFailure(c.remoteAddress);
+    return rejected(wait === 0 ? unauthenticated(c, NOT_AUTHENTICATED) : tooManyFailures(wait));
   }
 }
 
-async function readBody(c: HttpContext): Promise<Form | Response> {
+/** @param wait seconds */
+function tooManyFailures(wait: number): CoreResponse {
+  const response = oauthError(429, "invalid_client", "too many failed authentications; retry later");
+  return withHeaders(response, { "retry-after": String(wait) });
+}
+
+async function readBody(c: HttpContext): Promise<ReadResult<Form>> {
   for (const name of ["authorization", "api-key"]) {
-    // Node keeps the first header of two: whoever stands before this core may have read the other one.
-    if (c.env?.incoming === undefined || fieldsOf(c.env.incoming, name).length <= 1) continue;
-    return refuseOAuth(c, 400, "invalid_request", `the header ${name} was sent more than once`);
+    // Node keeps the first of two headers, and a proxy could have read the other one.
+    if (!c.isRepeated(name)) continue;
+    return rejected(oauthError(400, "invalid_request", `the header ${name} was sent more than once`));
   }
   const read = await readForm(c);
-  return read.ok ? read.form : refuseOAuth(c, 400, read.error, read.problem);
+  return read.ok ? { ok: true, value: read.form } : rejected(oauthError(400, read.error, read.problem));
 }

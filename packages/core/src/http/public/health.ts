@@ -1,30 +1,29 @@
-import type { Context } from "hono";
-import type { Env, UseCases } from "../request/use-cases.ts";
-import { refuseText } from "../request/responses.ts";
+import type { HttpContext } from "../request/http-context.ts";
+import { textResponse, type CoreResponse } from "../request/responses.ts";
+import type { UseCases } from "../request/use-cases.ts";
 
-/** Milliseconds that one look at the store answers for: nobody has to authenticate here, and anybody may ask often. */
-const REMEMBERED = 1_000;
+/** Milliseconds for which a check of the store is valid. Clients need no key here and can ask as often as they want. */
+const VALID_FOR = 1_000;
 
-/** `/hello`: whether the core and its store are well, for whoever asks. What is wrong is in the log already. */
-export function helloHandler({ store }: UseCases): (c: Context<Env>) => Promise<Response> {
-  let well: Promise<boolean> = Promise.resolve(true);
-  let lookAgainAt = 0;
+/** `/hello`: reports whether the core can read its store. The log has the cause of a failure already. */
+export function helloHandler({ store }: UseCases): (c: HttpContext) => Promise<CoreResponse> {
+  let isHealthy: Promise<boolean> = Promise.resolve(true);
+  let nextCheckAt = 0;
 
-  async function look(): Promise<boolean> {
-    const found = await store.readState().then(
+  async function checkStore(): Promise<boolean> {
+    const healthy = await store.readState().then(
       () => true,
       () => false,
     );
-    lookAgainAt = performance.now() + REMEMBERED;
-    return found;
+    nextCheckAt = performance.now() + VALID_FOR;
+    return healthy;
   }
 
-  return async (c) => {
-    if (performance.now() >= lookAgainAt) {
-      lookAgainAt = Infinity; // until this one is done
-      well = look();
+  return async () => {
+    if (performance.now() >= nextCheckAt) {
+      nextCheckAt = Infinity; // no second check while this one runs
+      isHealthy = checkStore();
     }
-    if (!(await well)) return refuseText(c, 500, "Internal Error");
-    return c.body("Hello", 200, { "content-type": "text/plain; charset=utf-8" });
+    return (await isHealthy) ? textResponse(200, "Hello") : textResponse(500, "Internal Error");
   };
 }

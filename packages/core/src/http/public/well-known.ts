@@ -1,31 +1,27 @@
-import type { Context } from "hono";
 import { PATHS } from "countersign/protocol";
-import type { Env, UseCases } from "../request/use-cases.ts";
-import { refuseText } from "../request/responses.ts";
 import { allowsStaleWhileRevalidate } from "../../domain/keys/rotation.ts";
 import type { PublishedSets } from "../../state/instance-state.ts";
+import type { HttpContext } from "../request/http-context.ts";
+import { textResponse, type CoreResponse } from "../request/responses.ts";
+import type { UseCases } from "../request/use-cases.ts";
 
-/** The documents everybody may read. */
+/** A public document; its method is GET. */
 export interface PublicRoute {
   readonly path: string;
-  handle(c: Context<Env>): Response | Promise<Response>;
+  handle(c: HttpContext): CoreResponse | Promise<CoreResponse>;
 }
 
-/** A revocation must reach everybody soon, so nothing keeps it for long, and nobody serves an old one. */
+/** Revocations must reach every verifier soon, so caches keep the feed for 10 s and never serve a stale one. */
 const FEED_CACHE_CONTROL = "max-age=10, public";
 
 export function wellKnownRoutes({ state, publishFeed, config }: UseCases): readonly PublicRoute[] {
-  // `max-age` stands first: one existing client reads it only there.
+  // One existing client reads `max-age` only at the start of the header.
   const maxAge = Math.floor(config.rotation.jwksMaxAge / 1000);
   const revalidate = allowsStaleWhileRevalidate(config.rotation) ? `stale-while-revalidate=${maxAge}, ` : "";
   const cacheControl = `max-age=${maxAge}, public, ${revalidate}stale-if-error=86400`;
 
-  const serve = (which: keyof PublishedSets) => (c: Context<Env>) => {
-    const { body, etag } = state.publishedSets(c.get("path").appId)![which];
-    const headers = { "cache-control": cacheControl, etag, "access-control-allow-origin": "*" };
-    if (matches(c.req.header("if-none-match"), etag)) return c.body(null, 304, headers);
-    return c.body(body, 200, { ...headers, "content-type": "application/json; charset=utf-8" });
-  };
+  const serve = (which: keyof PublishedSets) => (c: HttpContext) =>
+    documentResponse(c, state.publishedSets(c.path.appId)![which], "application/json; charset=utf-8", cacheControl);
 
   return [
     { path: PATHS.jwks, handle: serve("rsa") },
@@ -33,14 +29,23 @@ export function wellKnownRoutes({ state, publishFeed, config }: UseCases): reado
     {
       path: PATHS.revocations,
       handle: async (c) => {
-        const feed = await publishFeed(c.get("path").appId);
-        if (feed === undefined) return refuseText(c, 503, "Service Unavailable");
-        const headers = { "cache-control": FEED_CACHE_CONTROL, etag: feed.etag, "access-control-allow-origin": "*" };
-        if (matches(c.req.header("if-none-match"), feed.etag)) return c.body(null, 304, headers);
-        return c.body(feed.body, 200, { ...headers, "content-type": "application/jwt" });
+        const feed = await publishFeed(c.path.appId);
+        if (feed === undefined) return textResponse(503, "Service Unavailable");
+        return documentResponse(c, feed, "application/jwt", FEED_CACHE_CONTROL);
       },
     },
   ];
+}
+
+function documentResponse(
+  c: HttpContext,
+  { body, etag }: { readonly body: string; readonly etag: string },
+  contentType: string,
+  cacheControl: string,
+): CoreResponse {
+  const headers = { "cache-control": cacheControl, etag, "access-control-allow-origin": "*" };
+  if (matches(c.header("if-none-match"), etag)) return { status: 304, headers, body: null };
+  return { status: 200, headers: { ...headers, "content-type": contentType }, body };
 }
 
 /** RFC 9110 section 13.1.2: a list, or `*`; compared weakly. */

@@ -1,8 +1,6 @@
-import type { Context } from "hono";
-import type { Env } from "./use-cases.ts";
-import { headerOf } from "./request-header.ts";
+import type { HttpContext } from "./http-context.ts";
 
-/** The key that a request brought: `Api-Key: K`, `Authorization: Bearer K`, or just `K` there. */
-export function presentedKey(c: Context<Env>): string | undefined {
-  return headerOf(c, "api-key") ?? headerOf(c, "authorization")?.replace(/^bearer /i, "");
+/** Returns the key in a request: `Api-Key: K`, `Authorization: Bearer K`, or `Authorization: K`. */
+export function presentedKey(c: HttpContext): string | undefined {
+  return c.header("api-key") ?? c.header("authorization")?.replace(/^bearer /i, "");
 }

@@ -1,6 +1,6 @@
 import { DEFAULT_APP, normaliseAppId } from "../../domain/apps/app.ts";
 
-/** A path of the driver interface taken apart: `/appid-<appId>/<tenantId><route>`. */
+/** The parts of a path of the driver interface: `/appid-<appId>/<tenantId><route>`. */
 export interface RequestPath {
   readonly appId: string;
   readonly tenantId: string;
@@ -13,8 +13,9 @@ const APP_PREFIX = /^\/appid-([^/]+)(\/.*)?$/;
 const TENANT_PREFIX = /^\/([^/]+)(\/.*)?$/;
 
 /**
- * @param pathname as the URL standard resolves it, so that authentication and routing see the same path
- * @param isRoute whether a path without prefixes is one of ours
+ * Splits a path into app, tenant and route. A path that ends in no known route is one route as a whole.
+ *
+ * @param isRoute reports whether a path without prefixes is a known route
  */
 export function splitPath(pathname: string, isRoute: (path: string) => boolean): RequestPath {
   let appId = DEFAULT_APP;
@@ -28,9 +29,9 @@ export function splitPath(pathname: string, isRoute: (path: string) => boolean):
   const tenant = TENANT_PREFIX.exec(rest);
   const tenantId = tenant?.[1]?.toLowerCase();
   const route = tenant?.[2] ?? "/";
-  // `/something` alone is an unknown path, not somebody's root.
+  // `/something` alone is an unknown path, not the root of a tenant.
   if (tenantId === undefined || !isRoute(route) || (route === "/" && tenantId !== DEFAULT_TENANT)) {
-    // Whole, so that nothing outside the driver interface answers below an app.
+    // Keep the prefixes, so that a path of another contract, such as /admin/v1, is unknown after an app prefix.
     return { appId, tenantId: DEFAULT_TENANT, route: pathname };
   }
   return { appId, tenantId, route };
@@ -39,10 +40,10 @@ export function splitPath(pathname: string, isRoute: (path: string) => boolean):
 const INSERTED = /^(\/\.well-known\/(?:oauth-authorization-server|openid-configuration))(\/.+)$/;
 
 /**
- * An issuer that has a path has its metadata also where the well-known name stands before that path (RFC 8414 section
- * 3.1); here it is put behind, as everything of an app is found.
+ * Moves a well-known name from before the path of an issuer (RFC 8414 section 3.1) to after it, where the routes of an
+ * app are. Returns other paths unchanged.
  *
- * @param publicPath the path that issuerUrls begin with, and that a proxy takes away from other requests
+ * @param publicPath the path that issuer URLs begin with, and that a proxy removes from other requests
  */
 export function appendedForm(pathname: string, publicPath: string): string {
   const [, name, issuerPath] = INSERTED.exec(pathname) ?? [];

@@ -1,32 +1,35 @@
-import type { Context } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { HttpContext } from "./socket-context.ts";
-
-/** An answer that is not 200, by the driver interface: plain text of fixed words. */
-export function refuseText(c: Context, status: ContentfulStatusCode, message: string): Response {
-  return c.body(message, status, { "content-type": "text/plain; charset=utf-8" });
+/** A response as handlers return it. The host adds the headers that every response has. */
+export interface CoreResponse {
+  readonly status: number;
+  /** By name in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** `null` for a status that has no body, such as 304. */
+  readonly body: string | null;
 }
 
-/** An answer that is not 200, by the admin API. */
-export function refuseAdmin(c: Context, status: ContentfulStatusCode, code: string, message: string): Response {
-  return c.body(JSON.stringify({ error: { code, message } }), status, JSON_HEADERS);
+/** What a handler has read from a request, or the response that rejects it. */
+export type ReadResult<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly response: CoreResponse };
+
+const TEXT: CoreResponse["headers"] = { "content-type": "text/plain; charset=utf-8" };
+const JSON_TYPE: CoreResponse["headers"] = { "content-type": "application/json; charset=utf-8" };
+
+/** Returns a plain-text response, the form of all errors of the driver interface and of public documents. */
+export function textResponse(status: number, message: string): CoreResponse {
+  return { status, headers: TEXT, body: message };
 }
 
-/** A text that is wrong, by the admin API, with the places where it is. */
-export function refuseMistakes(c: Context, message: string, mistakes: readonly object[]): Response {
-  return c.body(JSON.stringify({ error: { code: "invalid", message, mistakes } }), 400, JSON_HEADERS);
+export function jsonResponse(body: object, status = 200): CoreResponse {
+  return { status, headers: JSON_TYPE, body: JSON.stringify(body) };
 }
 
-/** What every answer has. */
-export const NO_SNIFF = { "x-content-type-options": "nosniff" };
-const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
-
-export function answerJson(c: Pick<HttpContext, "body">, body: object): Response {
-  return c.body(JSON.stringify(body), 200, JSON_HEADERS);
+export function withHeaders(response: CoreResponse, headers: CoreResponse["headers"]): CoreResponse {
+  return { ...response, headers: { ...response.headers, ...headers } };
 }
 
-/** Whether the client has hung up while sending: it reads no answer, and must not be able to fill the log with errors. */
-export function hasHungUp(c: Pick<HttpContext, "env">): boolean {
-  const incoming = c.env?.incoming;
-  return incoming !== undefined && incoming.destroyed && !incoming.complete;
+/** Returns the headers that a host sends. */
+export function headersOf({ headers, body }: CoreResponse): Record<string, string> {
+  const all: Record<string, string> = { ...headers, "x-content-type-options": "nosniff" };
+  if (body !== null) all["content-length"] = String(Buffer.byteLength(body));
+  return all;
 }

@@ -1,60 +1,106 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import type { Env } from "./use-cases.ts";
-import { NO_SNIFF } from "./responses.ts";
-import { headerOf } from "./request-header.ts";
+import type { HttpContext } from "./http-context.ts";
 import type { RequestPath } from "./request-path.ts";
-
-/** A request and the way to answer it: what an endpoint uses of Hono's `Context`, so that it can do without. */
-export interface HttpContext {
-  readonly env: Env["Bindings"];
-  readonly req: {
-    readonly method: string;
-    header(name: string): string | undefined;
-    readonly raw: { readonly body: Request["body"] };
-  };
-  get(name: "path"): RequestPath;
-  /** A header of the answer, said once. */
-  header(name: string, value: string): void;
-  body(text: string | null, status: number, headers?: Record<string, string>): Response;
-}
-
-const ALWAYS: readonly string[] = Object.entries(NO_SNIFF).flat();
+import { headersOf, type CoreResponse } from "./responses.ts";
 
 /**
- * The same over a socket and nothing in between: the objects of a web framework cost more than a token. The answer is
- * written at once.
+ * A request from a socket. It reads what `node:http` has parsed: a `Request`, its `Headers` and its body stream would
+ * cost more than everything else the core does for a key set.
  */
 export class SocketContext implements HttpContext {
-  readonly env: { incoming: IncomingMessage; outgoing: ServerResponse };
-  readonly #path: RequestPath;
-  /** Names and values by turns, as `writeHead` has them quickest. */
-  readonly #headers: string[] = [...ALWAYS];
+  readonly path: RequestPath;
+  principal: HttpContext["principal"];
+  cdiVersion = "";
+  readonly #incoming: IncomingMessage;
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse, path: RequestPath) {
-    this.env = { incoming, outgoing };
-    this.#path = path;
+  constructor(incoming: IncomingMessage, path: RequestPath) {
+    this.#incoming = incoming;
+    this.path = path;
   }
 
-  get req(): HttpContext["req"] {
-    const { method = "" } = this.env.incoming;
-    return { method, header: (name) => headerOf(this, name), raw: { body: null } };
+  get method(): string {
+    return this.#incoming.method ?? "";
   }
 
-  get(_name: "path"): RequestPath {
-    return this.#path;
+  get remoteAddress(): string | undefined {
+    return this.#incoming.socket.remoteAddress;
   }
 
-  header(name: string, value: string): void {
-    this.#headers.push(name, value);
+  get isAborted(): boolean {
+    return this.#incoming.destroyed && !this.#incoming.complete;
   }
 
-  body(text: string | null, status: number, headers: Record<string, string> = {}): Response {
-    for (const [name, value] of Object.entries(headers)) this.header(name, value);
-    const length = text === null ? 0 : Buffer.byteLength(text);
-    this.header("content-length", String(length));
-    // For text that may be anything, memory is had for three times its length.
-    this.env.outgoing.writeHead(status, this.#headers).end(text, length === text?.length ? "latin1" : "utf8");
-    return RESPONSE_ALREADY_SENT;
+  header(name: string): string | undefined {
+    // `incoming.headers` keeps the first of two values of some names.
+    const { rawHeaders } = this.#incoming;
+    let value: string | undefined;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (!isNamed(rawHeaders[i]!, name)) continue;
+      value = value === undefined ? rawHeaders[i + 1]! : `${value}, ${rawHeaders[i + 1]!}`;
+    }
+    return value;
   }
+
+  isRepeated(name: string): boolean {
+    const { rawHeaders } = this.#incoming;
+    let count = 0;
+    for (let i = 0; i < rawHeaders.length; i += 2) if (isNamed(rawHeaders[i]!, name)) count++;
+    return count > 1;
+  }
+
+  /** Listens to events, which cost half as much as an async iterator. */
+  readBody(limit: number): Promise<Buffer | undefined> {
+    const incoming = this.#incoming;
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const onData = (chunk: Buffer) => {
+        size += chunk.length;
+        chunks.push(chunk);
+        if (size <= limit) return;
+        incoming.off("data", onData).pause(); // sendResponse() discards the rest
+        resolve(undefined);
+      };
+      incoming.on("data", onData);
+      incoming.on("end", () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+      incoming.on("error", reject);
+      incoming.on("close", () => {
+        if (!incoming.complete) reject(new Error("the client disconnected before the end of the request"));
+      });
+    });
+  }
+}
+
+function isNamed(field: string, name: string): boolean {
+  return field.length === name.length && field.toLowerCase() === name;
+}
+
+/** Writes a response, and discards what the core has not read of the request. */
+export function sendResponse(incoming: IncomingMessage, outgoing: ServerResponse, response: CoreResponse): void {
+  const headers = headersOf(response);
+  const { status, body } = response;
+  // For UTF-8, Node allocates three bytes per character.
+  const encoding = headers["content-length"] === String(body?.length) ? "latin1" : "utf8";
+  outgoing.writeHead(status, headers).end(body, encoding);
+  if (!incoming.complete || incoming.isPaused()) discardBody(incoming);
+}
+
+/** Milliseconds and bytes. */
+const DISCARD_LIMIT = { time: 500, size: 64 * 1024 * 1024 };
+
+/**
+ * Reads the rest of a body, so that a client that is still sending can read the response: closing the connection at
+ * once could reset it first (RFC 9112 section 9.6). Closes the connection if the rest is slow or large.
+ */
+function discardBody(incoming: IncomingMessage): void {
+  const close = () => incoming.socket.destroySoon();
+  const timer = setTimeout(close, DISCARD_LIMIT.time).unref();
+  let size = 0;
+  incoming.on("data", (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > DISCARD_LIMIT.size) close();
+  });
+  incoming.once("close", () => clearTimeout(timer));
+  incoming.once("end", () => clearTimeout(timer));
+  incoming.resume();
 }

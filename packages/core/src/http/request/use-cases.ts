@@ -1,6 +1,5 @@
-import type { IncomingMessage } from "node:http";
 import type { CoreConfig } from "../../config/config.ts";
-import type { Authenticate, Principal } from "../../use-cases/authentication/authenticate.ts";
+import type { Authenticate } from "../../use-cases/authentication/authenticate.ts";
 import type { AuthenticateClient } from "../../use-cases/authentication/authenticate-client.ts";
 import type { TakeBackup } from "../../use-cases/backup/backup.ts";
 import type { Introspect } from "../../use-cases/tokens/introspect.ts";
@@ -19,10 +18,9 @@ import type { ResealKeys } from "../../use-cases/keys/reseal-keys.ts";
 import type { Revoke } from "../../use-cases/revocation/revoke.ts";
 import type { Store } from "../../ports/store.ts";
 import type { FailedAuthenticationLimit } from "../limits/failed-authentication-limit.ts";
-import type { RequestPath } from "./request-path.ts";
 import type { OutageLog } from "../telemetry/outage-log.ts";
 
-/** What the HTTP interface is given to work with. */
+/** Everything that HTTP handlers call. */
 export interface UseCases {
   readonly config: CoreConfig;
   readonly store: Store;
@@ -46,11 +44,4 @@ export interface UseCases {
   readonly authenticateClient: AuthenticateClient;
   readonly outages: OutageLog;
   readonly version: string;
-}
-
-/** What a request carries through its handlers. */
-export interface Env {
-  /** Present where the request came over a socket. */
-  Bindings: { incoming?: IncomingMessage };
-  Variables: { path: RequestPath; principal: Principal | undefined; cdiVersion: string };
 }

@@ -1,37 +1,32 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import { StartupError } from "../../ports/startup-error.ts";
 import type { HttpInterface } from "./server.ts";
 
 export interface Listening {
-  /** Where it answers: `http://HOST:PORT`. */
+  /** `http://HOST:PORT` */
   readonly url: string;
   /**
-   * Lets clients go, then stops accepting and lets requests in flight finish.
+   * Asks clients to disconnect, then stops accepting connections and waits for requests in flight.
    *
-   * @param patience milliseconds after which requests in flight are given up
+   * @param timeout milliseconds after which requests in flight are canceled
    */
-  close(patience: number): Promise<void>;
+  close(timeout: number): Promise<void>;
 }
 
 /**
- * Milliseconds between asking clients to leave (`Connection: close`) and closing the door. What was sent
- * meanwhile on an open connection, or waits to be accepted, is still answered.
+ * Milliseconds between asking clients to disconnect (`Connection: close`) and closing the server. The core still answers
+ * requests that arrive in this time on open connections, and connections that wait to be accepted.
  */
 const DRAIN = 250;
 
-/** Against senders that take for ever; looked at each second, where Node's own habit is half a minute. */
-const PATIENCE = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
+/** Milliseconds, against slow senders (H5). Node checks every 30 s by default. */
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 
-/** @throws StartupError where the address cannot be listened on */
+/** @throws StartupError if the core cannot listen on this address */
 export async function listen(http: HttpInterface, host: string, port: number): Promise<Listening> {
-  // Global objects belong to whoever runs us.
-  const answer = getRequestListener((request, env) => http.fetch(request, env), { overrideGlobalObjects: false });
-  const server = createServer(PATIENCE, (incoming, outgoing) => {
-    if (!http.answerAtOnce(incoming, outgoing)) void answer(incoming, outgoing);
-  });
-  server.maxHeadersCount = 0; // bounded in bytes; what is left out of a longer list could be a second key
+  const server = createServer(TIMEOUTS, (incoming, outgoing) => void http.serve(incoming, outgoing));
+  server.maxHeadersCount = 0; // Node limits their bytes; a header it leaves out could be a second key
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
     server.listen({ port, host, backlog: 4_096 }, resolve);
@@ -39,11 +34,11 @@ export async function listen(http: HttpInterface, host: string, port: number): P
   const { address, family, port: chosen } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${chosen}`,
-    async close(patience) {
+    async close(timeout) {
       server.prependListener("request", (_request, response) => (response.shouldKeepAlive = false));
       if ((await connectionsOf(server)) > 0) await new Promise((resolve) => setTimeout(resolve, DRAIN));
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      const timer = setTimeout(() => server.closeAllConnections(), patience);
+      const timer = setTimeout(() => server.closeAllConnections(), timeout);
       await closed;
       clearTimeout(timer);
     },
@@ -55,12 +50,12 @@ function connectionsOf(server: Server): Promise<number> {
 }
 
 function explain(error: NodeJS.ErrnoException, host: string, port: number): StartupError {
-  const words: Record<string, string> = {
-    EADDRINUSE: `port ${port} on ${host} is in use: stop what listens there, or choose another one with --port (0 picks a free one)`,
-    EACCES: `port ${port} on ${host} needs privileges: choose one above 1023 with --port`,
-    EADDRNOTAVAIL: `${host} is not an address of this machine: choose another one with --host`,
-    ENOTFOUND: `the host name ${host} cannot be resolved: choose another one with --host`,
+  const messages: Record<string, string> = {
+    EADDRINUSE: `port ${port} on ${host} is in use; stop the other process, or choose another port with --port (0: any free port)`,
+    EACCES: `port ${port} on ${host} requires privileges; choose a port above 1023 with --port`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine; choose another address with --host`,
+    ENOTFOUND: `cannot resolve the host name ${host}; choose another one with --host`,
   };
-  const message = words[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`;
+  const message = messages[error.code ?? ""] ?? `cannot listen on ${host}:${port}: ${error.message}`;
   return new StartupError(message, { cause: error });
 }

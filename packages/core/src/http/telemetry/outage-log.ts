@@ -3,37 +3,37 @@ import { StoreUnavailable } from "../../ports/store.ts";
 import type { Log } from "../../ports/log.ts";
 import type { Monotonic } from "../../ports/clock.ts";
 
-/** Says why requests fail. */
+/** Logs why requests fail. */
 export interface OutageLog {
-  tell(error: unknown, facts: object): void;
+  report(error: unknown, facts: object): void;
 }
 
 /** Milliseconds. */
 const QUIET = 60_000;
-/** Troubles that are told apart. */
+/** Outages that are distinguished. */
 const MAX_NAMES = 100;
 
 /**
- * What is away is away for every request, and some of those are a stranger's to send: each such trouble is said once a
- * minute, with how often it came meanwhile. Accidents are said each time.
+ * An outage fails every request, and unauthenticated clients can send some of them. Log each outage at most once a minute,
+ * with a count. Log unexpected errors every time.
  */
 export function createOutageLog(log: Log, monotonic: Monotonic): OutageLog {
-  const told = new Map<string, { readonly at: number; unsaid: number }>();
+  const logged = new Map<string, { readonly at: number; skipped: number }>();
   return Object.freeze<OutageLog>({
-    tell(error, facts) {
-      const isAway = error instanceof StoreUnavailable || error instanceof PlatformUnavailable;
-      if (!isAway) return log.error({ err: error, ...facts }, "a request failed");
+    report(error, facts) {
+      const isOutage = error instanceof StoreUnavailable || error instanceof PlatformUnavailable;
+      if (!isOutage) return log.error({ err: error, ...facts }, "request failed");
       const name = String(error);
       const now = monotonic();
-      const before = told.get(name);
+      const before = logged.get(name);
       if (before !== undefined && now - before.at < QUIET) {
-        before.unsaid++;
+        before.skipped++;
         return;
       }
-      if (told.size >= MAX_NAMES) told.clear();
-      told.set(name, { at: now, unsaid: 0 });
-      const unsaid = before?.unsaid ?? 0;
-      log.error({ err: error, ...facts, ...(unsaid > 0 && { alsoFailed: unsaid }) }, "a request failed");
+      if (logged.size >= MAX_NAMES) logged.clear();
+      logged.set(name, { at: now, skipped: 0 });
+      const skipped = before?.skipped ?? 0;
+      log.error({ err: error, ...facts, ...(skipped > 0 && { alsoFailed: skipped }) }, "request failed");
     },
   });
 }

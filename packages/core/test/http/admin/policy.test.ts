@@ -105,7 +105,7 @@ describe("a mistake", () => {
     [{ text: 7 }, /^text: /],
     [{ text: POLICY, expectedVersion: -1 }, /^expectedVersion: /],
     [{ text: POLICY, expectedVersion: 1.5 }, /^expectedVersion: /],
-    [{ text: POLICY, by: "" }, /^by: 1 to 128/],
+    [{ text: POLICY, by: "" }, /^by: expected 1 to 128/],
     [{ text: POLICY, by: "x".repeat(129) }, /^by: /],
     [{ text: POLICY, by: "two\nlines" }, /^by: /],
     [{ text: POLICY, by: "\u202eanna" }, /^by: /],

@@ -106,7 +106,7 @@ describe("the API key", () => {
     const guess = () => versions({ "api-key": "wrong-key-wrong-key-wrong" });
     for (let i = 0; i < 10; i++) expectText(await guess(), 401, "Invalid API key");
     const waiting = await guess();
-    expectText(waiting, 429, "Too many requests with an invalid key: wait before the next one");
+    expectText(waiting, 429, "Too many requests with an invalid key; retry later");
     expect(waiting.headers.get("retry-after")).toBe("60");
     const admin = await core.call("/admin/v1/status", { apiKey: "wrong-key-wrong-key-wrong" });
     expect([admin.status, admin.headers.get("retry-after")]).toEqual([429, "60"]);
@@ -185,7 +185,7 @@ describe("the admin key", () => {
   });
 });
 
-const LOCAL_ONLY = "Without an API key, only programs of this machine are answered";
+const LOCAL_ONLY = "Without an API key, the core accepts only local programs that use a loopback address";
 
 describe("without an API key", () => {
   let open: TestCore;

@@ -240,7 +240,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
       const refused = await ask("a service", { [claim]: another });
       expect([refused.status, refused.text]).toEqual([
         403,
-        `payload: claim '${claim}' of a service's token is the core's to set`,
+        `payload: the core sets claim '${claim}' of a service token`,
       ]);
       const own = await ask("an API key", { [claim]: another });
       expect(partsOf(tokenIn(own)).claims[claim]).toEqual(another);

@@ -64,7 +64,7 @@ describe("failures to authenticate", () => {
 
   it("S1 are told of in the log when they are too many, once in the window of an address", () => {
     const line = (address: string, seconds: number) =>
-      `warn wrong keys again and again: this address waits { address: '${address}', seconds: ${seconds} }`;
+      `warn too many failed authentications, throttling address { address: '${address}', seconds: ${seconds} }`;
     fail("192.0.2.1", 10);
     expect(log.lines).toEqual([]);
     clock.advance(20_000);
@@ -96,7 +96,7 @@ describe("failures to authenticate", () => {
       expect((await core.call(path, { apiKey: tried(9) })).status).toBe(429);
     }
     expect(told()).toEqual([
-      "warn wrong keys again and again: this address waits { address: '127.0.0.1', seconds: 60 }",
+      "warn too many failed authentications, throttling address { address: '127.0.0.1', seconds: 60 }",
     ]);
     for (let i = 0; i < 10; i++) expect(log.lines.join("\n")).not.toContain(String(i).repeat(43));
   });

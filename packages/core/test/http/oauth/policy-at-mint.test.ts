@@ -66,7 +66,7 @@ describe("a service gets a token", () => {
       ["cart", ""],
       ["orders", "billing"],
     ] as const) {
-      const text = "payload: claim 'aud' of a service's token is the core's to set";
+      const text = "payload: the core sets claim 'aud' of a service token";
       expectText(await ask(service, { payload: { aud } }), 403, text);
     }
     const scope = "the policy does not let cart ask inventory for this scope: it has stock:read";

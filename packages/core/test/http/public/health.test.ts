@@ -26,7 +26,7 @@ it("asks the store once a second at most, however many ask, and logs nothing of 
     log: recordedLog(),
   } as unknown as UseCases & { log: ReturnType<typeof recordedLog> };
   const http = createHttpInterface(services);
-  const hello = async () => (await http.fetch(new Request(`http://core.invalid${PATHS.hello}`), {})).status;
+  const hello = async () => (await http.fetch(new Request(`http://core.invalid${PATHS.hello}`))).status;
   vi.useFakeTimers({ toFake: ["performance"] });
   onTestFinished(() => void vi.useRealTimers());
   const all = Promise.all(Array.from({ length: 50 }, hello));
