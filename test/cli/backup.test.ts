@@ -92,10 +92,13 @@ describe("countersign backup", () => {
     const text = await readFile(file, "utf8");
     const masterKey = (await readFile(join(dataDir, "master.key"), "utf8")).trim();
     expect(text).not.toContain(masterKey);
-    expect(exit.stderr).toMatch(/The master key is not in it.*keep [0-9a-f]{16} elsewhere/);
+    expect(exit.stderr).toMatch(/The backup does not contain master key [0-9a-f]{16}.*Save that key separately/);
 
     const again = await countersign("backup", file, "--data-dir", dataDir);
-    expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/exists: --force replaces it/)]);
+    expect([again.code, again.stderr]).toEqual([
+      1,
+      expect.stringMatching(/already exists; pass --force to overwrite it/),
+    ]);
     expect(await readFile(file, "utf8")).toBe(text);
     await admin(core, "POST", "/apps/public/revocations/services", { service: "another" });
     await succeeded(countersign("backup", file, "--data-dir", dataDir, "--force"));

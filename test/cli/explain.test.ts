@@ -21,7 +21,7 @@ test("prints every check of a real token, and what a verifier says of it", async
   expect([good.code, good.stderr]).toEqual([0, ""]);
   for (const name of ["form", "algorithm", "key", "signature", "exp", "iss", "aud", "required claims", "revocation"])
     expect(good.stdout).toMatch(new RegExp(`^${name} +✓ passed`, "m"));
-  expect(good.stdout).toMatch(/^allowed {2}a verifier with these options lets it pass$/m);
+  expect(good.stdout).toMatch(/^accepted {2}a verifier with these options accepts the token$/m);
 
   const refused = await explain(token, ...jwks, "--audience", "inventory", "--require", "source=user");
   expect(refused.code).toBe(1);
@@ -30,7 +30,7 @@ test("prints every check of a real token, and what a verifier says of it", async
   expect(refused.stdout).toMatch(/^refused {2}audience_mismatch: meant for another audience$/m);
 
   const unproven = await explain(token);
-  expect([unproven.code, unproven.stdout]).toEqual([1, expect.stringMatching(/^not proven .*--jwks URL/m)]);
+  expect([unproven.code, unproven.stdout]).toEqual([1, expect.stringMatching(/^not verified .*--jwks URL/m)]);
   const asJson = await explain(token, ...jwks, "--json");
   expect(JSON.parse(asJson.stdout)).toMatchObject({ allowed: true, token: { claims: { sub: "orders" } } });
 });
@@ -76,7 +76,10 @@ test("S6 says what was given instead of a token, and nothing of it", async () =>
   const token = `${base64url({ alg: "RS256", kid: "s-1" })}.${base64url({ exp: 1 })}.AAAA`;
   const credential = `cs_orders_${"r".repeat(43)}`;
   for (const [given, words] of [
-    [`Bearer ${token}`, /^countersign: leave 'Bearer' out: .*\n$/],
+    [
+      `Bearer ${token}`,
+      /^countersign: expected a token, got an Authorization header value; remove the "Bearer" prefix\n$/,
+    ],
     [credential, /^countersign: this is a credential and no token, .*\n$/],
   ] as const) {
     const { code, stdout, stderr } = await explain(given);
@@ -89,7 +92,7 @@ test("a token that names an audience is refused without --audience, which is sai
   const core = await startCore(await temporaryDirectory());
   const token = await mint(core.url, { sub: "orders", source: "microservice", aud: "inventory" });
   const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
-  const hint = "add --audience NAME for a callee of that name";
+  const hint = "pass --audience NAME with a name of the called service";
   const without = await explain(token, ...jwks);
   expect([without.code, without.stdout]).toEqual([1, expect.stringContaining(hint)]);
   for (const audience of ["inventory", "billing"]) {

@@ -43,15 +43,15 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     const policy = (...command: string[]) => ways[way](["policy", ...command]);
     expect(await policy("show")).toMatchObject({
       code: 1,
-      stderr: "countersign: no policy has been applied in app public\n",
+      stderr: 'countersign: app "public" has no policy\n',
     });
 
     const file = await fileOf(POLICY);
     const changes = [
       "+ orders",
-      "+ orders may call inventory",
-      "+ orders may ask inventory for stock:read",
-      "+ orders may ask inventory for stock:reserve",
+      "+ orders can call inventory",
+      "+ orders can request stock:read from inventory",
+      "+ orders can request stock:reserve from inventory",
       "+ inventory",
       "",
     ].join("\n");
@@ -62,31 +62,28 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       1,
       changes,
       expect.stringMatching(
-        /^This is the first policy of app public\. .* within 6 s.*\ncountersign: nothing was done: add --yes/,
+        /^This is the first policy of app public\. .* within 6 s.*\ncountersign: aborted; pass --yes/,
       ),
     ]);
     expect((await policy("show")).code).toBe(1);
 
     const applied = await policy("apply", file, "--yes");
-    expect([applied.code, applied.stdout]).toEqual([0, `${changes}version 1 is in force in app public\n`]);
+    expect([applied.code, applied.stdout]).toEqual([0, `${changes}version 1 is now current in app public\n`]);
     const shown = await policy("show");
     expect(shown.stdout).toMatch(/^# version 1, applied \S+ \S+Z by /);
     expect(shown.stdout.replace(/^#.*\n/, "")).toBe(POLICY.replace(/^#.*\n/, ""));
     // What is shown can be applied again, and says the same.
     const again = await policy("apply", await fileOf(shown.stdout));
-    expect([again.code, again.stdout]).toEqual([
-      0,
-      "the same as the policy in force\nversion 1 is in force in app public\n",
-    ]);
+    expect([again.code, again.stdout]).toEqual([0, "no changes\nversion 1 is now current in app public\n"]);
 
     const next = await fileOf(POLICY.replace(", stock:reserve", ""));
     expect((await policy("apply", next, "--yes", "--by", "Zoë, ticket 7")).stdout).toBe(
-      "- orders may ask inventory for stock:reserve\nversion 2 is in force in app public\n",
+      "- orders can request stock:reserve from inventory\nversion 2 is now current in app public\n",
     );
     const versions = (await policy("versions")).stdout.split("\n");
     expect(versions[1]).toMatch(/^2 +\S+ \S+Z +admin key [0-9a-f]{6}: Zoë, ticket 7$/);
     const who =
-      way === "over the network" ? /admin key [0-9a-f]{6}$/ : new RegExp(`${userInfo().username}, where the store is$`);
+      way === "over the network" ? /admin key [0-9a-f]{6}$/ : new RegExp(`${userInfo().username} \\(local\\)$`);
     expect(versions[2]).toMatch(who);
     expect((await policy("show", "1")).stdout).toContain("[stock:read, stock:reserve]");
     expect(await policy("show", "3")).toMatchObject({ code: 1, stderr: "countersign: there is no such version\n" });
@@ -97,7 +94,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(await policy("test", "orders", "inventory", "stock:reserve")).toMatchObject({
       code: 1,
       stdout:
-        "refused  services.orders.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve " +
+        "not allowed  services.orders.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve " +
         "to that list.\n",
     });
     const services = (what: string) =>
@@ -106,14 +103,14 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     const disabled = await policy("test", "orders", "inventory", "stock:read");
     expect([disabled.code, disabled.stdout]).toEqual([
       1,
-      expect.stringMatching(/^refused {2}orders is disabled: it gets no token\. /),
+      expect.stringMatching(/^not allowed {2}orders is disabled: it gets no token\. /),
     ]);
     expect((await services("enable")).code).toBe(0);
     expect((await policy("test", "orders", "ghost")).stdout).toContain(
       "register ghost, declare ghost under services and",
     );
     expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service's name/);
-    expect((await policy("report")).stdout).toBe("caller  callee  scope  would be refused  first  last\n");
+    expect((await policy("report")).stdout).toBe("caller  callee  scope  count  first  last\n");
 
     // What the policy names can be stopped, and goes once it does not.
     const remove = () => ways[way](["services", "delete", "orders", "--yes"]);
@@ -190,9 +187,7 @@ test("a mistake far along a line is shown with what is around it, and nothing th
   expect(code).toBe(1);
   const [place, line, caret] = stderr.split("\n").map((one) => one.replace(/^countersign: /, ""));
   const column = text.indexOf('"\u001b') + 1;
-  expect(place).toBe(
-    `standard input:1:${column}: a scope cannot contain spaces; write each scope as its own list item`,
-  );
+  expect(place).toBe(`stdin:1:${column}: a scope cannot contain spaces; write each scope as its own list item`);
   expect(line).toMatch(/^ {2}.{60}"\?\[2Ja b"\]\}\}\}\}$/);
   expect(caret).toBe(`${" ".repeat(62)}^`);
 });

@@ -55,11 +55,13 @@ describe("S8 countersign keys reseal", () => {
     const [id] = await masterKeysIn(dataDir);
     expect([asked.code, asked.stderr]).toEqual([
       1,
-      expect.stringMatching(new RegExp(`^Master key ${id} is destroyed\\. A backup [^]*--keep-old[^]*add --yes`)),
+      expect.stringMatching(
+        new RegExp(`^This deletes master key ${id}\\. Earlier backups [^]*--keep-old[^]*pass --yes`),
+      ),
     ]);
     expect(await readFile(join(dataDir, "master.key"), "utf8")).toBe(old);
     const { code, stdout, stderr } = await countersign([...renew, "--keep-old", kept]);
-    expect([code, stderr, stdout]).toEqual([0, "", expect.stringContaining(`kept master key ${id} in ${kept}`)]);
+    expect([code, stderr, stdout]).toEqual([0, "", expect.stringContaining(`saved master key ${id} to ${kept}`)]);
     expect([await readFile(kept, "utf8"), (await stat(kept)).mode & 0o777]).toEqual([old, 0o600]);
     const again = await countersign([...renew, "--keep-old", kept]);
     expect([again.code, again.stderr]).toEqual([
@@ -139,7 +141,7 @@ describe("S8 countersign keys reseal", () => {
     const both = await startCore(dataDir, [], withKeys(`${b}, ${a}`));
     expect(await rejectionsOf(both.url, tokens)).toEqual([]);
     const remote = await countersign(["keys", "reseal", "--url", both.url]);
-    expect([remote.code, remote.stdout]).toEqual([0, expect.stringMatching(/^sealed \d+ key/)]);
+    expect([remote.code, remote.stdout]).toEqual([0, expect.stringMatching(/^re-encrypted \d+ key/)]);
     expect(await masterKeysIn(dataDir)).toHaveLength(1);
     const own = await countersign(["keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir], withKeys(b));
     expect([own.code, own.stderr]).toEqual([1, expect.stringMatching(/master key is in COUNTERSIGN_MASTER_KEY/)]);

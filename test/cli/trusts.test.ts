@@ -43,17 +43,17 @@ test.each(["over the network", "on the data directory"] as const)(
     const wide = await services("trust", "orders", ...facts, "--subject", "system:serviceaccount:*:orders");
     expect(wide).toMatchObject({ code: 1, stderr: expect.stringMatching(/one '\*' at most, at its end/) });
     const trust = await services("trust", "orders", ...facts, "--subject", "system:serviceaccount:shop:*");
-    expect(trust).toMatchObject({ code: 0, stdout: expect.stringMatching(/^trust [0-9a-f]{12}: /) });
+    expect(trust).toMatchObject({ code: 0, stdout: expect.stringMatching(/^trusted identity [0-9a-f]{12}: /) });
     await expect.poll(workload, within).toBe(200);
     const listed = await services("trusts");
     expect(listed.stdout).toContain("system:serviceaccount:shop:*");
     const [id] = /[0-9a-f]{12}/.exec(listed.stdout)!;
     expect((await services("untrust", id)).stderr).toContain("--yes");
-    expect((await services("untrust", id, "--yes")).stdout).toBe(`ended trust ${id}\n`);
+    expect((await services("untrust", id, "--yes")).stdout).toBe(`removed trusted identity ${id}\n`);
     await expect.poll(workload, within).not.toBe(200); // who asks so often is told to wait, too
 
     const noFile = await services("keys", "orders", "--set", join(dataDir, "missing.json"));
-    expect(noFile).toMatchObject({ code: 1, stderr: expect.stringContaining("JWK set") });
+    expect(noFile).toMatchObject({ code: 1, stderr: expect.stringContaining("expected a file with a JWK Set") });
     expect((await services("keys", "orders", "--set", jwks)).stdout).toMatch(/^kid +algorithm +since\nk +ES256 +\d{4}/);
     expect((await services("keys", "orders", "--json")).stdout).toContain('"kid": "k"');
     await expect.poll(itself, within).toBe(200);

@@ -21,8 +21,8 @@ describe("S8 countersign keys reseal", () => {
     const seen = new Set([await readFile(file, "utf8")]);
     for (let round = 0; round < 4; round++) {
       const { code, stdout, stderr } = await new Process([COUNTERSIGN_BIN, ...RESEAL, dataDir], ENV).ended;
-      expect([code, stderr]).toEqual([0, expect.stringMatching(/^Master key [0-9a-f]{16} is destroyed\./)]);
-      expect(stdout).toMatch(/^sealed \d+ key\(s\) under master key [0-9a-f]{16}\n$/);
+      expect([code, stderr]).toEqual([0, expect.stringMatching(/^This deletes master key [0-9a-f]{16}\./)]);
+      expect(stdout).toMatch(/^re-encrypted \d+ keys with master key [0-9a-f]{16}\n$/);
       const text = await readFile(file, "utf8");
       expect(text).toMatch(/^[\w-]{43}\n$/);
       expect((await stat(file)).mode & 0o777).toBe(0o600);

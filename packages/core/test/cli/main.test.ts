@@ -1,6 +1,7 @@
 import { once } from "node:events";
-import { expect, it } from "vitest";
-import { run } from "../../src/cli/main.ts";
+import type { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { createProgram, run } from "../../src/cli/main.ts";
 import { VERSION } from "../../src/index.ts";
 import { runCommand, TestProcess } from "../support/cli.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -23,8 +24,8 @@ it.each([
 ])("rejects %j with exit code 1 and points to the help", async (args, message) => {
   const { code, stdout, stderr } = await runCommand(args);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toMatch(new RegExp(`^${message}\n`));
-  expect(stderr).toContain("--help");
+  expect(stderr).toMatch(new RegExp(`^${message}`));
+  expect(stderr).toMatch(/\nRun with --help for usage\.\n$/);
 });
 
 it("starts a core, announces it on stdout, and closes it on SIGTERM", async () => {
@@ -53,3 +54,48 @@ it("runs commands at the same time without mixing up their output", async () => 
   cli.emit("SIGTERM", "SIGTERM");
   await exited;
 });
+
+describe("help pages", () => {
+  const pagesOf = (command: Command, path: string[] = []): string[][] => [
+    path,
+    ...command.commands.flatMap((child) => pagesOf(child, [...path, child.name()])),
+  ];
+  const pages = pagesOf(createProgram(new TestProcess()));
+
+  it("exist for every command", () => {
+    expect(pages.length).toBeGreaterThan(35);
+  });
+
+  it.each(pages.map((path) => ({ path, name: ["countersign", ...path].join(" ") })))("$name", async ({ path }) => {
+    const { code, stdout, stderr } = await runCommand([...path, "--help"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
+    const [, examples = ""] = stdout.split("\nExamples:\n");
+    const commands = examples
+      .split("\n\n")[0]!
+      .replaceAll(/ \\\n +/g, " ")
+      .trim()
+      .split("\n");
+    expect(commands.length).toBeGreaterThanOrEqual(2);
+    for (const command of commands) expect(await errorOf(command)).toBeUndefined();
+  });
+});
+
+/** Parses an example without running it. @returns the error, undefined if the command line is valid */
+async function errorOf(example: string): Promise<string | undefined> {
+  const [, line = ""] = /(?:^|[ |])countersign (.*)$/.exec(example) ?? [];
+  const args = [...line.matchAll(/'([^']*)'|"([^"]*)"|<.*|(\S+)/g)].map(([, ...parts]) => parts.find(Boolean) ?? "");
+  const cli = new TestProcess();
+  const program = createProgram(cli);
+  const disarm = (command: Command): void => {
+    if (command.commands.length === 0) command.action(() => {});
+    command.commands.forEach(disarm);
+  };
+  disarm(program);
+  try {
+    await program.parseAsync(args.filter(Boolean), { from: "user" });
+    return undefined;
+  } catch (error) {
+    return `${example}: ${(error as Error).message}`;
+  }
+}

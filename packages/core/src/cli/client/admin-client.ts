@@ -6,26 +6,27 @@ import { administerStore } from "../../composition/offline.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { PolicyMistake } from "../../ports/policy-text.ts";
 import { printError, type CliProcess } from "../process/cli-process.ts";
+import { quote } from "../process/quote.ts";
 
-/** Where a command administers: a core that listens, or a data directory of this machine. */
+/** The core that a command manages: a running core, or a local data directory. */
 export interface AdminTarget {
   url?: string;
   dataDir?: string;
 }
 
-/** The admin API, over the network or inside this process. */
+/** Calls the admin API, over the network or inside this process. */
 export interface AdminClient {
-  /** @throws AdminError with the core's own words */
+  /** @throws AdminError with the core's error message */
   call<T>(method: "GET" | "POST" | "PUT", path: string, body?: object): Promise<T>;
   close(): Promise<void>;
-  /** Whether it is this process that administers: no admin key says who does. */
+  /** Whether the admin API runs inside this process, so that no admin key identifies the user. */
   readonly isLocal: boolean;
 }
 
-/** The core said no, or could not be asked; the message is for the person at the terminal. */
+/** The core rejected a request or is unavailable. The message is shown to the user. */
 export class AdminError extends Error {
   override readonly name = "AdminError";
-  /** Where a policy's text is wrong, if that is it. */
+  /** Errors in the text of a policy, with line and column. */
   readonly mistakes: readonly PolicyMistake[];
 
   constructor(message: string, mistakes: readonly PolicyMistake[] = []) {
@@ -34,13 +35,13 @@ export class AdminError extends Error {
   }
 }
 
-/** Runs a command's work against its target, and tells what went wrong in one line. */
+/** Runs a command against its target, and prints expected errors without a stack trace. */
 export function administer(
   cli: CliProcess,
   target: AdminTarget,
   work: (client: AdminClient) => Promise<void>,
 ): Promise<void> {
-  return tellErrors(cli, async () => {
+  return reportErrors(cli, async () => {
     const client = await openAdminClient(cli, target);
     try {
       await work(client);
@@ -50,12 +51,13 @@ export function administer(
   });
 }
 
-export async function tellErrors(cli: CliProcess, work: () => Promise<void>): Promise<void> {
+/** Prints expected errors without a stack trace and sets exit code 1. Throws unexpected ones on. */
+export async function reportErrors(cli: CliProcess, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    const told = [AdminError, StartupError, StoreUnavailable].some((kind) => error instanceof kind);
-    if (!told) throw error;
+    const isExpected = [AdminError, StartupError, StoreUnavailable].some((kind) => error instanceof kind);
+    if (!isExpected) throw error;
     printError(cli, (error as Error).message);
     cli.exitCode = 1;
   }
@@ -63,9 +65,13 @@ export async function tellErrors(cli: CliProcess, work: () => Promise<void>): Pr
 
 export type LocalTarget = { dataDir: string } | { database: string };
 
-/** For what no core does over the network: the store itself, on this machine or shared (COUNTERSIGN_DATABASE). */
+/** Selects a store for commands that need direct access to it. */
 export function localTarget(cli: CliProcess, { url, dataDir }: AdminTarget): LocalTarget {
-  if (url !== undefined) throw new AdminError("this is done where the store is: name it with --data-dir, not --url");
+  if (url !== undefined) {
+    throw new AdminError(
+      "this command needs direct access to the store; use --data-dir or COUNTERSIGN_DATABASE instead of --url",
+    );
+  }
   if (dataDir !== undefined) return { dataDir };
   const database = setIn(cli.env, "COUNTERSIGN_DATABASE");
   return database === undefined
@@ -75,39 +81,42 @@ export function localTarget(cli: CliProcess, { url, dataDir }: AdminTarget): Loc
 
 async function openAdminClient(cli: CliProcess, target: AdminTarget): Promise<AdminClient> {
   if (target.url !== undefined && target.dataDir !== undefined) {
-    throw new AdminError("--url and --data-dir name two cores: give one of them");
+    throw new AdminError("--url and --data-dir cannot be used together");
   }
   const url = target.dataDir === undefined ? (target.url ?? setIn(cli.env, "COUNTERSIGN_URL")) : undefined;
   return url === undefined ? localClient(cli, localTarget(cli, target)) : remoteClient(cli, url);
 }
 
-/** Milliseconds. The longest that a core takes: keys of every algorithm to make, and a lock to wait for. */
-const PATIENCE = 30_000;
+/** Milliseconds. The slowest request waits for a lock and generates keys of every algorithm. */
+const TIMEOUT = 30_000;
 
-/** @param patience milliseconds until an answer is given up */
-export function remoteClient(cli: CliProcess, url: string, patience = PATIENCE): AdminClient {
+/** @param timeout milliseconds to wait for a response */
+export function remoteClient(cli: CliProcess, url: string, timeout = TIMEOUT): AdminClient {
   const adminKey = setIn(cli.env, "COUNTERSIGN_ADMIN_KEY");
   if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) {
-    throw new AdminError("--url: http:// or https:// was expected, such as http://localhost:3567");
+    throw new AdminError(`--url: expected an http or https URL such as http://localhost:3567, got ${quote(url)}`);
   }
-  if (adminKey === undefined) throw new AdminError("set COUNTERSIGN_ADMIN_KEY to an admin key of that core");
+  if (adminKey === undefined)
+    throw new AdminError("COUNTERSIGN_ADMIN_KEY is not set; set it to an admin key of the core");
   const base = url.replace(/\/+$/, "");
   const { protocol, hostname } = new URL(url);
   if (protocol !== "https:" && !isLoopbackHost(hostname)) {
-    cli.stderr.write(`countersign: warning: the admin key goes to ${hostname} as plain text; use https\n`);
+    cli.stderr.write(`countersign: warning: sending the admin key to ${hostname} over plain HTTP; use https\n`);
   }
   return {
     async call<T>(method: string, path: string, body?: object): Promise<T> {
       try {
-        const send = (request: Request) => fetch(request, { signal: AbortSignal.timeout(patience) });
+        const send = (request: Request) => fetch(request, { signal: AbortSignal.timeout(timeout) });
         return await exchange<T>(send, base, adminKey, method, path, body);
       } catch (error) {
         if (error instanceof AdminError) throw error;
         if ((error as Error).name === "TimeoutError") {
-          throw new AdminError(`${base} has not answered in ${patience / 1000} s; what was asked may be done or not`);
+          throw new AdminError(
+            `no response from ${base} within ${timeout / 1000} s; the operation might have completed, check before you retry`,
+          );
         }
         const { cause, message } = error as Error;
-        throw new AdminError(`${base} cannot be reached: ${cause instanceof Error ? cause.message : message}`);
+        throw new AdminError(`cannot reach ${base}: ${cause instanceof Error ? cause.message : message}`);
       }
     },
     close: async () => {},
@@ -115,11 +124,12 @@ export function remoteClient(cli: CliProcess, url: string, patience = PATIENCE):
   };
 }
 
-/** The same interface as over the network, so that both ways of administering do the same. */
+/** Calls the admin API of a core inside this process, so that local and remote commands behave the same. */
 async function localClient(cli: CliProcess, target: LocalTarget): Promise<AdminClient> {
   if ("dataDir" in target && !hasSqliteStore(target.dataDir)) {
     throw new AdminError(
-      `there is no database in ${target.dataDir}: name its directory with --data-dir, or a core with --url`,
+      `no database found in ${quote(target.dataDir)}; set --data-dir to the core's data directory, ` +
+        "or --url to a running core",
     );
   }
   const adminKey = randomBytes(32).toString("base64url");
@@ -145,7 +155,7 @@ async function exchange<T>(
   const response = await send(new Request(`${base}/admin/v1${path}`, init));
   const text = await response.text();
   if (response.status === 200) return JSON.parse(text) as T;
-  const { message = `the core answered with status ${response.status}`, mistakes } = errorIn(text);
+  const { message = `the core responded with status ${response.status}`, mistakes } = errorIn(text);
   throw new AdminError(message, mistakes);
 }
 

@@ -9,28 +9,41 @@ import {
   AdminError,
   administer,
   localTarget,
-  tellErrors,
+  reportErrors,
   type AdminTarget,
   type LocalTarget,
 } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
-import { withTarget } from "../terminal/app-command.ts";
+import { examples, withTarget } from "../terminal/app-command.ts";
 import { createLogger } from "../terminal/logger.ts";
-import { print } from "../terminal/output.ts";
+import { countOf, print } from "../terminal/output.ts";
 
 export function backupCommand(cli: CliProcess): Command {
-  return withTarget(new Command("backup").description("Write everything of a store, keys still sealed, to one file."))
-    .argument("<file>", "file to write, for its owner only")
-    .option("--force", "replace the file where it exists")
+  return withTarget(new Command("backup").description("Back up the store to a file (private keys remain encrypted)"))
+    .argument("<file>", "output file, readable only by its owner")
+    .option("--force", "overwrite an existing file")
+    .addHelpText(
+      "after",
+      `
+The backup doesn't contain the master key. Save the key separately: it is in
+COUNTERSIGN_MASTER_KEY, or in the file master.key in the data directory.
+${examples("countersign backup countersign.backup.json", "countersign backup countersign.backup.json --force")}`,
+    )
     .action(backup(cli));
 }
 
 export function restoreCommand(cli: CliProcess): Command {
-  return withTarget(
-    new Command("restore").description("Put a backup into a store of this machine, and replace every signer."),
-  )
+  return withTarget(new Command("restore").description("Restore a backup and replace all active signing keys"))
     .argument("<file>", "file that 'countersign backup' wrote")
-    .option("--force", "replace everything the store has, where it has something")
+    .option("--force", "overwrite a non-empty store")
+    .addHelpText(
+      "after",
+      `
+Changes made after the backup are lost: keys, revocations, apps, services and policies.
+Credentials revoked since then are valid again, and tokens signed by lost keys are rejected.
+The next core that uses the store replaces all active signing keys.
+${examples("countersign restore countersign.backup.json", "countersign restore countersign.backup.json --force")}`,
+    )
     .action(restore(cli));
 }
 
@@ -38,16 +51,16 @@ const backup = (cli: CliProcess) => (path: string, flags: AdminTarget & { force?
   administer(cli, flags, async (client) => {
     const document = await client.call<Backup>("GET", "/backup");
     await write(path, `${JSON.stringify(document, undefined, 2)}\n`, flags.force === true);
-    print(cli, `wrote ${document.keys.length} key(s) of ${document.apps.length} app(s) to ${path}`);
+    print(cli, `wrote ${countOf(document.keys.length, "key")} of ${countOf(document.apps.length, "app")} to ${path}`);
     const ids = [...new Set(document.keys.map((key) => key.masterKeyId))].join(", ");
     cli.stderr.write(
-      `The master key is not in it, and without that no key in it opens: keep ${ids} elsewhere ` +
-        "(COUNTERSIGN_MASTER_KEY, or the file master.key beside the database).\n",
+      `The backup does not contain master key ${ids}, which is required to restore it. Save that key separately ` +
+        "(COUNTERSIGN_MASTER_KEY, or the file master.key next to the database).\n",
     );
   });
 
 const restore = (cli: CliProcess) => (path: string, flags: AdminTarget & { force?: boolean }) =>
-  tellErrors(cli, async () => {
+  reportErrors(cli, async () => {
     const target = localTarget(cli, flags);
     const text = await readFile(path, "utf8").catch((error: Error) => {
       throw new AdminError(`cannot read ${path}: ${error.message}`);
@@ -59,18 +72,18 @@ const restore = (cli: CliProcess) => (path: string, flags: AdminTarget & { force
     const { apps, keys, generation } = restored.value;
     print(
       cli,
-      `restored ${keys} key(s) of ${apps} app(s) of ${read.backup.createdAt} into ${nameOf(target)}, generation ${generation}`,
+      `restored ${countOf(keys, "key")} of ${countOf(apps, "app")} from ${read.backup.createdAt} to ${nameOf(target)}, generation ${generation}`,
     );
   });
 
 async function write(path: string, text: string, replace: boolean): Promise<void> {
   await writeFileAtomically(path, text, replace).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "EEXIST") throw new AdminError(`${path} exists: --force replaces it`);
+    if (error.code === "EEXIST") throw new AdminError(`${path} already exists; pass --force to overwrite it`);
     throw new AdminError(`cannot write ${path}: ${reasonOf(error)}`);
   });
 }
 
-/** Whoever forgot to name a store learns which one it was. */
+/** Names the restored store, because it can come from the environment. Contains no password. */
 function nameOf(target: LocalTarget): string {
   return "dataDir" in target ? target.dataDir : placeOf(target.database);
 }

@@ -3,8 +3,10 @@ import { Command } from "commander";
 import { CountersignError, explainToken, meaningOf, type Check, type VerifierOptions } from "countersign";
 import pc from "picocolors";
 import { isWrittenAsCredential } from "../../domain/authentication/credential.ts";
-import { AdminError, tellErrors } from "../client/admin-client.ts";
+import { AdminError, reportErrors } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
+import { quote, safe } from "../process/quote.ts";
+import { examples } from "../terminal/app-command.ts";
 import { print, printable, printTable } from "../terminal/output.ts";
 
 interface ExplainFlags {
@@ -21,26 +23,36 @@ interface ExplainFlags {
 export function explainCommand(cli: CliProcess): Command {
   const collect = (value: string, before: string[] = []) => [...before, value];
   return new Command("explain")
-    .description("Print every check that a verifier makes of a token, and how it goes.")
-    .argument("<token>", "the token; - reads it from standard input, where no list of processes shows it")
-    .option("--jwks <url>", "key set to verify it with; without it, neither signature nor revocation is checked")
-    .option("--issuer <issuer>", "the iss it must have")
-    .option("--audience <name>", "a name of the callee, which its aud must hold; repeatable", collect)
-    .option("--scope <scope>", "a scope it must have; repeatable", collect)
-    .option("--allow <service>", "a service that may call, as its sub says; repeatable", collect)
-    .option("--require <claim=value>", "a claim it must have; repeatable; default source=microservice", collect)
-    .option("--allow-http", "fetch the key set over plain http from another machine")
+    .description("Show every check a verifier runs on a token, and the result")
+    .argument("<token>", "token, or - for stdin (keeps it out of the process list)")
+    .option("--jwks <url>", "JWKS URL (default: signature and revocation are not checked)")
+    .option("--issuer <issuer>", "required iss")
+    .option("--audience <name>", "accepted aud; repeatable", collect)
+    .option("--scope <scope>", "required scope; repeatable", collect)
+    .option("--allow <service>", "allowed caller (sub); repeatable", collect)
+    .option("--require <claim=value>", "required claim; repeatable (default: source=microservice)", collect)
+    .option("--allow-http", "allow fetching the key set over plain HTTP from another host")
     .option("--json", "print the checks as JSON")
-    .addHelpText("after", "\nExit code: 0 where a verifier lets it pass, 1 where not, or where that cannot be said.")
-    .action((token: string, flags: ExplainFlags) => tellErrors(cli, () => explain(cli, token, flags)));
+    .addHelpText(
+      "after",
+      `
+Exit status: 0 if accepted, 1 if rejected or not verifiable
+${examples(
+  'echo "$TOKEN" | countersign explain -',
+  'echo "$TOKEN" | countersign explain - --jwks http://localhost:3567/.well-known/jwks-all.json \\',
+  "    --audience inventory --allow orders",
+)}`,
+    )
+    .action((token: string, flags: ExplainFlags) => reportErrors(cli, () => explain(cli, token, flags)));
 }
 
 async function explain(cli: CliProcess, given: string, flags: ExplainFlags): Promise<void> {
   const token = given === "-" ? (await text(cli.stdin)).trim() : given;
-  if (/^Bearer\s/i.test(token))
-    throw new AdminError("leave 'Bearer' out: it is the header's, and no part of the token");
+  if (/^Bearer\s/i.test(token)) {
+    throw new AdminError('expected a token, got an Authorization header value; remove the "Bearer" prefix');
+  }
   if (isWrittenAsCredential(token)) {
-    throw new AdminError("this is a credential and no token, but what a service gets its tokens with: keep it secret");
+    throw new AdminError("expected a token, got a service credential (cs_…); credentials are secret");
   }
   const explanation = await explainToken(token, optionsOf(flags)).catch((error: unknown) => {
     if (error instanceof CountersignError) throw new AdminError(error.message);
@@ -61,15 +73,15 @@ async function explain(cli: CliProcess, given: string, flags: ExplainFlags): Pro
   }
   const failed = checks.find((check) => check.reason !== undefined)?.reason;
   if (failed !== undefined) {
-    print(cli, `\n${pc.red("refused")}  ${failed}: ${meaningOf(failed)}`);
-    if (failed === "audience_mismatch" && flags.audience === undefined)
-      print(cli, "It names an audience: add --audience NAME for a callee of that name");
-  } else if (allowed === true) print(cli, `\n${pc.green("allowed")}  a verifier with these options lets it pass`);
-  else
-    print(
-      cli,
-      `\n${pc.yellow("not proven")}  nothing is wrong with what it says; add --jwks URL to verify its signature`,
-    );
+    print(cli, `\n${pc.red("rejected")}  ${failed}: ${meaningOf(failed)}`);
+    if (failed === "audience_mismatch" && flags.audience === undefined) {
+      print(cli, "The token has an audience; pass --audience NAME with a name of the called service");
+    }
+  } else if (allowed === true) {
+    print(cli, `\n${pc.green("accepted")}  a verifier with these options accepts the token`);
+  } else {
+    print(cli, `\n${pc.yellow("not verified")}  no error found; pass --jwks URL to verify the signature`);
+  }
 }
 
 function optionsOf({ jwks, issuer, audience, scope, allow, require, allowHttp }: ExplainFlags): VerifierOptions {
@@ -77,13 +89,14 @@ function optionsOf({ jwks, issuer, audience, scope, allow, require, allowHttp }:
   if (jwks !== undefined) options.jwksUri = jwks;
   if (issuer !== undefined) options.issuer = issuer;
   if (audience !== undefined) options.audience = audience;
-  if (scope !== undefined) options.scope = scope.join(" "); // several in one value are as good
+  if (scope !== undefined) options.scope = scope.join(" ");
   if (allow !== undefined) options.allow = allow;
   if (require !== undefined) {
     options.requiredClaims = Object.fromEntries(
       require.map((pair) => {
         const [, name, value] = /^([^=]+)=(.*)$/.exec(pair) ?? [];
-        if (name === undefined || value === undefined) throw new AdminError("--require: claim=value was expected");
+        if (name === undefined || value === undefined)
+          throw new AdminError(`--require: expected claim=value, got ${quote(pair)}`);
         return [name, value];
       }),
     );
@@ -105,11 +118,4 @@ function readable({ name }: Check, value: string | undefined): string {
     /\d{1,12}$/,
     (seconds) => `${seconds} (${printable(new Date(Number(seconds) * 1000).toISOString())})`,
   );
-}
-
-/** A stranger's text on our terminal: no control characters, and no more than a line holds. */
-export function safe(value: string | undefined): string {
-  // eslint-disable-next-line no-control-regex -- they are what must go
-  const shown = (value ?? "").replace(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, "?");
-  return shown.length > 400 ? `${shown.slice(0, 400)}…` : shown;
 }

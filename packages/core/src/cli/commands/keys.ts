@@ -4,43 +4,73 @@ import pc from "picocolors";
 import type { KeyView } from "../../use-cases/keys/manage-keys.ts";
 import { AdminError, administer, type AdminClient } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
-import { appCommand, basePath, dateIn, readInput, type AppFlags } from "../terminal/app-command.ts";
+import { quote } from "../process/quote.ts";
+import { appCommand, basePath, dateIn, examples, readInput, type AppFlags } from "../terminal/app-command.ts";
 import { confirm, print, printable, printTable } from "../terminal/output.ts";
 import { resealCommand } from "./reseal.ts";
 
 export function keysCommand(cli: CliProcess): Command {
   return new Command("keys")
-    .description("Signing keys: list, rotate, revoke, import, export-public, reseal.")
-    .addCommand(appCommand("list", "Show the keys of an app, their dates and states.").action(list(cli)))
+    .description("Manage signing keys")
+    .addHelpText("after", examples("countersign keys list", "countersign keys rotate --kind static --algorithm RS256"))
     .addCommand(
-      appCommand("rotate", "Replace a signer. The new key is published for the lead before it signs.")
-        .option("--kind <kind>", "static or dynamic", "static")
-        .option("--algorithm <name>", "RS256, ES256 or Ed25519", "RS256")
-        .option("--keep-until <date>", "until when the old static key verifies (ISO 8601); without it, for ever")
-        .option("--yes", "do not ask")
+      appCommand("list", "List an app's signing keys with state and dates")
+        .addHelpText("after", examples("countersign keys list", "countersign keys list --app shop --json"))
+        .action(list(cli)),
+    )
+    .addCommand(
+      appCommand("rotate", "Rotate a signing key; the new key is published for the lead time before it signs")
+        .option("--kind <kind>", "static or dynamic [default: static]", "static")
+        .option("--algorithm <name>", "RS256, ES256 or Ed25519 [default: RS256]", "RS256")
+        .option("--keep-until <date>", "reject the old static key's tokens after this date (ISO 8601; default: never)")
+        .option("--yes", "skip the confirmation prompt")
+        .addHelpText(
+          "after",
+          examples(
+            "countersign keys rotate",
+            "countersign keys rotate --kind dynamic --algorithm ES256",
+            "countersign keys rotate --keep-until 2027-01-31T00:00:00Z",
+          ),
+        )
         .action(rotate(cli)),
     )
-    .addCommand(revokeKeyCommand(cli, "revoke"))
+    .addCommand(revokeKeyCommand(cli, "keys", "revoke"))
     .addCommand(
-      appCommand("import", "Let a key of another core verify here, so that its tokens go on.")
-        .argument("<file>", "private key: PEM or JWK; - reads it from standard input")
-        .requiredOption("--kid <kid>", "the kid that its tokens carry")
-        .option("--sign", "it becomes the static signer after the lead")
-        .option("--verifies-until <date>", "when it leaves the key set (ISO 8601); without it, never")
+      appCommand("import", "Import a private key from another core so that its tokens remain valid")
+        .argument("<file>", "private key (PEM or JWK), or - for stdin")
+        .requiredOption("--kid <kid>", "kid in the header of its tokens")
+        .option("--sign", "also sign with it, after the lead time")
+        .option("--verifies-until <date>", "remove it from the key set at this date (ISO 8601; default: never)")
+        .addHelpText(
+          "after",
+          examples(
+            "countersign keys import old-core.pem --kid s-2f6e1c",
+            "countersign keys import old-core.jwk.json --kid s-2f6e1c --verifies-until 2027-01-31T00:00:00Z",
+          ),
+        )
         .action(importKey(cli)),
     )
     .addCommand(
-      appCommand("export-public", "Print the public key set of every algorithm.")
-        .option("--out <file>", "write it there instead")
+      appCommand("export-public", "Print the public keys of all algorithms as a JWK Set")
+        .option("--out <file>", "write to a file instead of stdout")
+        .addHelpText(
+          "after",
+          examples("countersign keys export-public", "countersign keys export-public --out jwks.json"),
+        )
         .action(exportPublic(cli)),
     )
     .addCommand(resealCommand(cli));
 }
 
-export function revokeKeyCommand(cli: CliProcess, name: string): Command {
-  return appCommand(name, "Take a key out of the set at once: every token it signed is refused.")
-    .argument("<kid>", "key to revoke")
-    .option("--yes", "do not ask")
+/** @param parent the group that the command belongs to: both `keys revoke` and `revoke key` exist */
+export function revokeKeyCommand(cli: CliProcess, parent: string, name: string): Command {
+  return appCommand(name, "Revoke a key immediately and invalidate every token it signed")
+    .argument("<kid>", "kid of the key")
+    .option("--yes", "skip the confirmation prompt")
+    .addHelpText(
+      "after",
+      examples(`countersign ${parent} ${name} s-2f6e1c`, `countersign ${parent} ${name} s-2f6e1c --app shop --yes`),
+    )
     .action((kid: string, flags: AppFlags) => administer(cli, flags, (client) => revokeKey(cli, client, kid, flags)));
 }
 
@@ -55,7 +85,7 @@ const rotate = (cli: CliProcess) => (flags: AppFlags & { kind: string; algorithm
     if (keepUntil !== undefined) {
       await confirm(
         cli,
-        `Tokens that live past ${keepUntil} and were signed by the old key end then; how many cannot be known.`,
+        `Tokens of the old key that expire after ${keepUntil} become invalid at that time; their number is unknown.`,
         flags.yes,
       );
     }
@@ -70,16 +100,16 @@ const rotate = (cli: CliProcess) => (flags: AppFlags & { kind: string; algorithm
 async function revokeKey(cli: CliProcess, client: AdminClient, kid: string, flags: AppFlags): Promise<void> {
   const { keys } = await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`);
   const key = keys.find((one) => one.kid === kid);
-  if (key === undefined) throw new AdminError(`there is no key ${kid} in app ${flags.app}`);
-  await confirm(cli, `Every token that ${kid} signed is refused from now on: ${tokensOf(key)}.`, flags.yes);
+  if (key === undefined) throw new AdminError(`key ${quote(kid)} not found in app ${quote(flags.app)}`);
+  await confirm(cli, `Revoking ${kid} invalidates every token it signed: ${tokensOf(key)}.`, flags.yes);
   await client.call("POST", `${basePath(flags.app)}/keys/${encodeURIComponent(kid)}/revoke`);
   showKeys(cli, (await client.call<{ keys: KeyView[] }>("GET", `${basePath(flags.app)}/keys`)).keys, flags);
 }
 
 function tokensOf({ state, unexpiredHere }: KeyView): string {
-  if (state === "prepared") return "none, it has not signed yet";
-  if (unexpiredHere === 0) return "how many cannot be known from here";
-  return `at least ${unexpiredHere} that have not expired, which this core signed since it started`;
+  if (state === "prepared") return "none, because it has not signed yet";
+  if (unexpiredHere === 0) return "their number is unknown";
+  return `at least ${unexpiredHere} unexpired, counting those this core has signed since it started`;
 }
 
 const importKey =
@@ -135,6 +165,6 @@ function jsonIn(source: string): object {
   try {
     return JSON.parse(source) as object;
   } catch {
-    throw new AdminError("the file is neither PEM nor JSON");
+    throw new AdminError("cannot parse the private key: expected PEM or a JWK");
   }
 }

@@ -1,24 +1,26 @@
 import { Command } from "commander";
 import { masterKeysToForget, renewMasterKey } from "../../composition/offline.ts";
 import type { Resealed } from "../../use-cases/keys/reseal-keys.ts";
-import { AdminError, administer, localTarget, tellErrors, type AdminTarget } from "../client/admin-client.ts";
+import { AdminError, administer, localTarget, reportErrors, type AdminTarget } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
-import { withTarget } from "../terminal/app-command.ts";
-import { confirm, print } from "../terminal/output.ts";
+import { examples, withTarget } from "../terminal/app-command.ts";
+import { confirm, countOf, print } from "../terminal/output.ts";
 
 export function resealCommand(cli: CliProcess): Command {
-  return withTarget(
-    new Command("reseal").description("Seal every stored key of every app under the current master key."),
-  )
-    .option("--new-master-key", "make a new one first, beside an embedded database, and forget the old one")
-    .option("--keep-old <file>", "with --new-master-key: write the old one there, for backups made until now")
-    .option("--yes", "do not ask")
+  return withTarget(new Command("reseal").description("Re-encrypt all stored private keys with the current master key"))
+    .option("--new-master-key", "first generate a new master key and delete the old one (embedded store only)")
+    .option("--keep-old <file>", "with --new-master-key: save the old key to this file, for restoring earlier backups")
+    .option("--yes", "skip the confirmation prompt")
     .addHelpText(
       "after",
       `
-To change COUNTERSIGN_MASTER_KEY without a gap: start every instance with OLD,NEW; then with NEW,OLD; reseal; then
-start them with NEW. Each step may take as long as it likes. A COUNTERSIGN_MASTER_KEY_FILE has a line for each, and is
-read again by itself.`,
+To replace COUNTERSIGN_MASTER_KEY without downtime:
+  1. Restart every instance with OLD,NEW.
+  2. Restart every instance with NEW,OLD.
+  3. Run 'countersign keys reseal'.
+  4. Restart every instance with NEW.
+A COUNTERSIGN_MASTER_KEY_FILE has one key a line and is reread automatically, without a restart.
+${examples("countersign keys reseal", "countersign keys reseal --new-master-key --keep-old old-master.key")}`,
     )
     .action(resealKeys(cli));
 }
@@ -35,15 +37,15 @@ const resealKeys = (cli: CliProcess) => (flags: ResealFlags) => {
       show(cli, (await client.call<{ reseal: Resealed }>("POST", "/reseal")).reseal);
     });
   }
-  return tellErrors(cli, async () => {
+  return reportErrors(cli, async () => {
     const { keepOld, yes } = flags;
     const target = localTarget(cli, flags);
-    const forgotten = (await masterKeysToForget(target, cli.env)).join(", ");
+    const deleted = (await masterKeysToForget(target, cli.env)).join(", ");
     if (keepOld === undefined) {
       await confirm(
         cli,
-        `Master key ${forgotten} is destroyed. A backup made until now needs it, and nobody can restore one without ` +
-          "it any more; --keep-old FILE keeps it.",
+        `This deletes master key ${deleted}. Earlier backups cannot be restored without it; ` +
+          "pass --keep-old FILE to save it.",
         yes,
       );
     }
@@ -51,10 +53,10 @@ const resealKeys = (cli: CliProcess) => (flags: ResealFlags) => {
     if (!renewed.ok) throw new AdminError(renewed.problem);
     show(cli, renewed.value);
     if (keepOld !== undefined)
-      print(cli, `kept master key ${forgotten} in ${keepOld}: put it where the backups are not`);
+      print(cli, `saved master key ${deleted} to ${keepOld}; store it separately from the backups`);
   });
 };
 
 function show(cli: CliProcess, { resealed, masterKeyId }: Resealed): void {
-  print(cli, `sealed ${resealed} key(s) under master key ${masterKeyId}`);
+  print(cli, `re-encrypted ${countOf(resealed, "key")} with master key ${masterKeyId}`);
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { startCore, StartupError, type CoreOptions, type RunningCore } from "../../index.ts";
+import { examples } from "../terminal/app-command.ts";
 import { createLogger } from "../terminal/logger.ts";
 import { print } from "../terminal/output.ts";
 import { printError, type CliProcess } from "../process/cli-process.ts";
@@ -14,51 +15,54 @@ interface StartFlags {
   publicUrl?: string;
 }
 
+const ENVIRONMENT = `Environment:
+  COUNTERSIGN_MASTER_KEY       master keys (32 bytes, base64url), comma-separated, current one first
+  COUNTERSIGN_MASTER_KEY_FILE  file with the master keys, one a line [default: in data directory]
+  COUNTERSIGN_POOL_SIZE        maximum number of PostgreSQL connections [default: 8]
+  COUNTERSIGN_ALGORITHMS       signing algorithms: RS256, ES256, Ed25519 [default: RS256,ES256]
+  COUNTERSIGN_MAX_RING_AGE     seconds to issue tokens from memory without the store [default: 3600]
+  COUNTERSIGN_ROTATION         key rotation in seconds, as JSON with any of these members [default:
+    {"lead":600,"period":604800,"hold":2592000,"jwksMaxAge":60,"instanceRefresh":5,"clockSkew":30}]`;
+
+const EXAMPLES = [
+  "countersign start",
+  'COUNTERSIGN_API_KEYS="$CORE_API_KEY" countersign start --port 8080 --data-dir /var/lib/countersign',
+  'COUNTERSIGN_DATABASE="$DATABASE_URL" COUNTERSIGN_MASTER_KEY="$MASTER_KEY" countersign start',
+];
+
+const NOTE = `Options override environment variables; --data-dir also overrides COUNTERSIGN_DATABASE.
+Pass keys and passwords in environment variables: other users can see command-line arguments.`;
+
 export function startCommand(cli: CliProcess): Command {
   return new Command("start")
-    .description("Start a core that listens, on an embedded store or on PostgreSQL.")
-    .option("--port <number>", "port to listen on; 0 picks a free one (COUNTERSIGN_PORT; default 3567)")
-    .option("--host <address>", "address to listen on (COUNTERSIGN_HOST; default 127.0.0.1)")
-    .option("--data-dir <directory>", "where keys are kept (COUNTERSIGN_DATA_DIR; default ./.countersign)")
+    .description("Start the core server")
+    .option("--port <number>", "port to listen on; 0 selects a free port [env: COUNTERSIGN_PORT, default: 3567]")
+    .option("--host <address>", "address to listen on [env: COUNTERSIGN_HOST, default: 127.0.0.1]")
+    .option(
+      "--data-dir <directory>",
+      "directory for the database and the master key [env: COUNTERSIGN_DATA_DIR, default: ./.countersign]",
+    )
     .option(
       "--database <url>",
-      "postgres://user:password@host:port/name, for many instances (COUNTERSIGN_DATABASE; default the embedded store)",
+      "PostgreSQL for several instances, postgres://user:password@host:port/name; needs a master key " +
+        "[env: COUNTERSIGN_DATABASE, default: an embedded database in the data directory]",
     )
     .option(
       "--api-key <key>",
-      "key that services must send; repeatable (COUNTERSIGN_API_KEYS, comma separated)",
+      "API key for the driver interface; repeatable [env: COUNTERSIGN_API_KEYS, comma-separated]",
       collect,
     )
     .option(
       "--admin-key <key>",
-      "key for administration; repeatable (COUNTERSIGN_ADMIN_KEYS, comma separated)",
+      "key for the admin API; repeatable [env: COUNTERSIGN_ADMIN_KEYS, comma-separated]",
       collect,
     )
     .option(
       "--public-url <url>",
-      "where others reach it: the issuer of its OAuth tokens (COUNTERSIGN_PUBLIC_URL; default http://HOST:PORT on " +
-        "loopback; elsewhere there is no OAuth without it)",
+      "public base URL, used as the OAuth issuer " +
+        "[env: COUNTERSIGN_PUBLIC_URL, default: http://HOST:PORT on loopback, otherwise OAuth is off]",
     )
-    .addHelpText(
-      "after",
-      `
-Flags win over the environment, also --data-dir over COUNTERSIGN_DATABASE. Also read: COUNTERSIGN_MASTER_KEY, 32 bytes
-as base64url, under which private keys are sealed, or COUNTERSIGN_MASTER_KEY_FILE, a file with it; without either a file
-made beside the embedded database is used, and PostgreSQL is refused. There may be several, with commas between them, or
-a line each in a file: the first one seals, any of them opens, and 'countersign keys reseal' ends the need for the others.
-COUNTERSIGN_POOL_SIZE: connections to PostgreSQL at most (default 8). COUNTERSIGN_ALGORITHMS: what apps sign with that
-have not been told otherwise (RS256, ES256, Ed25519; default RS256,ES256). COUNTERSIGN_MAX_RING_AGE: seconds that tokens are
-issued from memory while the store is away (default 3600). COUNTERSIGN_ROTATION says when keys change: JSON with seconds for any of lead, period, hold, jwksMaxAge,
-instanceRefresh, clockSkew; by default
-{"lead":600,"period":604800,"hold":2592000,"jwksMaxAge":60,"instanceRefresh":5,"clockSkew":30}.
-
-Examples:
-  countersign start
-  COUNTERSIGN_API_KEYS="$CORE_API_KEY" countersign start --port 8080 --data-dir /var/lib/countersign
-  COUNTERSIGN_DATABASE="$DATABASE_URL" COUNTERSIGN_MASTER_KEY="$MASTER_KEY" countersign start
-
-A key or a password in a flag is seen by everybody who lists this machine's processes; in the environment it is not.`,
-    )
+    .addHelpText("after", `\n${ENVIRONMENT}\n${examples(...EXAMPLES)}\n\n${NOTE}`)
     .action(start(cli));
 }
 

@@ -1,38 +1,53 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { isPlainObject } from "countersign/protocol";
 import type { ClientKeyView, TrustView } from "../../use-cases/services/manage-clients.ts";
 import { AdminError, administer } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
-import { appCommand, basePath, type AppFlags } from "../terminal/app-command.ts";
+import { quote, safe } from "../process/quote.ts";
+import { appCommand, basePath, examples, type AppFlags } from "../terminal/app-command.ts";
 import { confirm, print, printable, printTable } from "../terminal/output.ts";
 
-/** What of `services` is about proving who one is without a secret. */
+/** The subcommands of `services` about authentication without a secret. */
 export function trustCommands(cli: CliProcess): Command[] {
   return [
-    appCommand("trust", "Take a platform's word for it that a workload is this service: it starts without a secret.")
-      .argument("<name>", "the service")
+    appCommand("trust", "Let a workload authenticate as a service with its platform's token, without a secret")
+      .argument("<name>", "service name")
       .requiredOption(
         "--issuer <url>",
-        "iss of the platform's tokens, such as https://token.actions.githubusercontent.com",
+        "iss of the platform's tokens, for example https://token.actions.githubusercontent.com",
       )
-      .requiredOption(
-        "--subject <pattern>",
-        "their sub, such as system:serviceaccount:shop:orders; exact, or with one * at its end, behind : or /",
-      )
-      .requiredOption("--audience <name>", "what their aud must name; have the platform make them for this core only")
-      .option(
-        "--jwks <file>",
-        "the platform's keys; without it, they are found through the issuer's discovery document",
+      .requiredOption("--subject <pattern>", "sub of the platform's tokens; exact, or a prefix ending in :* or /*")
+      .requiredOption("--audience <name>", "required aud; use a value reserved for this core")
+      .option("--jwks <file>", "JWK Set file (default: keys from the issuer's discovery document)")
+      .addHelpText(
+        "after",
+        examples(
+          "countersign services trust orders --issuer https://token.actions.githubusercontent.com \\",
+          "    --subject 'repo:shop/orders:*' --audience countersign",
+          "countersign services trust orders --issuer https://kubernetes.default.svc \\",
+          "    --subject system:serviceaccount:shop:orders --audience countersign --jwks cluster.jwks.json",
+        ),
       )
       .action(trust(cli)),
-    appCommand("trusts", "Show whose word is taken for which service.").action(listTrusts(cli)),
-    appCommand("untrust", "End a trust: tokens of the platform are refused from now on.")
-      .argument("<id>", "its id, as 'services trusts' lists it")
-      .option("--yes", "do not ask")
+    appCommand("trusts", "List trusted identities")
+      .addHelpText("after", examples("countersign services trusts", "countersign services trusts --app shop --json"))
+      .action(listTrusts(cli)),
+    appCommand("untrust", "Remove a trusted identity")
+      .argument("<id>", "identity ID, from 'services trusts'")
+      .option("--yes", "skip the confirmation prompt")
+      .addHelpText(
+        "after",
+        examples("countersign services untrust 4f1d2c3b5a69", "countersign services untrust 4f1d2c3b5a69 --yes"),
+      )
       .action(untrust(cli)),
-    appCommand("keys", "Show or replace the public keys that a service signs its assertions with (private_key_jwt).")
-      .argument("<name>", "the service")
-      .option("--set <file>", "a JWK set, in the place of those that it has")
+    appCommand("keys", "Show or replace a service's public keys (private_key_jwt)")
+      .argument("<name>", "service name")
+      .option("--set <file>", "replace them with the JWK Set in this file")
+      .addHelpText(
+        "after",
+        examples("countersign services keys orders", "countersign services keys orders --set orders.jwks.json"),
+      )
       .action(showKeys(cli)),
   ];
 }
@@ -51,57 +66,61 @@ const trust = (cli: CliProcess) => (service: string, flags: TrustFlags) =>
     const { issuer, subject, audience } = flags;
     const jwks = flags.jwks === undefined ? null : await readKeySet(flags.jwks, "--jwks");
     const body = { service, issuer, subject, audience, jwks };
-    const answer = await client.call<{ trust: TrustView }>("POST", trustsPath(flags.app), body);
-    if (flags.json === true) return print(cli, JSON.stringify(answer));
+    const response = await client.call<{ trust: TrustView }>("POST", trustsPath(flags.app), body);
+    if (flags.json === true) return print(cli, JSON.stringify(response));
     print(
       cli,
-      `trust ${printable(answer.trust.id)}: ${printable(subject)} of ${printable(issuer)} is ${printable(service)}`,
+      `trusted identity ${response.trust.id}: ${safe(subject)} from ${safe(issuer)} authenticates as ${safe(service)}`,
     );
   });
 
 const listTrusts = (cli: CliProcess) => (flags: AppFlags) =>
   administer(cli, flags, async (client) => {
-    const answer = await client.call<{ trusts: TrustView[] }>("GET", trustsPath(flags.app));
-    if (flags.json === true) return print(cli, JSON.stringify(answer, undefined, 2));
+    const response = await client.call<{ trusts: TrustView[] }>("GET", trustsPath(flags.app));
+    if (flags.json === true) return print(cli, JSON.stringify(response, undefined, 2));
     printTable(
       cli,
-      ["trust", "service", "issuer", "subject", "audience", "keys"],
-      answer.trusts.map(({ id, service, issuer, subject, audience, pinned }) => [
-        ...[id, service, issuer, subject, audience],
-        pinned === null ? "by discovery" : pinned.join(" "),
+      ["identity", "service", "issuer", "subject", "audience", "keys"],
+      response.trusts.map(({ id, service, issuer, subject, audience, pinned }) => [
+        id,
+        service,
+        issuer,
+        subject,
+        audience,
+        pinned === null ? "from discovery" : pinned.join(" "),
       ]),
     );
   });
 
 const untrust = (cli: CliProcess) => (id: string, flags: AppFlags) =>
   administer(cli, flags, async (client) => {
-    await confirm(cli, "Who proves itself by this trust gets no more tokens.", flags.yes);
+    await confirm(cli, "Workloads with this identity can't get tokens any more.", flags.yes);
     const path = `${trustsPath(flags.app)}/${encodeURIComponent(id)}/delete`;
-    const answer = await client.call<object>("POST", path);
-    print(cli, flags.json === true ? JSON.stringify(answer) : `ended trust ${id}`);
+    const response = await client.call<object>("POST", path);
+    print(cli, flags.json === true ? JSON.stringify(response) : `removed trusted identity ${id}`);
   });
 
 const showKeys = (cli: CliProcess) => (name: string, flags: AppFlags & { set?: string }) =>
   administer(cli, flags, async (client) => {
     const path = `${basePath(flags.app)}/services/${encodeURIComponent(name)}/keys`;
-    const answer =
+    const response =
       flags.set === undefined
         ? await client.call<{ keys: ClientKeyView[] }>("GET", path)
         : await client.call<{ keys: ClientKeyView[] }>("PUT", path, { jwks: await readKeySet(flags.set, "--set") });
-    if (flags.json === true) return print(cli, JSON.stringify(answer, undefined, 2));
+    if (flags.json === true) return print(cli, JSON.stringify(response, undefined, 2));
     printTable(
       cli,
       ["kid", "algorithm", "since"],
-      answer.keys.map(({ kid, algorithm, createdAt }) => [kid, algorithm, printable(createdAt)]),
+      response.keys.map(({ kid, algorithm, createdAt }) => [kid, algorithm, printable(createdAt)]),
     );
   });
 
 async function readKeySet(file: string, option: string): Promise<object> {
-  try {
-    const read: unknown = JSON.parse(await readFile(file, "utf8"));
-    if (typeof read === "object" && read !== null && !Array.isArray(read)) return read;
-  } catch {
-    // said below, without the system's words for it
+  const keySet = await readFile(file, "utf8")
+    .then((text): unknown => JSON.parse(text))
+    .catch(() => undefined); // the same error as for another JSON value
+  if (!isPlainObject(keySet)) {
+    throw new AdminError(`${option}: expected a file with a JWK Set ({"keys":[...]}), got ${quote(file)}`);
   }
-  throw new AdminError(`${option}: ${file} was expected to be a file with a JWK set ({"keys":[...]})`);
+  return keySet;
 }

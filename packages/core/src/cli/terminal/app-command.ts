@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import { Command } from "commander";
 import { AdminError, type AdminTarget } from "../client/admin-client.ts";
 import type { CliProcess } from "../process/cli-process.ts";
+import { quote } from "../process/quote.ts";
 
 export interface AppFlags extends AdminTarget {
   app: string;
@@ -13,19 +14,27 @@ export interface AppFlags extends AdminTarget {
 /** Adds the options that select a core. */
 export function withTarget(command: Command): Command {
   return command
-    .option("--url <url>", "core to administer; its admin key is read from COUNTERSIGN_ADMIN_KEY (COUNTERSIGN_URL)")
+    .option(
+      "--url <url>",
+      "URL of a running core; reads the admin key from COUNTERSIGN_ADMIN_KEY [env: COUNTERSIGN_URL]",
+    )
     .option(
       "--data-dir <directory>",
-      "or the data directory of one on this machine, running or not (COUNTERSIGN_DATA_DIR; default ./.countersign); " +
-        "COUNTERSIGN_DATABASE names a PostgreSQL instead. Set COUNTERSIGN_MASTER_KEY as that core has it",
+      "data directory of a local core, running or stopped [env: COUNTERSIGN_DATA_DIR, default: ./.countersign]; " +
+        "uses PostgreSQL if COUNTERSIGN_DATABASE is set",
     );
 }
 
-/** A command about one app of one core. */
+/** Creates a command that manages one app of one core. */
 export function appCommand(name: string, description: string): Command {
   return withTarget(new Command(name).description(description))
-    .option("--app <id>", "app it is about", "public")
-    .option("--json", "print what the admin API answers");
+    .option("--app <id>", "app ID [default: public]", "public")
+    .option("--json", "print the admin API response as JSON");
+}
+
+/** The help text that lists invocations. */
+export function examples(...commands: readonly string[]): string {
+  return `\nExamples:\n${commands.map((command) => `  ${command}`).join("\n")}`;
 }
 
 export const basePath = (app: string) => `/apps/${encodeURIComponent(app)}`;
@@ -38,8 +47,11 @@ export async function readInput(cli: CliProcess, file: string): Promise<string> 
   });
 }
 
-export function dateIn(value: string, flag: string): string {
+/** Parses the date in an option. Returns ISO 8601. */
+export function dateIn(value: string, option: string): string {
   const date = new Date(value);
-  if (Number.isNaN(date.getTime())) throw new AdminError(`${flag}: a date such as 2027-01-31T00:00:00Z was expected`);
+  if (Number.isNaN(date.getTime())) {
+    throw new AdminError(`${option}: expected a date such as 2027-01-31T00:00:00Z, got ${quote(value)}`);
+  }
   return date.toISOString();
 }

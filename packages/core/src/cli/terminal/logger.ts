@@ -3,7 +3,7 @@ import pc from "picocolors";
 import type { Log } from "../../ports/log.ts";
 import type { CliProcess } from "../process/cli-process.ts";
 
-/** JSON lines on stderr; on a terminal, lines for people. What could hold a secret never gets there. */
+/** Creates a logger that writes JSON lines to stderr, or readable lines on a terminal. Redacts tokens and keys. */
 export function createLogger({ stderr }: CliProcess): Log {
   const options: pino.LoggerOptions = {
     base: null,
@@ -15,7 +15,7 @@ export function createLogger({ stderr }: CliProcess): Log {
   return pino(options, stderr.fd === undefined ? stderr : pino.destination({ fd: stderr.fd, sync: true }));
 }
 
-const COLOURS: Record<string, (text: string) => string> = {
+const COLORS: Record<string, (text: string) => string> = {
   info: pc.green,
   warn: pc.yellow,
   error: pc.red,
@@ -23,12 +23,12 @@ const COLOURS: Record<string, (text: string) => string> = {
 };
 
 function pretty(line: string): string {
-  const { level, time, msg, err, ...facts } = JSON.parse(line) as Record<string, unknown>;
-  const colour = COLOURS[String(level)] ?? ((text: string) => text);
-  const words = Object.entries(facts).map(([name, value]) =>
+  const { level, time, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const color = COLORS[String(level)] ?? ((text: string) => text);
+  const details = Object.entries(fields).map(([name, value]) =>
     pc.dim(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`),
   );
-  const problem = (err as { message?: string } | undefined)?.message;
-  if (problem !== undefined) words.push(pc.red(problem));
-  return `${pc.dim(String(time).slice(11, 19))} ${colour(String(level).padEnd(5))} ${String(msg)} ${words.join(" ")}\n`;
+  const reason = (err as { message?: string } | undefined)?.message;
+  if (reason !== undefined) details.push(pc.red(reason));
+  return `${pc.dim(String(time).slice(11, 19))} ${color(String(level).padEnd(5))} ${String(msg)} ${details.join(" ")}\n`;
 }

@@ -4,7 +4,7 @@ import { AdminError } from "../../../src/cli/client/admin-client.ts";
 import { confirm } from "../../../src/cli/terminal/output.ts";
 import { TestProcess } from "../../support/cli.ts";
 
-/** A terminal at which somebody types this, and then leaves. */
+/** A terminal whose user types this, then closes the input. */
 function terminal(typed: string): TestProcess {
   const stdin = Object.assign(new PassThrough(), { isTTY: true });
   stdin.end(typed);
@@ -19,16 +19,16 @@ for (const [typed, agrees] of [
   ["yonder\n", false],
   ["", false],
 ] as const) {
-  it(`takes ${typed === "" ? "Ctrl-D" : JSON.stringify(typed)} for ${agrees ? "yes" : "no"}`, async () => {
+  it(`reads ${typed === "" ? "Ctrl-D" : JSON.stringify(typed)} as ${agrees ? "yes" : "no"}`, async () => {
     const at = terminal(typed);
     const asking = confirm(at, "Everything ends.", undefined);
     if (agrees) await asking;
-    else await expect(asking).rejects.toThrow(new AdminError("nothing was done"));
-    expect(at.stderr.text).toMatch(/Everything ends\.[^]*Go on\? \[y\/N\]/);
+    else await expect(asking).rejects.toThrow(new AdminError("aborted"));
+    expect(at.stderr.text).toMatch(/Everything ends\.[^]*Continue\? \[y\/N\]/);
   });
 }
 
-it("asks nobody where there is no terminal: only --yes agrees", async () => {
-  await expect(confirm(new TestProcess(), "Everything ends.", undefined)).rejects.toThrow(/add --yes/);
+it("does not ask without a terminal: only --yes confirms", async () => {
+  await expect(confirm(new TestProcess(), "Everything ends.", undefined)).rejects.toThrow(/^aborted; pass --yes/);
   await confirm(new TestProcess(), "Everything ends.", true);
 });
