@@ -1,6 +1,5 @@
-// `npm run demo`: a core, orders, inventory and billing as processes, what happens at inventory's door, and who may call
-// whom.
-// With `-- --once` it ends after the tries: 0 if each went as it should, else 1.
+// `npm run demo`: starts a core, orders, inventory and billing as processes, and shows which requests they accept. With
+// `-- --once` it exits after the requests, with status 0 if every response is the expected one.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -22,11 +21,11 @@ const build = !flags.includes("--no-build");
 const unknown = flags.find((flag) => flag !== "--once" && flag !== "--no-build");
 if (unknown !== undefined) {
   const help = unknown === "--help" || unknown === "-h";
-  if (!help) console.error(`demo: there is no option ${unknown}`);
+  if (!help) console.error(`demo: unknown option ${unknown}`);
   console.log(`usage: npm run demo [-- OPTIONS]
 
-  --once      end after the tries: 0 if each went as it should, else 1
-  --no-build  run what was built before`);
+  --once      exit after the requests, with status 0 if every response is the expected one
+  --no-build  use the existing build`);
   exit(help ? 0 : 2);
 }
 
@@ -50,30 +49,30 @@ async function leave(code) {
   if (dataDir !== "") await rm(dataDir, { recursive: true, force: true });
   exit(code);
 }
-// Ended before its tries were done, the demo has not shown that they go as they should.
+// Interrupted before the last request, `--once` has not succeeded.
 process.on("SIGINT", () => void leave(once ? 130 : 0));
 process.on("SIGTERM", () => void leave(once ? 143 : 0));
 
-console.log(`\n${pc.bold("Countersign")}  who may call whom?\n`);
+console.log(`\n${pc.bold("Countersign")}  which service can call which?\n`);
 try {
   for (const step of build ? BUILD_STEPS : []) await shown(`build ${step.name}`, () => buildStep(step));
   const passed = await run();
   if (once || !passed) await leave(passed ? 0 : 1);
-  console.log(pc.dim("  Everything keeps running; Ctrl-C ends it.\n"));
+  console.log(pc.dim("  All services keep running. Press Ctrl-C to stop.\n"));
 } catch (error) {
-  console.error(`\n${pc.red("The demo could not run:")} ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`\n${pc.red("The demo failed:")} ${error instanceof Error ? error.message : String(error)}`);
   await leave(1);
 }
 
-/** @returns {Promise<boolean>} whether every try went as it should */
+/** @returns {Promise<boolean>} whether every response is the expected one */
 async function run() {
   dataDir = await mkdtemp(join(tmpdir(), "countersign-demo-"));
   const apiKey = randomBytes(24).toString("base64url");
   const adminKey = randomBytes(24).toString("base64url");
-  // What the shell may have set for a core of its own is not for the demo's.
+  // The shell's settings for another core must not affect this one.
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_")));
 
-  const coreUrl = await shown("core, making its keys", async () =>
+  const coreUrl = await shown("core, creating its keys", async () =>
     listening(
       "core",
       ["packages/core/bin/countersign.js", "start", "--port", await freePort(3567), "--data-dir", dataDir],
@@ -85,14 +84,14 @@ async function run() {
     ),
   );
   /**
-   * What `countersign services` and `countersign policy` do.
-   * @param {string} method @param {string} path @param {object} body @returns {Promise<any>} what they print with --json
+   * Calls the admin API, as `countersign services` and `countersign policy` do.
+   * @param {string} method @param {string} path @param {object} body @returns {Promise<any>} the response, as --json prints it
    */
   const administer = async (method, path, body) => {
     const headers = { authorization: `Bearer ${adminKey}`, "content-type": "application/json" };
     const url = `${coreUrl}/admin/v1/apps/public${path}`;
     const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${await answer.text()}`);
+    if (!answer.ok) throw new Error(`${path}: status ${answer.status}: ${await answer.text()}`);
     return answer.json();
   };
   /** @param {string} calls of orders */
@@ -105,7 +104,7 @@ async function run() {
   });
   /** @type {string[]} */
   const refusals = [];
-  const inventoryUrl = await shown("inventory (M2)", async () =>
+  const inventoryUrl = await shown("inventory", async () =>
     listening(
       "inventory",
       ["examples/inventory/dist/main.mjs"],
@@ -113,7 +112,7 @@ async function run() {
       (line) => refusals.push(line),
     ),
   );
-  const billingUrl = await shown("billing (M3)", async () =>
+  const billingUrl = await shown("billing", async () =>
     listening(
       "billing",
       ["examples/inventory/dist/main.mjs"],
@@ -121,7 +120,7 @@ async function run() {
       (line) => refusals.push(line),
     ),
   );
-  const ordersUrl = await shown("orders (M1), getting its JWT", async () =>
+  const ordersUrl = await shown("orders, getting its token", async () =>
     listening("orders", ["examples/orders/dist/main.mjs"], {
       ...own,
       BILLING_URL: billingUrl,
@@ -132,7 +131,7 @@ async function run() {
     }),
   );
 
-  // Built by now, so it can be loaded: the demo asks the same core for the tokens it tries.
+  // Imported after the build. The demo gets the other tokens from the same core.
   const { createCountersign } = await import("countersign");
   const demo = createCountersign({
     appInfo: { appName: "demo", apiDomain: "http://localhost" },
@@ -141,10 +140,10 @@ async function run() {
   /** @param {object} payload @param {number} [validity] */
   const mint = async (payload, validity) => {
     const answer = await demo.createJWT(payload, validity);
-    if (answer.status !== "OK") throw new Error(`the core answered ${answer.status}`);
+    if (answer.status !== "OK") throw new Error(`the core responded with ${answer.status}`);
     return answer.jwt;
   };
-  const good = await mint({ source: "microservice", service: "you", aud: "inventory" });
+  const valid = await mint({ source: "microservice", service: "you", aud: "inventory" });
   const ofAnEndUser = await mint({ sub: "alice", aud: "inventory" });
   const expired = await mint({ source: "microservice", service: "orders", aud: "inventory" }, 1);
 
@@ -152,7 +151,7 @@ async function run() {
   /** @param {string} token */
   const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
   /** @type {{ name: string, expected: number, ask: () => Promise<Response> }[]} */
-  const tries = [
+  const requests = [
     {
       name: "orders calls with its own token",
       expected: 200,
@@ -160,7 +159,7 @@ async function run() {
     },
     { name: "no token", expected: 401, ask: () => fetch(stock) },
     { name: "the token of an end user", expected: 403, ask: () => fetch(stock, bearer(ofAnEndUser)) },
-    { name: "a tampered token", expected: 401, ask: () => fetch(stock, bearer(tampered(good))) },
+    { name: "a tampered token", expected: 401, ask: () => fetch(stock, bearer(tampered(valid))) },
     {
       name: "an expired token",
       expected: 401,
@@ -172,15 +171,15 @@ async function run() {
     {
       name: "a token for inventory, at billing",
       expected: 401,
-      ask: () => fetch(`${billingUrl}/stock/anvil`, bearer(good)),
+      ask: () => fetch(`${billingUrl}/stock/anvil`, bearer(valid)),
     },
     {
-      name: "orders calls billing, no line allows it",
+      name: "orders calls billing, not in the policy",
       expected: 403,
       ask: () => fetch(`${ordersUrl}/invoices/anvil`, { method: "POST" }),
     },
     {
-      name: "the same, once the policy has a line",
+      name: "the same, added to the policy",
       expected: 200,
       async ask() {
         await applyPolicy("{ inventory: [], billing: [] }");
@@ -192,15 +191,15 @@ async function run() {
     },
   ];
 
-  console.log(`\n  ${pc.dim("who calls whom".padEnd(43))}${pc.dim("answer   why")}`);
+  console.log(`\n  ${pc.dim("request".padEnd(43))}${pc.dim("status   reason")}`);
   let different = 0;
-  for (const { name, expected, ask } of tries) {
+  for (const { name, expected, ask } of requests) {
     refusals.length = 0;
     const response = await ask();
     const body = await response.text();
     const as = response.status === expected;
     if (!as) different++;
-    const why = response.ok ? `let in: ${body}` : await reason(refusals, body);
+    const why = response.ok ? `accepted: ${body}` : await reason(refusals, body);
     const mark = as ? pc.green("✓") : pc.red("✗");
     const status = (as ? pc.bold : pc.red)(String(response.status));
     console.log(
@@ -211,16 +210,16 @@ async function run() {
 
   console.log(
     different === 0
-      ? `\n  ${pc.green(`All ${tries.length} tries went as they should.`)}\n`
-      : `\n  ${pc.red(`${different} of ${tries.length} tries went differently.`)}\n`,
+      ? `\n  ${pc.green(`All ${requests.length} responses are as expected.`)}\n`
+      : `\n  ${pc.red(`${different} of ${requests.length} responses are not as expected.`)}\n`,
   );
-  if (!once) console.log(`  Try it by hand:\n\ncurl -i -H "Authorization: Bearer ${good}" ${stock}\n`);
+  if (!once) console.log(`  Try it yourself:\n\ncurl -i -H "Authorization: Bearer ${valid}" ${stock}\n`);
   return different === 0;
 }
 
 /**
- * What the callee said of its last refusal; its output comes through a pipe, a moment after the answer. Where nobody was
- * asked, the caller's own answer says why.
+ * Returns why the called service rejected the last request: its output arrives through a pipe, shortly after the response.
+ * If no service was called, the reason is in the caller's own response.
  * @param {string[]} refusals @param {string} body
  */
 async function reason(refusals, body) {
@@ -230,7 +229,7 @@ async function reason(refusals, body) {
 }
 
 /**
- * Says what is being done while it is done, and how long it took.
+ * Shows a step while it runs, and how long it took.
  * @template T
  * @param {string} what
  * @param {() => Promise<T>} work
@@ -255,11 +254,11 @@ async function shown(what, work) {
 }
 
 /**
- * Starts a process and waits until it says where it listens.
+ * Starts a process and waits until it prints its URL.
  * @param {string} name
  * @param {string[]} command
  * @param {NodeJS.ProcessEnv} env
- * @param {(line: string) => void} [onLine] gets what it prints as JSON afterwards
+ * @param {(line: string) => void} [onLine] receives each line of JSON that it prints
  * @returns {Promise<string>} its URL
  */
 function listening(name, command, env, onLine = () => {}) {
@@ -267,8 +266,8 @@ function listening(name, command, env, onLine = () => {}) {
   if (!existsSync(join(root, script))) throw new Error(`${script} is missing`);
   const child = spawn(execPath, [join(root, script), ...rest], { env, cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   children.push(child);
-  let complaints = "";
-  child.stderr.on("data", (chunk) => (complaints = (complaints + chunk).slice(-4_000)));
+  let errors = "";
+  child.stderr.on("data", (chunk) => (errors = (errors + chunk).slice(-4_000)));
   return new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).on("line", (line) => {
       const url = /listening on (http:\/\/\S+)/.exec(line)?.[1];
@@ -277,9 +276,9 @@ function listening(name, command, env, onLine = () => {}) {
     });
     child.on("error", reject);
     child.on("exit", (code) => {
-      reject(new Error(`${name} ended with code ${code}\n${complaints}`));
+      reject(new Error(`${name} exited with code ${code}\n${errors}`));
       if (!leaving) {
-        console.error(`\n${pc.red(`${name} ended`)} with code ${code}\n${complaints}`);
+        console.error(`\n${pc.red(`${name} exited`)} with code ${code}\n${errors}`);
         void leave(1);
       }
     });
@@ -287,7 +286,7 @@ function listening(name, command, env, onLine = () => {}) {
 }
 
 /**
- * The usual port where it is free, so that the demo's addresses are the documentation's; else any free one.
+ * Returns the port if it is free, so that addresses match the documentation, otherwise another one.
  * @param {number} wanted
  * @returns {Promise<string>}
  */
@@ -305,11 +304,11 @@ async function freePort(wanted) {
     await new Promise((resolve) => server.close(resolve));
     if (free !== undefined) return String(free);
   }
-  throw new Error("no port is free");
+  throw new Error("no free port");
 }
 
 /**
- * Says `service: "admin"` where it said something else, and keeps the signature.
+ * Changes the `service` claim to "admin" and keeps the signature.
  * @param {string} token
  */
 function tampered(token) {

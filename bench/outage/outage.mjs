@@ -13,7 +13,7 @@ const AT_ONCE = 50;
 /** Different good tokens, so that not all of them are known already. */
 const TOKENS = 2_000;
 
-/** @typedef {{ authorization: string, status: number, askedBy?: string }} Case what is sent, and what must come back */
+/** @typedef {{ authorization: string, status: number, caller?: string }} Case what is sent, and what must come back */
 
 /**
  * @param {{ requests: number, dataDir: string }} options `requests`: as many good ones, and as many forgeries
@@ -41,12 +41,12 @@ export async function outage({ requests, dataDir }) {
       while (sent < 2 * requests) {
         const i = sent++;
         const cases = i % 2 === 0 ? good : bad;
-        const { authorization, status, askedBy } = /** @type {Case} */ (cases[(i * 7) % cases.length]);
+        const { authorization, status, caller } = /** @type {Case} */ (cases[(i * 7) % cases.length]);
         const answer = await ask(agent, service.url, authorization);
         const what = `${i % 2 === 0 ? "good" : "forged"} ${answer.status}`;
         answers[what] = (answers[what] ?? 0) + 1;
-        if (answer.status !== status || (askedBy !== undefined && answer.askedBy !== askedBy)) {
-          wrong.push(`${answer.status} ${answer.askedBy ?? ""} instead of ${status} ${askedBy ?? ""}`);
+        if (answer.status !== status || (caller !== undefined && answer.caller !== caller)) {
+          wrong.push(`${answer.status} ${answer.caller ?? ""} instead of ${status} ${caller ?? ""}`);
         }
       }
     };
@@ -63,11 +63,11 @@ async function goodCases(url) {
   /** @type {Case[]} */
   const cases = [];
   for (let i = 0; i < TOKENS; i++) {
-    const askedBy = `service-${i}`;
+    const caller = `service-${i}`;
     cases.push({
-      authorization: `Bearer ${await mint(url, { sub: askedBy, source: "microservice" })}`,
+      authorization: `Bearer ${await mint(url, { sub: caller, source: "microservice" })}`,
       status: 200,
-      askedBy,
+      caller,
     });
   }
   return cases;
@@ -119,7 +119,7 @@ function encode(part) {
   return Buffer.from(JSON.stringify(part)).toString("base64url");
 }
 
-/** @param {Agent} agent @param {string} url @param {string} authorization @returns {Promise<{ status: number, askedBy?: string }>} */
+/** @param {Agent} agent @param {string} url @param {string} authorization @returns {Promise<{ status: number, caller?: string }>} */
 function ask(agent, url, authorization) {
   return new Promise((resolve, reject) => {
     const outgoing = request(`${url}/stock/anvil`, { agent, headers: { authorization } }, (response) => {

@@ -8,7 +8,7 @@ app.setErrorHandler(errorHandler());
 
 app.get<{ Params: { item: string } }>("/stock/:item", { onRequest: verifyMicroservice() }, async (request) => {
   const { item } = request.params;
-  return { item, left: stock.get(item) ?? 0, askedBy: request.caller?.service };
+  return { item, left: stock.get(item) ?? 0, caller: request.caller?.service };
 });
 
 console.log(`inventory listening on ${await app.listen({ port })}`);

@@ -13,7 +13,7 @@ server.route<{ Params: { item: string } }>({
   handler: ({ params: { item }, app: { caller } }) => ({
     item,
     left: stock.get(item) ?? 0,
-    askedBy: caller?.service,
+    caller: caller?.service,
   }),
 });
 

@@ -9,7 +9,7 @@ app.onError(errorHandler());
 
 app.get("/stock/:item", verifyMicroservice(), (c) => {
   const item = c.req.param("item");
-  return c.json({ item, left: stock.get(item) ?? 0, askedBy: c.var.caller.service });
+  return c.json({ item, left: stock.get(item) ?? 0, caller: c.var.caller.service });
 });
 
 serve({ fetch: app.fetch, port, hostname: "127.0.0.1" }, (info) => {

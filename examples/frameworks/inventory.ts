@@ -1,4 +1,4 @@
-// What every service of this folder starts with. It holds no secret: the core's public keys are all it needs.
+// What the examples in this folder share. The service needs no secret, only the core's public keys.
 import countersign from "countersign";
 
 const { CORE_URI = "http://localhost:3567", PORT = "4002" } = process.env;

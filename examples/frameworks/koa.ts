@@ -10,7 +10,7 @@ app.use(verifyMicroservice());
 
 app.use((ctx) => {
   const item = ctx.path.replace("/stock/", "");
-  ctx.body = { item, left: stock.get(item) ?? 0, askedBy: ctx.state.caller?.service };
+  ctx.body = { item, left: stock.get(item) ?? 0, caller: ctx.state.caller?.service };
 });
 
 const server = app.listen(port, "127.0.0.1", () => {

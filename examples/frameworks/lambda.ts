@@ -1,4 +1,4 @@
-// AWS Lambda. `handler` is what is deployed; with PORT set, a few lines of node:http stand for the gateway.
+// AWS Lambda. Deploy `handler`. With PORT set, a node:http server replaces the gateway.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errorHandler, middleware, verifyMicroservice, type LambdaEvent } from "countersign/framework/lambda";
@@ -6,7 +6,7 @@ import { port, stock } from "./inventory.ts";
 
 const guarded = verifyMicroservice()(async ({ rawPath = "" }: LambdaEvent, { caller }) => {
   const item = rawPath.replace("/stock/", "");
-  const body = JSON.stringify({ item, left: stock.get(item) ?? 0, askedBy: caller.service });
+  const body = JSON.stringify({ item, left: stock.get(item) ?? 0, caller: caller.service });
   return { statusCode: 200, headers: { "content-type": "application/json" }, body };
 });
 

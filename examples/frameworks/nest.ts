@@ -9,15 +9,15 @@ import { port, stock } from "./inventory.ts";
 @UseGuards(verifyMicroservice())
 class StockController {
   @Get(":item")
-  ask(@Param("item") item: string, @CurrentCaller() caller: Caller) {
-    return { item, left: stock.get(item) ?? 0, askedBy: caller.service };
+  stock(@Param("item") item: string, @CurrentCaller() caller: Caller) {
+    return { item, left: stock.get(item) ?? 0, caller: caller.service };
   }
 }
 
 @Module({ controllers: [StockController] })
 class Inventory {}
 
-// The same on either platform.
+// Works the same on Express and Fastify.
 const app = await (process.env["PLATFORM"] === "fastify"
   ? NestFactory.create(Inventory, new FastifyAdapter(), { logger: ["error"] })
   : NestFactory.create(Inventory, { logger: ["error"] }));

@@ -6,7 +6,7 @@ import { port, stock } from "./inventory.ts";
 const handler = verifyMicroservice()((req, res) => {
   const item = req.url?.replace("/stock/", "") ?? "";
   res.setHeader("content-type", "application/json");
-  res.end(JSON.stringify({ item, left: stock.get(item) ?? 0, askedBy: req.caller.service }));
+  res.end(JSON.stringify({ item, left: stock.get(item) ?? 0, caller: req.caller.service }));
 });
 
 const server = createServer(middleware()(handler)).listen(port, "127.0.0.1", () => {

@@ -1,4 +1,4 @@
-// What every route starts with; the first that is asked initialises. It holds no secret: the core's public keys are all it needs.
+// Imported by every route; the first request initializes it. The service needs no secret, only the core's public keys.
 import countersign from "countersign";
 
 const { CORE_URI = "http://localhost:3567", PORT = "4002" } = process.env;

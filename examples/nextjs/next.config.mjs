@@ -1,5 +1,5 @@
 /** @type {import("next").NextConfig} */
 export default {
-  // Loaded as it is installed: it has nothing to bundle, and a core inside the process could not be.
+  // Not bundled: the embedded core cannot be bundled, and the rest does not need to be.
   serverExternalPackages: ["countersign"],
 };

@@ -36,7 +36,7 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv, aud?: string]>([
   ["NestJS on Fastify", "frameworks/dist/nest.mjs", { PLATFORM: "fastify" }],
   ["node:http", "frameworks/dist/node.mjs"],
   ["any Request -> Response", "frameworks/dist/web.mjs"],
-])("the example of %s lets a service in and nobody else, and serves the keys", async (_name, file, env = {}, aud) => {
+])("the example of %s accepts service tokens only, and serves the keys", async (_name, file, env = {}, aud) => {
   const service = new Process([join("examples", file)], { CORE_URI: coreUrl, PORT: "0", ...env });
   onTestFinished(() => void service.kill("SIGKILL"));
   const [, url] = await service.prints(/^inventory listening on (http:\/\/\S+)$/m);
@@ -45,7 +45,7 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv, aud?: string]>([
 });
 
 test(
-  "the example of Next.js lets a service in and nobody else, and serves the keys",
+  "the example of Next.js accepts service tokens only, and serves the keys",
   { timeout: 120_000 },
   async () => {
     const next = createRequire(import.meta.url).resolve("next/dist/bin/next");
@@ -69,7 +69,7 @@ async function expectGuarded(url: string, aud?: string): Promise<void> {
     const answer = await fetch(`${url}/stock/anvil`, { headers });
     return [answer.status, await answer.json(), answer.headers.get("www-authenticate")];
   };
-  expect(await ask(minted.jwt)).toEqual([200, { item: "anvil", left: 7, askedBy: "orders" }, null]);
+  expect(await ask(minted.jwt)).toEqual([200, { item: "anvil", left: 7, caller: "orders" }, null]);
   const challenge = 'Bearer realm="microservices"';
   expect(await ask()).toEqual([401, { message: "Unauthorized" }, challenge]);
   const refused = [401, { message: "Unauthorized" }, `${challenge}, error="invalid_token"`];

@@ -1,5 +1,5 @@
-// M2: lets in other services that have a token for it, and nobody else. It holds no secret: the core's public keys are all
-// it needs. SERVICE gives it another name, for who wants to see a second callee.
+// The called service: accepts tokens that name it as the audience. It needs no secret, only the core's public keys. The demo
+// starts it a second time with SERVICE=billing.
 import countersign, { meaningOf } from "countersign";
 import { errorHandler, middleware, verifyMicroservice } from "countersign/framework/express";
 import express from "express";
@@ -33,7 +33,7 @@ const app = express();
 app.use(middleware());
 app.get("/stock/:item", guard, (req, res) => {
   const { item } = req.params;
-  res.json({ item, left: stock.get(item) ?? 0, askedBy: req.caller?.service });
+  res.json({ item, left: stock.get(item) ?? 0, caller: req.caller?.service });
 });
 app.use(errorHandler());
 

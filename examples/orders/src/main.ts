@@ -1,4 +1,4 @@
-// M1: gets its token for inventory when it starts, and calls with it. Whether it may call billing is the policy's to say.
+// The calling service: gets its token for inventory at start. The policy decides whether it can call billing.
 import countersign, { createServiceFetch, CountersignError } from "countersign";
 import { errorHandler } from "countersign/framework/express";
 import express from "express";
@@ -36,7 +36,7 @@ app.post("/invoices/:item", async (req, res) => {
     res.status(403).json({ message: "the policy does not let orders call billing" });
   }
 });
-app.use(errorHandler()); // 503 while there is no token to be had
+app.use(errorHandler()); // 503 if the core is down and there is no token
 
 const server = app.listen(Number(PORT), "127.0.0.1", () => {
   console.log(`orders listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
