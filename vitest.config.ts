@@ -26,9 +26,11 @@ export default defineConfig(({ mode }) => {
       NO_COLOR: "1", // commands that run inside a test process print plain text
     },
     execArgv: ["--expose-gc"], // for the tests that measure memory
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    // Ends tests that hang. Far above what any test takes, so that a busy machine does not fail one.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     fileParallelism: !isLong,
+    setupFiles: isLong ? [] : ["test/support/rsa-key-pool.ts"],
   };
   const projects: TestProjectInlineConfiguration[] = [
     {
