@@ -48,6 +48,7 @@ for (const [home, layers] of Object.entries(LAYERS)) {
   checkSource(`${home}/src`, layers);
   checkTests(home);
 }
+checkFrameworks("packages/sdk/src/framework");
 for (const violation of violations) console.error(violation);
 if (violations.length > 0) process.exit(1);
 console.log("layers: imports point down, no circles, tests mirror the source");
@@ -84,6 +85,16 @@ function checkSource(source, layers) {
   for (const cycle of cyclesIn(files)) violations.push(`${source}: files import in a circle: ${cycle.join(" -> ")}`);
   for (const cycle of cyclesIn(folders)) {
     violations.push(`${source}: folders import in a circle: ${cycle.join(" -> ")}`);
+  }
+}
+
+/** Every file of this folder becomes a subpath of the package, so it must be an adapter. @param {string} folder */
+function checkFrameworks(folder) {
+  for (const file of typescriptIn(folder)) {
+    const isAdapter = /^export function verifyMicroservice\b/m.test(readFileSync(join(root, folder, file), "utf8"));
+    if (file.includes("/") || !isAdapter) {
+      violations.push(`${folder}/${file}: only adapters of frameworks belong here; shared parts belong in middleware/`);
+    }
   }
 }
 

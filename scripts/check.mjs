@@ -28,6 +28,7 @@ const CHECKS = [
     readsBuild: true,
   },
   { name: "layers", command: "node scripts/check-layers.mjs" },
+  { name: "exports of countersign", command: "node scripts/generate-exports.mjs --check" },
   { name: "catalog", command: "node scripts/check-catalog.mjs" },
   { name: "package countersign", command: "publint --strict packages/sdk", readsBuild: true },
   { name: "package countersign-core", command: "publint --strict packages/core", readsBuild: true },

@@ -1,21 +1,14 @@
 import { defineConfig } from "tsdown";
-
-const FRAMEWORKS = ["express", "fastify", "hapi", "hono", "koa", "lambda", "nest", "node", "web"];
+import { ENTRIES } from "./entries.mjs";
 
 export default defineConfig({
-  entry: {
-    index: "src/index.ts",
-    "recipe/jwt": "src/recipe-jwt.ts",
-    ...Object.fromEntries(FRAMEWORKS.map((name) => [`framework/${name}`, `src/framework/${name}.ts`])),
-    testing: "src/testing/index.ts",
-    protocol: "src/protocol/index.ts",
-  },
+  entry: ENTRIES,
   format: ["esm", "cjs"],
   platform: "node",
   target: "node20.19",
   dts: true,
-  deps: { skipNodeModulesBundle: true }, // whoever has a framework has its types
-  // `require("countersign").init` and `import countersign from "countersign"` both work.
+  deps: { skipNodeModulesBundle: true }, // apps that use a framework have its types
+  // Both `require("countersign").init` and `import countersign from "countersign"` work.
   outputOptions: {
     exports: "named",
     codeSplitting: {
