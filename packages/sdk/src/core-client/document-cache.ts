@@ -1,4 +1,5 @@
 import { maxAgeOf, staleIfErrorOf, type BoundedResponse } from "../runtime/bounded-fetch.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import type { Clock } from "../runtime/clock.ts";
 
 /** How long an answer is fresh where it has no `max-age`. Seconds. */
@@ -54,11 +55,7 @@ export class DocumentCache {
       (answer) => (isDocument(answer) ? answer : old),
       () => old,
     );
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<BoundedResponse>((resolve) => {
-      timer = setTimeout(resolve, PATIENCE, old);
-    });
-    return Promise.race([answered, tooLong]).finally(() => clearTimeout(timer));
+    return withTimeout(answered, PATIENCE, old);
   }
 
   async #ask(kept: Kept, ask: () => Promise<BoundedResponse>): Promise<BoundedResponse> {

@@ -1,4 +1,5 @@
 import type { Clock } from "../runtime/clock.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import { SERVICE_TOKEN_LIFETIME } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
 import { lifetimeOf } from "../recipe/jwt-recipe.ts";
@@ -73,7 +74,7 @@ export class ServiceToken {
       this.#replacedAt = now;
     }
     const renewed = this.#requestShared().catch(() => undefined);
-    return within(this.#requestedAt + REPLACE_WITHIN - now, renewed); // a late token is still cached
+    return withTimeout(renewed, this.#requestedAt + REPLACE_WITHIN - now, undefined); // a late token is still cached
   }
 
   /** Renews the token in the background from now on, also without calls. @returns a function that stops it */
@@ -196,13 +197,6 @@ export class ServiceToken {
     const cause = error instanceof Error ? error.message : String(error);
     process.emitWarning(`service token${this.#label} ${problem}: ${cause}`, { code });
   }
-}
-
-/** @returns undefined if the promise takes longer than `ms` milliseconds */
-function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)));
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Returns the seconds for which the token is used. @throws CountersignError `core_refused` if that is none */
