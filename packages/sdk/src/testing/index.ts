@@ -1,6 +1,7 @@
-// The test kit. An issuer in this process, so that a service's tests need no core, no network and no waiting.
+// The test kit: an in-process issuer, so that tests of a service need no core, no network and no waiting.
 import { buildCountersign, type Countersign } from "../instance/countersign.ts";
 import { defaultInstance, setDefaultInstance } from "../instance/default-instance.ts";
+import { checkOption } from "../config/option-checks.ts";
 import { EMBEDDED_ORIGIN } from "../core-client/embedded-core.ts";
 import { ALGORITHMS, type Algorithm } from "../protocol/algorithms.ts";
 import { CountersignError } from "../protocol/errors.ts";
@@ -8,67 +9,65 @@ import jwt from "../recipe-jwt.ts";
 import { MemoryIssuer } from "./memory-issuer.ts";
 
 export interface TestIssuerOptions {
-  /** What its keys sign with. Default RS256, as cores do. */
+  /** The signing algorithm. Default RS256, as in a core. */
   algorithm?: Algorithm | undefined;
-  /** Who the service under test is: the `sub` of its own tokens (`createServiceFetch`). Default "under-test". */
+  /** The name of the service under test: the `sub` of its own tokens (`createServiceFetch`). Default "under-test". */
   appName?: string | undefined;
 }
 
-/** Headers of a request, as `fetch` takes them. */
+/** Request headers for `fetch`. */
 export type BearerHeaders = Readonly<Record<"authorization", string>>;
 
-/** An issuer for tests, and the time that it and the verifiers go by. */
+/** An issuer for tests, and the clock of the issuer and all verifiers. */
 export interface TestIssuer {
-  /** The instance that guards, verifiers and `createJWT` use while this issuer is there. */
+  /** The instance that guards, verifiers and `createJWT` use until `close`. */
   readonly countersign: Countersign;
   /**
-   * Headers of a call by that service. `claims` go before the usual ones (`sub`, `source`, `iat`, `exp` an hour later,
-   * `jti`); a claim of `undefined` is left out.
+   * Returns the headers of a call by a service. `claims` override the defaults (`sub`, `source`, `iat`, `exp` one hour
+   * later, `jti`); `undefined` removes a claim.
    */
   actAs(service: string, claims?: object): BearerHeaders;
-  /** The same by somebody who does not have the issuer's key. */
+  /** Same as `actAs`, but signed with a key that is not the issuer's: a forged token. */
   actAsStranger(service: string, claims?: object): BearerHeaders;
-  /** Lets so many seconds pass, for the issuer and every verifier, and what falls due in between happen. */
+  /** Advances the clock by `seconds` (0 or more) for the issuer and all verifiers, and refreshes their documents. */
   advance(seconds: number): Promise<void>;
-  /** A new key signs from now on; tokens of the old one go on verifying. */
+  /** Signs with a new key. Tokens of the old key remain valid. */
   rotate(): Promise<void>;
-  /** Revokes one token: headers of `actAs`, or the token itself. Verifiers know at once. */
+  /** Revokes one token: headers of `actAs`, or a token. Verifiers reject it immediately. */
   revokeToken(token: BearerHeaders | string): Promise<void>;
-  /** Revokes everything issued to a service until now, this second included. Verifiers know at once. */
+  /** Revokes all tokens issued to a service so far, including this second. Verifiers reject them immediately. */
   revokeService(service: string): Promise<void>;
-  /** Revokes the current key, and with it everything that it signed. Verifiers know at once. */
+  /** Revokes the current key and all tokens that it signed. Verifiers reject them immediately. */
   revokeKey(): Promise<void>;
-  /** The issuer cannot be reached any more. What verifiers know stays known. */
+  /** Makes the issuer unavailable. Verifiers keep their cached documents. */
   goDown(): void;
-  /** It can be reached again. */
+  /** Makes the issuer available again. */
   comeBack(): Promise<void>;
-  /** Sets the issuer's clock ahead of the verifiers', or behind where negative. Seconds. */
+  /** Sets the issuer's clock ahead of the verifiers' clock by `seconds`, or behind if negative. */
   skew(seconds: number): void;
-  /** Ends it: the instance that was there before is there again. */
+  /** Stops the issuer and restores the previous default instance. */
   close(): Promise<void>;
 }
 
 /**
- * Starts an issuer in memory and makes it the one that this process trusts: `init` of the service under test does
- * nothing while it is there, and `verifyMicroservice()` lets in whom `actAs` names. Start it before the first request.
+ * Starts an in-memory issuer and makes this process trust it. While it runs, init() has no effect. Start it before the
+ * first request.
  *
- * @throws CountersignError `invalid_option`; also where NODE_ENV is "production", as anybody could act as anyone
+ * @throws CountersignError `invalid_option`; also if NODE_ENV is "production", where anyone could act as any service
  * @example
  * const issuer = startTestIssuer();
- * const answer = await fetch(url, { headers: issuer.actAs("orders") });
+ * const response = await fetch(url, { headers: issuer.actAs("orders") });
  */
 export function startTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   const { algorithm = "RS256", appName = "under-test" } = options;
   if (process.env["NODE_ENV"] === "production") {
-    throw new CountersignError("invalid_option", "startTestIssuer: not where NODE_ENV is production");
+    throw new CountersignError("invalid_option", "startTestIssuer: not allowed if NODE_ENV is production");
   }
-  if (!ALGORITHMS.includes(algorithm)) {
-    throw new CountersignError("invalid_option", `algorithm: expected one of ${ALGORITHMS.join(", ")}`);
-  }
-  let passed = 0;
-  let skewed = 0;
-  const clock = { now: () => Date.now() + passed, monotonic: () => performance.now() + passed };
-  const memory = new MemoryIssuer(algorithm, () => clock.now() + skewed);
+  checkOption(ALGORITHMS.includes(algorithm), "algorithm", `one of ${ALGORITHMS.join(", ")}`, algorithm);
+  let advanced = 0;
+  let skew = 0;
+  const clock = { now: () => Date.now() + advanced, monotonic: () => performance.now() + advanced };
+  const memory = new MemoryIssuer(algorithm, () => clock.now() + skew);
   const { countersign, refresh } = buildCountersign(
     {
       appInfo: { appName, apiDomain: "http://localhost" },
@@ -77,15 +76,15 @@ export function startTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     },
     {
       clock,
-      connection: { hosts: [EMBEDDED_ORIGIN], send: (request) => memory.answer(request), close: async () => {} },
+      connection: { hosts: [EMBEDDED_ORIGIN], send: (request) => memory.respond(request), close: async () => {} },
     },
   );
   const before = defaultInstance();
   setDefaultInstance(countersign);
 
-  const headersOf = (service: string, claims: object, stranger: boolean): BearerHeaders => {
+  const headersOf = (service: string, claims: object, isForged: boolean): BearerHeaders => {
     const payload = memory.claims({ sub: service, source: "microservice", ...claims });
-    return Object.freeze({ authorization: `Bearer ${memory.sign(payload, stranger)}` });
+    return Object.freeze({ authorization: `Bearer ${memory.sign(payload, isForged)}` });
   };
   return Object.freeze<TestIssuer>({
     countersign,
@@ -93,9 +92,9 @@ export function startTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     actAsStranger: (service, claims = {}) => headersOf(service, claims, true),
     async advance(seconds) {
       if (!(Number.isFinite(seconds) && seconds >= 0)) {
-        throw new CountersignError("invalid_argument", "advance: seconds from 0 up were expected");
+        throw new CountersignError("invalid_argument", `advance: expected seconds from 0 up, got ${String(seconds)}`);
       }
-      passed += seconds * 1000;
+      advanced += seconds * 1000;
       await refresh();
     },
     async rotate() {
@@ -120,7 +119,7 @@ export function startTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       memory.up = true;
       await refresh();
     },
-    skew: (seconds) => void (skewed = seconds * 1000),
+    skew: (seconds) => void (skew = seconds * 1000),
     async close() {
       if (defaultInstance() === countersign) setDefaultInstance(before);
       await countersign.close();
@@ -134,7 +133,7 @@ function claimsIn(token: string): { jti: string; exp: number } {
     const { jti, exp } = JSON.parse(text) as { jti?: unknown; exp?: unknown };
     if (typeof jti === "string" && typeof exp === "number") return { jti, exp };
   } catch {
-    // said below
+    // handled below
   }
-  throw new CountersignError("invalid_argument", "revokeToken: headers of actAs, or a token with jti and exp");
+  throw new CountersignError("invalid_argument", "revokeToken: expected headers of actAs, or a token with jti and exp");
 }

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomUUID, sign, type KeyObject } from "node:cryp
 import type { Algorithm } from "../protocol/algorithms.ts";
 import { DRIVER_VERSIONS, PATHS, type CreateJwtRequest } from "../protocol/api.ts";
 
-/** A key that signs, and what the key set says of it. */
+/** A signing key, and its entry in the key set. */
 interface SigningKey {
   readonly kid: string;
   readonly privateKey: KeyObject;
@@ -10,43 +10,43 @@ interface SigningKey {
 }
 
 /**
- * An issuer in memory that is spoken to as a core is, by requests: what is tested with it goes the way that it goes in
- * production. It keeps no secret and checks no credential.
+ * An in-memory issuer with the HTTP interface of a core, so that tests run the same code as production. It has no secrets
+ * and checks no credentials.
  */
 export class MemoryIssuer {
   readonly #algorithm: Algorithm;
   readonly #now: () => number;
   #keys: SigningKey[];
-  #made = 0;
+  #keyCount = 0;
   #epoch = 0;
   readonly #revokedTokens: [string, number][] = [];
   readonly #revokedServices = new Map<string, number>();
   readonly #revokedKids: string[] = [];
-  /** Whether its answers arrive. */
+  /** Whether it responds. */
   up = true;
 
-  /** @param now milliseconds since the epoch, by the issuer's clock */
+  /** @param now returns milliseconds since the epoch, by the issuer's clock */
   constructor(algorithm: Algorithm, now: () => number) {
     this.#algorithm = algorithm;
     this.#now = now;
-    this.#keys = [this.#makeKey()];
+    this.#keys = [this.#generateKey()];
   }
 
-  /** Signs whatever claims it is given, by the current key or a stranger's under the same kid. */
-  sign(claims: object, stranger = false): string {
+  /** Signs any claims with the current key, or forges a signature with another key and the same kid. */
+  sign(claims: object, isForged = false): string {
     const { kid, privateKey } = this.#keys[0]!;
-    return this.#jws({ typ: "JWT", kid }, claims, stranger ? this.#makeKey().privateKey : privateKey);
+    return this.#jws({ typ: "JWT", kid }, claims, isForged ? this.#generateKey().privateKey : privateKey);
   }
 
-  /** Claims as a core adds them: those that are given win, and `undefined` leaves one out. */
+  /** Adds claims as a core does. `payload` overrides them, and `undefined` removes one. */
   claims(payload: object, validity = 3_600): Record<string, unknown> {
     const iat = Math.floor(this.#now() / 1000);
     return { iat, exp: iat + validity, jti: randomUUID(), ...payload };
   }
 
-  /** A new key signs; the old ones go on verifying. */
+  /** Signs with a new key. The old ones remain valid for verification. */
   rotate(): void {
-    this.#keys.unshift(this.#makeKey());
+    this.#keys.unshift(this.#generateKey());
   }
 
   revokeToken(jti: string, exp: number): void {
@@ -59,15 +59,15 @@ export class MemoryIssuer {
     this.#epoch++;
   }
 
-  /** The current key is gone from the set, with every token that it signed; a new one signs. */
+  /** Removes the current key from the key set, lists it as revoked and signs with a new one. */
   revokeKey(): void {
     this.#revokedKids.push(this.#keys.shift()!.kid);
     this.rotate();
     this.#epoch++;
   }
 
-  /** What a core answers. */
-  async answer(request: Request): Promise<Response> {
+  /** Responds as a core does. */
+  async respond(request: Request): Promise<Response> {
     if (!this.up) throw new Error("the test issuer is down");
     const { pathname } = new URL(request.url);
     const headers = { "cache-control": "max-age=60", date: new Date(this.#now()).toUTCString() };
@@ -108,13 +108,13 @@ export class MemoryIssuer {
     return `${input}.${sign(digest, Buffer.from(input), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
   }
 
-  #makeKey(): SigningKey {
+  #generateKey(): SigningKey {
     const { privateKey, publicKey } = {
       RS256: () => generateKeyPairSync("rsa", { modulusLength: 2048 }),
       ES256: () => generateKeyPairSync("ec", { namedCurve: "P-256" }),
       Ed25519: () => generateKeyPairSync("ed25519"),
     }[this.#algorithm]();
-    const kid = `s-test-${++this.#made}`;
+    const kid = `s-test-${++this.#keyCount}`;
     return { kid, privateKey, jwk: { ...publicKey.export({ format: "jwk" }), kid, alg: this.#algorithm, use: "sig" } };
   }
 }

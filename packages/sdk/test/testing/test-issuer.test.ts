@@ -27,12 +27,12 @@ async function service(options: TestIssuerOptions = {}) {
   app.get(
     "/stock",
     verifyMicroservice(),
-    (req: Request, res: Response) => void res.json({ askedBy: req.caller?.service }),
+    (req: Request, res: Response) => void res.json({ calledBy: req.caller?.service }),
   );
   const { url } = await listen(app);
   return async (headers: object = {}) => {
     const answer = await fetch(`${url}/stock`, { headers: { ...headers } });
-    return answer.status === 200 ? ((await answer.json()) as { askedBy: string }).askedBy : answer.status;
+    return answer.status === 200 ? ((await answer.json()) as { calledBy: string }).calledBy : answer.status;
   };
 }
 
@@ -58,7 +58,7 @@ test("time isRetryable at once, for tokens and for keys", async () => {
   await issuer.advance(20);
   expect(await ask(headers)).toBe(401);
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
-  await expect(issuer.advance(-1)).rejects.toThrow(/advance: seconds from 0 up/);
+  await expect(issuer.advance(-1)).rejects.toThrow(/advance: expected seconds from 0 up, got -1/);
 });
 
 test("a rotated key strands nobody, a revoked one everybody that it signed for", async () => {
@@ -82,7 +82,7 @@ test("tokens and services are revoked", async () => {
   expect([await ask(two), await ask(issuer.actAs("payments"))]).toEqual([401, "payments"]);
   await issuer.advance(1);
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
-  await expect(issuer.revokeToken("nothing")).rejects.toThrow(/revokeToken: headers of actAs/);
+  await expect(issuer.revokeToken("nothing")).rejects.toThrow(/revokeToken: expected headers of actAs/);
 });
 
 test("the issuer goes down: what is known verifies for three days, and what is new after it came back", async () => {
@@ -159,7 +159,7 @@ test("it refuses to start in production, and puts back what was there", async ()
   expect(defaultInstance()).toBe(before);
   await forgetDefaultInstance();
   vi.stubEnv("NODE_ENV", "production");
-  expect(() => startTestIssuer()).toThrow(/not where NODE_ENV is production/);
+  expect(() => startTestIssuer()).toThrow(/not allowed if NODE_ENV is production/);
   vi.unstubAllEnvs();
   expect(() => startTestIssuer({ algorithm: "HS256" as "RS256" })).toThrow(/algorithm: expected one of/);
 });
