@@ -51,6 +51,26 @@ describe("decodeBase64url", () => {
     }
   });
 
+  test("T12 one character inserted, replaced or dropped is accepted only if the text is canonical again", () => {
+    const noise = fc.oneof(
+      fc.constantFrom(...ALPHABET, "=", "+", "/", " ", "\r\n", "\0"),
+      fc.string({ unit: "binary" }),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(120), fc.nat(1), noise, (bytes, at, dropped, inserted) => {
+        const text = Buffer.from(bytes).toString("base64url");
+        const place = Math.min(at, text.length);
+        const changed = text.slice(0, place) + inserted + text.slice(place + dropped);
+        const decoded = decodeBase64url(changed);
+        const isCanonical = Buffer.from(changed, "base64url").toString("base64url") === changed;
+        expect(decoded === undefined ? undefined : Buffer.from(decoded).toString("base64url")).toBe(
+          isCanonical ? changed : undefined,
+        );
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   test("a length that no bytes have is refused", () => {
     expect(decodeBase64url("A")).toBeUndefined();
     expect(decodeBase64url("AAAAA")).toBeUndefined();
