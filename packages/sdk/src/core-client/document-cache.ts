@@ -1,96 +1,98 @@
 import { maxAgeOf, staleIfErrorOf, type BoundedResponse } from "../runtime/bounded-fetch.ts";
-import { withTimeout } from "../runtime/timeout.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 
-/** How long an answer is fresh where it has no `max-age`. Seconds. */
-const FRESH = 60;
-/** After a failure the core is left alone for so long. Milliseconds. */
+/** How long a response without `max-age` is fresh, in seconds. */
+const DEFAULT_FRESHNESS = 60;
+/** After a failure, how long the core gets no request, in milliseconds. */
 const RETRY_AFTER = 2_000;
-/** How long an answer waits for a core that does not respond, while there is an older answer to give. Milliseconds. */
-const PATIENCE = 1_000;
+/** How long to wait for a core that does not respond if an older response is available, in milliseconds. */
+const STALE_AFTER = 1_000;
 
-interface Kept {
+interface Entry {
   response: BoundedResponse | undefined;
-  /** When `response` was had, and when the last try failed, by the monotonic clock. */
-  at: number;
-  failure: { retell: () => BoundedResponse; at: number } | undefined;
-  asking: Promise<BoundedResponse> | undefined;
+  /** When `response` was fetched and when the last fetch failed, in milliseconds of the monotonic clock. */
+  fetchedAt: number;
+  failure: { repeat: () => BoundedResponse; at: number } | undefined;
+  fetching: Promise<BoundedResponse> | undefined;
 }
 
 /**
- * The core's public documents, for whoever asks the service for them: strangers' requests must not become as many
- * requests to the core, and must not wait for a core that is away.
+ * Caches the core's public documents, which a service serves to unauthenticated clients: their requests must not cause as
+ * many requests to the core, and must not wait for a core that is unavailable.
  */
 export class DocumentCache {
   readonly #clock: Clock;
-  readonly #kept = new Map<string, Kept>();
+  readonly #entries = new Map<string, Entry>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /**
-   * The document at `path`: as it was for its max-age, then asked for anew, once however many wait for it. Where that
-   * fails or takes long, the old one for as long as it allows itself (`stale-if-error`): an old key set does no harm, an
-   * old list of revocations does.
+   * Returns the document at `path` from the cache until its max-age, then fetches it again, once for all concurrent
+   * callers. If that fails or takes long, returns the old document within its own `stale-if-error`: an old key set is
+   * harmless, an old revocation feed is not.
    *
-   * @param ask gets it from the core; throws where the core has no answer
-   * @returns the document, or that there is none; any other answer of the core only where there is no old document
-   * @throws what `ask` threw, where there is no old one
+   * @param fetchDocument fetches the document from the core; throws if the core has no usable response
+   * @returns the document, or the response that it does not exist; any other response only without an old document
+   * @throws the error of `fetchDocument`, only without an old document
    */
-  async get(path: string, ask: () => Promise<BoundedResponse>): Promise<BoundedResponse> {
-    const kept = this.#entry(path);
-    const age = (this.#clock.monotonic() - kept.at) / 1000;
-    const { response } = kept;
-    const fresh = (response && maxAgeOf(response.headers)) ?? FRESH;
-    if (response !== undefined && age < fresh) return response;
-    const stale = (response && staleIfErrorOf(response.headers)) ?? 0;
-    const old = age < fresh + stale ? response : undefined;
-    if (kept.failure !== undefined && this.#clock.monotonic() - kept.failure.at < RETRY_AFTER) {
-      return old ?? kept.failure.retell();
-    }
-    kept.asking ??= this.#ask(kept, ask).finally(() => (kept.asking = undefined));
-    if (old === undefined) return kept.asking;
-    const answered = kept.asking.then(
-      (answer) => (isDocument(answer) ? answer : old),
+  async get(path: string, fetchDocument: () => Promise<BoundedResponse>): Promise<BoundedResponse> {
+    const entry = this.#entry(path);
+    const { response, failure } = entry;
+    const now = this.#clock.monotonic();
+    const age = (now - entry.fetchedAt) / 1000;
+    const freshness = (response && maxAgeOf(response.headers)) ?? DEFAULT_FRESHNESS;
+    if (response !== undefined && age < freshness) return response;
+    const staleness = (response && staleIfErrorOf(response.headers)) ?? 0;
+    const old = age < freshness + staleness ? response : undefined;
+    if (failure !== undefined && now - failure.at < RETRY_AFTER) return old ?? failure.repeat();
+    entry.fetching ??= this.#fetch(entry, fetchDocument).finally(() => (entry.fetching = undefined));
+    if (old === undefined) return entry.fetching;
+    const documentOrOld = entry.fetching.then(
+      (fetched) => (isDocument(fetched) ? fetched : old),
       () => old,
     );
-    return withTimeout(answered, PATIENCE, old);
+    return withTimeout(documentOrOld, STALE_AFTER, old);
   }
 
-  async #ask(kept: Kept, ask: () => Promise<BoundedResponse>): Promise<BoundedResponse> {
-    const failed = (retell: () => BoundedResponse) => {
-      kept.failure = { retell, at: this.#clock.monotonic() };
+  async #fetch(entry: Entry, fetchDocument: () => Promise<BoundedResponse>): Promise<BoundedResponse> {
+    const fail = (repeat: () => BoundedResponse) => {
+      entry.failure = { repeat, at: this.#clock.monotonic() };
     };
     try {
-      const response = await ask();
-      if (isDocument(response)) Object.assign(kept, { response, at: this.#clock.monotonic(), failure: undefined });
-      else failed(() => response);
+      const response = await fetchDocument();
+      if (isDocument(response)) {
+        Object.assign(entry, { response, fetchedAt: this.#clock.monotonic(), failure: undefined });
+      } else {
+        fail(() => response);
+      }
       return response;
     } catch (error) {
-      failed(() => {
+      fail(() => {
         throw error;
       });
       throw error;
     }
   }
 
-  #entry(path: string): Kept {
-    let kept = this.#kept.get(path);
-    if (kept === undefined) {
-      kept = { response: undefined, at: -Infinity, failure: undefined, asking: undefined };
-      this.#kept.set(path, kept);
+  #entry(path: string): Entry {
+    let entry = this.#entries.get(path);
+    if (entry === undefined) {
+      entry = { response: undefined, fetchedAt: -Infinity, failure: undefined, fetching: undefined };
+      this.#entries.set(path, entry);
     }
-    return kept;
+    return entry;
   }
 }
 
-/** That something is not there is an answer too, and kept as long; a redirect or a refusal on the way is none. */
+/** A missing document is cached like a document. A redirect or an error is not. */
 function isDocument(response: BoundedResponse): boolean {
   return response.status === 200 || isNotThere(response);
 }
 
-/** How a core says that it has no such document, or none for us. */
+/** Reports whether a core says that it has no such document, or none for this client. */
 export function isNotThere({ status }: BoundedResponse): boolean {
   return status === 401 || status === 404;
 }
