@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 
@@ -12,6 +13,13 @@ const alias = [
   { find: /^countersign-core$/, replacement: source("core/src/index.ts") },
 ];
 
+/** These use `rounds()` and run in both: with few rounds in `npm test`, with many in `npm run test:long`. */
+const SCALED = [
+  "packages/core/test/domain/keys/key-history.test.ts",
+  "packages/core/test/use-cases/keys/rotation-race.test.ts",
+  "packages/sdk/test/verify/verifier/differential.test.ts",
+];
+
 /**
  * A file named `*.test.ts` belongs to `npm test`: its result does not depend on the speed of the machine.
  * A file named `*.long.test.ts` takes long or measures time, and belongs to `npm run test:long` (`--mode long`). Its
@@ -22,7 +30,8 @@ export default defineConfig(({ mode }) => {
   const files = isLong ? "*.long.test.ts" : "!(*.long).test.ts";
   const common = {
     env: {
-      COUNTERSIGN_TEST_ROUNDS: { long: "full", "long-short": "short" }[mode] ?? "quick",
+      COUNTERSIGN_TEST_ROUNDS:
+        process.env["COUNTERSIGN_TEST_ROUNDS"] ?? { long: "full", "long-short": "short" }[mode] ?? "quick",
       NO_COLOR: "1", // commands that run inside a test process print plain text
     },
     execArgv: ["--expose-gc"], // for the tests that measure memory
@@ -30,12 +39,17 @@ export default defineConfig(({ mode }) => {
     testTimeout: 60_000,
     hookTimeout: 60_000,
     fileParallelism: !isLong,
+    maxWorkers: availableParallelism() + 1, // files often wait for a process, a database or a timer
     setupFiles: isLong ? [] : ["test/support/rsa-key-pool.ts"],
   };
   const projects: TestProjectInlineConfiguration[] = [
     {
       resolve: { alias },
-      test: { ...common, name: "packages", include: [`packages/*/test/**/${files}`, `test/cli/**/${files}`] },
+      test: {
+        ...common,
+        name: "packages",
+        include: [`packages/*/test/**/${files}`, `test/cli/**/${files}`, ...(isLong ? SCALED : [])],
+      },
     },
     // These start processes and use the packages as they are published, so they run on the build.
     { test: { ...common, name: "product", include: [`test/!(cli)/**/${files}`] } },

@@ -1,5 +1,5 @@
-// R7 whole: 16 instances rotate at once, on SQLite and on PostgreSQL, and exactly one key is made each time. It is the
-// test of the same name with more rounds: 10,000, or as many as ROUNDS says.
+// R7 at full length: 16 instances rotate keys at once, on SQLite and on PostgreSQL, and create exactly one key each time.
+// 10,000 rounds, or COUNTERSIGN_TEST_ROUNDS.
 import { runTest } from "./test-run.mjs";
 
-await runTest("packages/core/test/use-cases/keys/rotation-race.test.ts", { ROUNDS: "10000" });
+await runTest("packages/core/test/use-cases/keys/rotation-race.test.ts", 10_000);

@@ -7,17 +7,14 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 
 /**
- * Runs one test file as the suite does, with more of what its variables count; what the environment says wins.
+ * Runs one test file of the long run with more rounds. COUNTERSIGN_TEST_ROUNDS overrides the number.
  *
  * @param {string} file
- * @param {Record<string, string>} variables
+ * @param {number} rounds
  */
-export async function runTest(file, variables) {
-  const env = { ...variables, ...process.env };
-  const child = spawn(process.execPath, [vitest, "run", ...(file.includes(".long.") ? ["--mode", "long"] : []), file], {
-    cwd: root,
-    env,
-    stdio: "inherit",
-  });
+export async function runTest(file, rounds) {
+  const env = { COUNTERSIGN_TEST_ROUNDS: String(rounds), ...process.env };
+  const command = [vitest, "run", "--mode", "long", file];
+  const child = spawn(process.execPath, command, { cwd: root, env, stdio: "inherit" });
   process.exitCode = await new Promise((resolve) => child.on("close", resolve));
 }

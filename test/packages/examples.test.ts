@@ -44,22 +44,18 @@ test.each<[name: string, file: string, env?: NodeJS.ProcessEnv, aud?: string]>([
   expect(service.stderr).toBe("");
 });
 
-test(
-  "the example of Next.js accepts service tokens only, and serves the keys",
-  { timeout: 120_000 },
-  async () => {
-    const next = createRequire(import.meta.url).resolve("next/dist/bin/next");
-    const service = new Process(
-      [next, "dev", "--port", "0", "--hostname", "127.0.0.1"],
-      { CORE_URI: coreUrl, NEXT_TELEMETRY_DISABLED: "1", NODE_ENV: "development" },
-      join(ROOT, "examples", "nextjs"),
-    );
-    onTestFinished(async () => void (await service.kill("SIGTERM")));
-    const [, url] = await service.prints(/Local: +(http:\/\/\S+)$/m);
-    await expectGuarded(url!);
-    expect(service.stderr).toBe("");
-  },
-);
+test("the example of Next.js accepts service tokens only, and serves the keys", { timeout: 120_000 }, async () => {
+  const next = createRequire(import.meta.url).resolve("next/dist/bin/next");
+  const service = new Process(
+    [next, "dev", "--port", "0", "--hostname", "127.0.0.1"],
+    { CORE_URI: coreUrl, NEXT_TELEMETRY_DISABLED: "1", NODE_ENV: "development" },
+    join(ROOT, "examples", "nextjs"),
+  );
+  onTestFinished(async () => void (await service.kill("SIGTERM")));
+  const [, url] = await service.prints(/Local: +(http:\/\/\S+)$/m);
+  await expectGuarded(url!);
+  expect(service.stderr).toBe("");
+});
 
 async function expectGuarded(url: string, aud?: string): Promise<void> {
   const minted = await orders.createJWT({ source: "microservice", service: "orders", aud }, 600);

@@ -12,8 +12,9 @@ import { API_KEY, OTHER_API_KEY, partsOf } from "../support/core.ts";
 import { openInstance, type Instance } from "../support/instance.ts";
 import { note } from "../support/postgres.ts";
 import { tempDir } from "../support/temp-dir.ts";
+import { rounds } from "../../../../test/support/rounds.ts";
 
-const ROUNDS = Number(process.env["ROUNDS"] ?? 20);
+const ROUNDS = rounds({ quick: 5, short: 10, full: 20 });
 const PER_ROUND = 2_000;
 
 /** Credentials by service: two of each, as while they are rotated. */

@@ -55,7 +55,7 @@ describe("failures to authenticate", () => {
     };
     for (let i = 0; i < 20_000; i++) fail(`10.0.${i >> 8}.${i & 255}`, 1);
     const before = heap();
-    for (let i = 0; i < 300_000; i++) fail(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 1);
+    for (let i = 0; i < 100_000; i++) fail(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 1);
     expect(heap() - before).toBeLessThan(2_000_000);
     fail("192.0.2.1", 10);
     for (let i = 0; i < 9_999; i++) fail(`11.0.${i >> 8}.${i & 255}`, 1);

@@ -1,10 +1,11 @@
-// R7, with as many rounds as ROUNDS says; `npm run bench -- rotation-race` runs it with 10,000. By default fewer on
-// PostgreSQL, where each takes four times as long.
+// Many instances that rotate keys at the same moment (R7). `npm run bench -- rotation-race` runs 10,000 rounds. There are
+// fewer on PostgreSQL, where a round takes four times as long.
 import { describe, expect, it } from "vitest";
 import { fakeClock } from "../../support/clock.ts";
 import { openInstance, type Instance } from "../../support/instance.ts";
 import { itOnPostgres, note } from "../../support/postgres.ts";
 import { onPostgres, onSqlite } from "../../support/store-places.ts";
+import { rounds } from "../../../../../test/support/rounds.ts";
 
 const INSTANCES = 16;
 
@@ -30,12 +31,12 @@ async function letPeriodPass({ store }: Instance): Promise<void> {
 }
 
 describe.each([
-  ["SQLite", it, onSqlite, 300],
-  ["PostgreSQL", itOnPostgres, onPostgres, 200],
-] as const)("%s", (engine, itHere, place, usualRounds) => {
-  const rounds = Number(process.env["ROUNDS"] ?? usualRounds);
+  ["SQLite", it, onSqlite, { quick: 20, short: 50, full: 300 }],
+  ["PostgreSQL", itOnPostgres, onPostgres, { quick: 10, short: 30, full: 200 }],
+] as const)("%s", (engine, itHere, place, counts) => {
+  const total = rounds(counts);
   itHere(
-    `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${rounds} rounds`,
+    `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${total} rounds`,
     async () => {
       const openStore = await place();
       const realTime = { ...fakeClock(), now: () => Date.now(), monotonic: () => performance.now() };
@@ -47,7 +48,7 @@ describe.each([
 
       const made = new Map<string, number>();
       const began = performance.now();
-      for (let round = 1; round <= rounds; round++) {
+      for (let round = 1; round <= total; round++) {
         await letPeriodPass(first);
         // The barrier: all of them know the same, and all of them find that a key is due.
         await Promise.all(instances.map((one) => one.state.refresh()));
@@ -68,12 +69,12 @@ describe.each([
         expect(new Set(signers)).toEqual(new Set([round + 1]));
       }
       const dynamic = [...made.keys()].filter((kid) => kid.startsWith("d-"));
-      expect(dynamic).toHaveLength(rounds + 2); // the first one and its successor were there before
-      const perRound = (performance.now() - began) / rounds;
+      expect(dynamic).toHaveLength(total + 2); // the first one and its successor were there before
+      const perRound = (performance.now() - began) / total;
       note(
-        `R7 ${engine}: ${rounds} rounds of ${INSTANCES} instances, ${dynamic.length} keys, ${perRound.toFixed(1)} ms each`,
+        `R7 ${engine}: ${total} rounds of ${INSTANCES} instances, ${dynamic.length} keys, ${perRound.toFixed(1)} ms each`,
       );
     },
-    Math.max(60_000, rounds * 600),
+    Math.max(60_000, total * 2_000),
   );
 });
