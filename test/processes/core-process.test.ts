@@ -165,9 +165,9 @@ describe("start matrix", () => {
     [
       "a port that is none",
       ["start", "--port", "70000"],
-      /^countersign: port: a number from 0 to 65535 was expected$/m,
+      /^countersign: --port: expected a number from 0 to 65535, got "[^"]*"$/m,
     ],
-    ["a short API key", ["start", "--api-key", "short-secret"], /api-key: 20 or more characters/],
+    ["a short API key", ["start", "--api-key", "short-secret"], /--api-key: must have at least 20 characters/],
     [
       "a data directory that cannot be made",
       ["start", "--port", "0", "--data-dir", "/dev/null/countersign"],
@@ -176,12 +176,12 @@ describe("start matrix", () => {
     [
       "S6 a database that is no PostgreSQL",
       ["start", "--database", "mysql://core:short-secret@db/keys"],
-      /^countersign: database: postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME was expected/m,
+      /^countersign: --database: expected postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME/m,
     ],
     [
       "S8 PostgreSQL without a master key",
       ["start", "--database", "postgres://core:short-secret@127.0.0.1:1/keys"],
-      /^countersign: database: .*COUNTERSIGN_MASTER_KEY/m,
+      /^countersign: --database: PostgreSQL requires a master key; .*COUNTERSIGN_MASTER_KEY/m,
     ],
     ["an unknown option", ["start", "--prot", "1"], /unknown option '--prot'[\s\S]*--port/],
     ["an unknown command", ["strat"], /unknown command 'strat'[\s\S]*start/],

@@ -5,125 +5,152 @@ import { parseMasterKeys } from "../adapters/vault/master-key.ts";
 import { DEFAULT_ROTATION, problemsOfRotationPolicy, type RotationPolicy } from "../domain/keys/rotation.ts";
 import { StartupError } from "../ports/startup-error.ts";
 
-/** A core's settings, checked and frozen. */
+/** A core's settings, validated and frozen. */
 export interface CoreConfig {
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly host: string;
   readonly dataDir: string;
   /** `postgres://...`; undefined: the embedded store in `dataDir`. */
   readonly database: string | undefined;
-  /** Connections to PostgreSQL at most. */
+  /** Maximum number of PostgreSQL connections. */
   readonly poolSize: number;
   readonly apiKeys: readonly string[];
   readonly adminKeys: readonly string[];
-  /** 32 bytes each: the first one seals, any of them opens; undefined: they are in a file. */
+  /** 32 bytes each. The first encrypts, all decrypt. Undefined: they are in a file. */
   readonly masterKeys: readonly Uint8Array[] | undefined;
-  /** undefined: the one beside the embedded database. */
+  /** Undefined: the file next to the embedded database. */
   readonly masterKeyFile: string | undefined;
   readonly rotation: RotationPolicy;
-  /** Milliseconds that issuing goes on from memory while the store is away. */
+  /** Milliseconds to issue tokens from memory while the store is unavailable. */
   readonly maxRingAge: number;
-  /** Where others reach this core, without a slash at its end; undefined: where it listens, on loopback. */
+  /** Public base URL without a trailing slash. Undefined: the listening address, on loopback. */
   readonly publicUrl: string | undefined;
 }
 
-/** What a caller sets; the rest comes from the environment, then from the defaults. */
+/** Settings of a core. An option overrides its environment variable, which overrides the default. */
 export interface CoreOptions {
-  /** Default 3567; 0: any free one. `COUNTERSIGN_PORT` */
+  /** Port to listen on; 0 selects a free port. Default 3567. `COUNTERSIGN_PORT` */
   port?: number | string | undefined;
   /** Address to listen on. Default 127.0.0.1. `COUNTERSIGN_HOST` */
   host?: string | undefined;
   /**
-   * Directory of the embedded store, made where it is missing; given here, it wins over `COUNTERSIGN_DATABASE`. Default
-   * `./.countersign`. `COUNTERSIGN_DATA_DIR`
+   * Directory of the embedded store, created if missing. Overrides `COUNTERSIGN_DATABASE`. Default `./.countersign`.
+   * `COUNTERSIGN_DATA_DIR`
    */
   dataDir?: string | undefined;
   /**
-   * PostgreSQL for many instances: `postgres://user:password@host:port/name`; needs a configured master key.
+   * PostgreSQL for several instances: `postgres://user:password@host:port/name`. Requires a configured master key.
    * Default: the embedded store. `COUNTERSIGN_DATABASE`
    */
   database?: string | undefined;
-  /** Connections to PostgreSQL at most, beside one that listens. Default 8. `COUNTERSIGN_POOL_SIZE` */
+  /** Maximum number of PostgreSQL connections, plus one that listens. Default 8. `COUNTERSIGN_POOL_SIZE` */
   poolSize?: number | string | undefined;
-  /** Keys of the driver interface: 20 or more characters of `A-Z a-z 0-9 = _ -`. `COUNTERSIGN_API_KEYS`, comma separated */
+  /** API keys of the driver interface: at least 20 characters of `A-Z a-z 0-9 = _ -`. `COUNTERSIGN_API_KEYS`, comma-separated */
   apiKeys?: readonly string[] | undefined;
-  /** Keys of administration, of the same kind. `COUNTERSIGN_ADMIN_KEYS`, comma separated */
+  /** Keys of the admin API, with the same format. `COUNTERSIGN_ADMIN_KEYS`, comma-separated */
   adminKeys?: readonly string[] | undefined;
   /**
-   * When keys change, in milliseconds, and what apps sign with; see RotationPolicy. `COUNTERSIGN_ROTATION`: the durations
-   * as JSON, in seconds; `COUNTERSIGN_ALGORITHMS`, comma separated
+   * Key rotation, in milliseconds, and the default signing algorithms; see RotationPolicy. `COUNTERSIGN_ROTATION`: the
+   * durations as JSON, in seconds; `COUNTERSIGN_ALGORITHMS`, comma-separated
    */
   rotation?: Partial<RotationPolicy> | undefined;
-  /** Milliseconds that issuing goes on while the store is away. Default one hour. `COUNTERSIGN_MAX_RING_AGE`, in seconds */
+  /**
+   * Milliseconds to issue tokens from memory while the store is unavailable. Default one hour.
+   * `COUNTERSIGN_MAX_RING_AGE`, in seconds
+   */
   maxRingAge?: number | undefined;
   /**
-   * URL under which others reach this core: the issuer of its OAuth tokens, which no proxy before it may change. An app's
-   * is `/appid-<app>` below it. Default: where it listens, if that is a loopback address; else OAuth is off.
-   * `COUNTERSIGN_PUBLIC_URL`
+   * Public base URL, used as the OAuth issuer; a proxy must not change it. The issuer of an app is `/appid-<app>` below
+   * it. Default: the listening address on loopback, otherwise OAuth is off. `COUNTERSIGN_PUBLIC_URL`
    */
   publicUrl?: string | undefined;
 }
 
-const KEY_PATTERN = /^[A-Za-z0-9=_-]{20,}$/;
-const KEY_RULE = "20 or more characters of A-Z a-z 0-9 = _ - were expected";
+/** The environment variable of each setting. */
+const VARIABLES = {
+  port: "COUNTERSIGN_PORT",
+  host: "COUNTERSIGN_HOST",
+  dataDir: "COUNTERSIGN_DATA_DIR",
+  database: "COUNTERSIGN_DATABASE",
+  poolSize: "COUNTERSIGN_POOL_SIZE",
+  apiKeys: "COUNTERSIGN_API_KEYS",
+  adminKeys: "COUNTERSIGN_ADMIN_KEYS",
+  masterKeys: "COUNTERSIGN_MASTER_KEY",
+  masterKeyFile: "COUNTERSIGN_MASTER_KEY_FILE",
+  maxRingAge: "COUNTERSIGN_MAX_RING_AGE",
+  publicUrl: "COUNTERSIGN_PUBLIC_URL",
+} as const;
 
-const DATABASE_RULE =
-  "database: postgres://USER:PASSWORD@HOST:PORT/NAME was expected, with %XX for special characters in its parts";
-const POOL_SIZE_RULE = "poolSize (COUNTERSIGN_POOL_SIZE): a number from 2 to 1000 was expected";
+type Setting = keyof typeof VARIABLES;
 
+/** Settings whose values are never printed. A public URL can contain a password. */
+const SECRET: ReadonlySet<Setting> = new Set(["database", "apiKeys", "adminKeys", "masterKeys", "publicUrl"]);
+
+const PORT_RULE = "expected a number from 0 to 65535";
+const DATABASE_RULE = "expected postgres://USER:PASSWORD@HOST:PORT/NAME, with %XX for special characters in its parts";
+const POOL_SIZE_RULE = "expected a number from 2 to 1000";
+const KEY_RULE = "must have at least 20 characters from A-Z a-z 0-9 = _ -";
 const MASTER_KEY_RULE =
-  "COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected (43 characters), or several with commas between them, " +
-  "the current one first";
-const RING_AGE_RULE = "maxRingAge: milliseconds above 0 were expected (COUNTERSIGN_MAX_RING_AGE: seconds)";
-
+  "expected 32 bytes as base64url (43 characters), or several separated by commas, the current one first";
 const PUBLIC_URL_RULE =
-  "public-url: a URL such as https://auth.example.com was expected, http or https, without user, query and fragment";
+  "expected an http or https URL such as https://auth.example.com, without user, query and fragment";
 
-// Every message names what a person can set, and is written for the person who sets it.
+const key = z.string(KEY_RULE).regex(/^[A-Za-z0-9=_-]{20,}$/, KEY_RULE);
+
 const settings = z.object({
   port: z.coerce
     .string()
-    .regex(/^\d{1,5}$/, "port: a number from 0 to 65535 was expected")
+    .regex(/^\d{1,5}$/, PORT_RULE)
     .transform(Number)
-    .refine((port) => port <= 65_535, "port: a number from 0 to 65535 was expected"),
-  host: z.string().min(1, "host: an address to listen on was expected"),
-  dataDir: z.string().min(1, "data-dir: a directory was expected"),
-  database: z.string().refine(isPostgresUrl, DATABASE_RULE).optional(),
+    .refine((port) => port <= 65_535, PORT_RULE),
+  host: z.string("expected an address to listen on").min(1, "expected an address to listen on"),
+  dataDir: z.string("expected a directory").min(1, "expected a directory"),
+  database: z.string(DATABASE_RULE).refine(isPostgresUrl, DATABASE_RULE).optional(),
   poolSize: z.coerce
     .string()
     .regex(/^\d{1,4}$/, POOL_SIZE_RULE)
     .transform(Number)
     .refine((size) => size >= 2 && size <= 1000, POOL_SIZE_RULE),
-  apiKeys: z.array(z.string().regex(KEY_PATTERN, `api-key: ${KEY_RULE}`)),
-  adminKeys: z.array(z.string().regex(KEY_PATTERN, `admin-key: ${KEY_RULE}`)),
+  apiKeys: z.array(key),
+  adminKeys: z.array(key),
   masterKeys: z
     .string()
     .transform((text) => parseMasterKeys(text, ","))
     .refine((keys) => keys !== undefined, MASTER_KEY_RULE)
     .optional(),
   masterKeyFile: z.string().optional(),
-  maxRingAge: z.number(RING_AGE_RULE).positive(RING_AGE_RULE),
+  maxRingAge: z.number().positive(),
   publicUrl: z
-    .string()
+    .string(PUBLIC_URL_RULE)
     .refine(isPublicUrl, PUBLIC_URL_RULE)
     .transform((text) => text.replace(/\/+$/, ""))
     .optional(),
 });
 
-/** The variables that are about a store and its keys, and not about listening. */
+/** Returns the variables about the store and its keys, without those about the server. */
 export function storeSettingsIn(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = ["MASTER_KEY", "MASTER_KEY_FILE", "ROTATION", "ALGORITHMS", "MAX_RING_AGE"];
   return Object.fromEntries(names.map((name) => [`COUNTERSIGN_${name}`, environment[`COUNTERSIGN_${name}`]]));
 }
 
+export interface ResolveHints {
+  /** Whether a vault other than the configured master keys encrypts private keys. Default false. */
+  readonly hasVault?: boolean;
+  /** How the user types an option, for error messages. Default: the name in CoreOptions. */
+  readonly optionName?: (option: string) => string;
+}
+
 /**
  * Resolves options, environment and defaults, in this order.
  *
- * @param hasVault whether private keys are sealed by something else than a configured master key
- * @throws StartupError that lists every mistake at once; never the value of a key
+ * @throws StartupError with one line for each error; never contains keys, passwords or database URLs
  */
-export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessEnv, hasVault = false): CoreConfig {
+export function resolveConfig(
+  options: CoreOptions,
+  environment: NodeJS.ProcessEnv,
+  { hasVault = false, optionName = (option) => option }: ResolveHints = {},
+): CoreConfig {
   const fromEnvironment = durationsIn(setIn(environment, "COUNTERSIGN_ROTATION"));
   const algorithms = listIn(environment, "COUNTERSIGN_ALGORITHMS") as Algorithm[];
   const rotation = Object.freeze({
@@ -133,46 +160,72 @@ export function resolveConfig(options: CoreOptions, environment: NodeJS.ProcessE
     ...options.rotation,
   });
   const given = {
-    port: options.port ?? setIn(environment, "COUNTERSIGN_PORT") ?? DEFAULT_CORE_PORT,
-    host: options.host ?? setIn(environment, "COUNTERSIGN_HOST") ?? "127.0.0.1",
-    dataDir: options.dataDir ?? setIn(environment, "COUNTERSIGN_DATA_DIR") ?? "./.countersign",
-    // Who names a directory means it, whatever the environment has been made for.
-    database: options.database ?? (options.dataDir ? undefined : setIn(environment, "COUNTERSIGN_DATABASE")),
-    poolSize: options.poolSize ?? setIn(environment, "COUNTERSIGN_POOL_SIZE") ?? 8,
-    apiKeys: options.apiKeys ?? listIn(environment, "COUNTERSIGN_API_KEYS"),
-    adminKeys: options.adminKeys ?? listIn(environment, "COUNTERSIGN_ADMIN_KEYS"),
-    masterKeys: setIn(environment, "COUNTERSIGN_MASTER_KEY"),
-    masterKeyFile: setIn(environment, "COUNTERSIGN_MASTER_KEY_FILE"),
-    maxRingAge: options.maxRingAge ?? secondsIn(environment, "COUNTERSIGN_MAX_RING_AGE") ?? 3_600_000,
-    publicUrl: options.publicUrl ?? setIn(environment, "COUNTERSIGN_PUBLIC_URL"),
+    port: options.port ?? setIn(environment, VARIABLES.port) ?? DEFAULT_CORE_PORT,
+    host: options.host ?? setIn(environment, VARIABLES.host) ?? "127.0.0.1",
+    dataDir: options.dataDir ?? setIn(environment, VARIABLES.dataDir) ?? "./.countersign",
+    // An explicit dataDir overrides COUNTERSIGN_DATABASE.
+    database: options.database ?? (options.dataDir ? undefined : setIn(environment, VARIABLES.database)),
+    poolSize: options.poolSize ?? setIn(environment, VARIABLES.poolSize) ?? 8,
+    apiKeys: options.apiKeys ?? listIn(environment, VARIABLES.apiKeys),
+    adminKeys: options.adminKeys ?? listIn(environment, VARIABLES.adminKeys),
+    masterKeys: setIn(environment, VARIABLES.masterKeys),
+    masterKeyFile: setIn(environment, VARIABLES.masterKeyFile),
+    maxRingAge: options.maxRingAge ?? secondsIn(environment, VARIABLES.maxRingAge) ?? 3_600_000,
+    publicUrl: options.publicUrl ?? setIn(environment, VARIABLES.publicUrl),
   };
+  const optionOf = (setting: Setting) => (options as Partial<Record<Setting, unknown>>)[setting];
+  /** The name of a setting where its value comes from. */
+  const nameOf = (setting: Setting) =>
+    optionOf(setting) === undefined && setIn(environment, VARIABLES[setting]) !== undefined
+      ? VARIABLES[setting]
+      : optionName(setting);
+  const problemWith = (setting: Setting, rule: string) => {
+    const value = optionOf(setting) ?? setIn(environment, VARIABLES[setting]);
+    const got = SECRET.has(setting) ? "" : `, got ${typeof value === "string" ? quote(value) : String(value)}`;
+    if (setting !== "maxRingAge") return `${nameOf(setting)}: ${rule}${got}`;
+    const unit = optionOf(setting) === undefined ? "seconds" : "milliseconds";
+    return `${nameOf(setting)}: expected a number of ${unit} above 0${got}`;
+  };
+
   const parsed = settings.safeParse(given);
-  const mistakes = parsed.success ? [] : parsed.error.issues.map((issue) => issue.message);
-  mistakes.push(...fromEnvironment.problems);
-  mistakes.push(...problemsOfRotationPolicy(rotation).map((problem) => `rotation: ${problem}`));
-  mistakes.push(...problemsOfKeys(given));
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map(({ path, message }) => problemWith(path[0] as Setting, message));
+  problems.push(...fromEnvironment.problems);
+  problems.push(
+    ...problemsOfRotationPolicy(rotation).map((problem) => withRotationName(problem, options, environment)),
+  );
+  problems.push(...problemsOfKeys(given, nameOf));
   if (options.database !== undefined && options.dataDir !== undefined) {
-    mistakes.push("database and data-dir: they name two stores, and one was expected");
+    problems.push(`${nameOf("database")} and ${nameOf("dataDir")} are mutually exclusive; set only one`);
   }
-  mistakes.push(...problemsOfMasterKey(given, hasVault));
-  if (!parsed.success || mistakes.length > 0) throw new StartupError([...new Set(mistakes)].join("\n"));
+  problems.push(...problemsOfMasterKey(given, hasVault, nameOf));
+  if (!parsed.success || problems.length > 0) throw new StartupError([...new Set(problems)].join("\n"));
   const { database, masterKeys, masterKeyFile, publicUrl } = parsed.data;
   return Object.freeze({ ...parsed.data, database, masterKeys, masterKeyFile, publicUrl, rotation });
+}
+
+/** Quotes a setting's value, escaped and truncated. */
+function quote(value: string): string {
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
 }
 
 const seconds = z.number().nonnegative();
 const durations = z
   .strictObject({
-    ...{ lead: seconds, period: seconds, hold: seconds },
-    // Every instance looks at the store so often.
-    ...{ jwksMaxAge: seconds, instanceRefresh: z.number().min(0.1), clockSkew: seconds },
+    lead: seconds,
+    period: seconds,
+    hold: seconds,
+    jwksMaxAge: seconds,
+    instanceRefresh: z.number().min(0.1), // each instance polls the store this often
+    clockSkew: seconds,
   })
   .partial();
 const DURATIONS_RULE =
-  'COUNTERSIGN_ROTATION: JSON such as {"lead":600,"period":604800} was expected, with seconds for any of ' +
+  'COUNTERSIGN_ROTATION: expected JSON such as {"lead":600,"period":604800}, with seconds for any of ' +
   Object.keys(durations.shape).join(", ");
 
-/** The durations of a rotation policy, in milliseconds. */
+/** Parses the durations of a rotation policy. Returns milliseconds. */
 function durationsIn(text: string | undefined): { durations: Partial<RotationPolicy>; problems: string[] } {
   if (text === undefined) return { durations: {}, problems: [] };
   let given: unknown;
@@ -190,24 +243,32 @@ function durationsIn(text: string | undefined): { durations: Partial<RotationPol
   return { durations: Object.fromEntries(inMilliseconds) as Partial<RotationPolicy>, problems: [] };
 }
 
-/** What is set, before anything about it is known to be right. */
+/** Prefixes a problem of the rotation policy with the option or variable that it comes from. */
+function withRotationName(problem: string, { rotation }: CoreOptions, environment: NodeJS.ProcessEnv): string {
+  const variable = problem.startsWith("algorithms: ") ? "COUNTERSIGN_ALGORITHMS" : "COUNTERSIGN_ROTATION";
+  if (rotation !== undefined || setIn(environment, variable) === undefined) return `rotation: ${problem}`;
+  return `${variable}: ${problem.replace(/^algorithms: /, "")}`;
+}
+
+type NameOf = (setting: Setting) => string;
+
+/** Settings before validation. */
 interface GivenKeys {
   readonly host: string;
   readonly apiKeys: readonly string[];
   readonly adminKeys: readonly string[];
 }
 
-/** Mistakes that lie between settings, each of which may be right alone. */
-function problemsOfKeys({ host, apiKeys, adminKeys }: GivenKeys): string[] {
+function problemsOfKeys({ host, apiKeys, adminKeys }: GivenKeys, nameOf: NameOf): string[] {
   const problems: string[] = [];
   if (apiKeys.length === 0 && !isLoopbackHost(host)) {
     problems.push(
-      `host: ${host} can be reached from other machines, and no API key is configured: ` +
-        "set --api-key (or COUNTERSIGN_API_KEYS), or listen on 127.0.0.1",
+      `${nameOf("host")}: ${quote(String(host))} is reachable from other machines, but no API key is configured; ` +
+        "set --api-key or COUNTERSIGN_API_KEYS, or listen on 127.0.0.1",
     );
   }
-  if (apiKeys.some((key) => adminKeys.includes(key))) {
-    problems.push("admin-key: one key is both an API key and an admin key: every service could administer");
+  if (apiKeys.some((apiKey) => adminKeys.includes(apiKey))) {
+    problems.push(`${nameOf("adminKeys")}: must differ from every API key, otherwise services get admin access`);
   }
   return problems;
 }
@@ -218,18 +279,25 @@ interface GivenMasterKey {
   readonly masterKeyFile: string | undefined;
 }
 
-function problemsOfMasterKey({ database, masterKeys, masterKeyFile }: GivenMasterKey, hasVault: boolean): string[] {
+function problemsOfMasterKey(
+  { database, masterKeys, masterKeyFile }: GivenMasterKey,
+  hasVault: boolean,
+  nameOf: NameOf,
+): string[] {
   if (masterKeys !== undefined && masterKeyFile !== undefined) {
-    return ["COUNTERSIGN_MASTER_KEY and COUNTERSIGN_MASTER_KEY_FILE: one of them was expected"];
+    return ["COUNTERSIGN_MASTER_KEY and COUNTERSIGN_MASTER_KEY_FILE are mutually exclusive; set only one"];
   }
   if (database === undefined || hasVault || masterKeys !== undefined || masterKeyFile !== undefined) return [];
   return [
-    "database: PostgreSQL is shared, and so is the master key: set COUNTERSIGN_MASTER_KEY to the same 32 bytes " +
-      "(base64url) for every instance, or COUNTERSIGN_MASTER_KEY_FILE to a file with them",
+    `${nameOf("database")}: PostgreSQL requires a master key; set COUNTERSIGN_MASTER_KEY to the same 32-byte ` +
+      "base64url value on every instance, or set COUNTERSIGN_MASTER_KEY_FILE",
   ];
 }
 
-/** IssuerUrls are compared letter by letter, so it is what the URL standard makes of it (RFC 8414 section 2). */
+/**
+ * Reports whether a URL can be an issuer. Issuers are compared character by character, so the URL must already have its
+ * normalized form (RFC 8414 section 2).
+ */
 function isPublicUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
@@ -240,7 +308,7 @@ function isPublicUrl(text: string): boolean {
   );
 }
 
-/** A variable that is set to nothing is not set. */
+/** Returns a variable without surrounding spaces. Undefined: not set, or empty. */
 function setIn(environment: NodeJS.ProcessEnv, name: string): string | undefined {
   const value = environment[name]?.trim();
   return value === "" ? undefined : value;

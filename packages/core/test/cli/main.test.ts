@@ -40,6 +40,20 @@ it("starts a core, announces it on stdout, and closes it on SIGTERM", async () =
   await expect(fetch(`${url}/hello`)).rejects.toThrow("fetch failed");
 });
 
+it("names the flag or the variable of an invalid setting", async () => {
+  const { code, stdout, stderr } = await runCommand(["start", "--port", "70000", "--api-key", "secret"], {
+    COUNTERSIGN_DATABASE: "mysql://core:hunter2@db/keys",
+  });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr.split("\n")).toEqual([
+    'countersign: --port: expected a number from 0 to 65535, got "70000"',
+    expect.stringMatching(/^countersign: COUNTERSIGN_DATABASE: expected postgres:\/\/USER:PASSWORD@HOST/),
+    "countersign: --api-key: must have at least 20 characters from A-Z a-z 0-9 = _ -",
+    expect.stringMatching(/^countersign: COUNTERSIGN_DATABASE: PostgreSQL requires a master key; /),
+    "",
+  ]);
+});
+
 it("runs commands at the same time without mixing up their output", async () => {
   const dataDir = await tempDir();
   const cli = new TestProcess();
@@ -49,7 +63,7 @@ it("runs commands at the same time without mixing up their output", async () => 
     runCommand(["keys", "list", "--app", "ghost", "--data-dir", dataDir]),
   ]);
   expect(listed).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^app +algorithms\npublic /) });
-  expect(missing).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(/no such app/) });
+  expect(missing).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(/app not found/) });
   const exited = once(cli, "exit");
   cli.emit("SIGTERM", "SIGTERM");
   await exited;

@@ -65,7 +65,7 @@ describe("resolveConfig", () => {
       keys,
     );
     expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: `${text},nope` })).toEqual([
-      expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes .*the current one first/),
+      expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: expected 32 bytes .*the current one first$/),
     ]);
   });
 
@@ -82,18 +82,18 @@ describe("resolveConfig", () => {
   });
 
   it.each([
-    ["no JSON", "lead=3", /^COUNTERSIGN_ROTATION: JSON such as/],
-    ["no object", "[3]", /^COUNTERSIGN_ROTATION: JSON such as/],
+    ["no JSON", "lead=3", /^COUNTERSIGN_ROTATION: expected JSON such as/],
+    ["no object", "[3]", /^COUNTERSIGN_ROTATION: expected JSON such as/],
     ["an unknown name", '{"leed":3}', /^COUNTERSIGN_ROTATION: .*leed/],
     ["algorithms, which are no duration", '{"algorithms":["ES256"]}', /^COUNTERSIGN_ROTATION: .*algorithms/],
     ["a text", '{"lead":"3"}', /^COUNTERSIGN_ROTATION: .*lead/],
     ["less than nothing", '{"lead":-3}', /^COUNTERSIGN_ROTATION: .*lead/],
     ["a look at the store all the time", '{"instanceRefresh":0}', /^COUNTERSIGN_ROTATION: .*instanceRefresh/],
-    ["an impossible policy", '{"lead":3}', /^rotation: lead 3 s is shorter than/],
+    ["an impossible policy", '{"lead":3}', /^COUNTERSIGN_ROTATION: lead 3 s is shorter than/],
     [
       "longer than dates go",
       '{"hold":1e13}',
-      /^rotation: hold: expected milliseconds from 0 to 3153600000000 \(100 years\)/,
+      /^COUNTERSIGN_ROTATION: hold: expected milliseconds from 0 to 3153600000000 \(100 years\)/,
     ],
   ])("refuses a COUNTERSIGN_ROTATION that is %s", (_, text, words) => {
     expect(mistakes({}, { COUNTERSIGN_ROTATION: text })).toEqual([expect.stringMatching(words)]);
@@ -129,8 +129,8 @@ describe("resolveConfig", () => {
     // The order of the settings, then what lies between them.
     expect(lines.map((line) => line.split(":")[0])).toEqual([
       "port",
-      "data-dir",
-      "admin-key",
+      "dataDir",
+      "adminKeys",
       "COUNTERSIGN_MASTER_KEY",
       "maxRingAge",
       "rotation",
@@ -142,7 +142,8 @@ describe("resolveConfig", () => {
 
   for (const port of ["-1", "65536", "1.5", "abc", "", "0x50", "99999999", "8 0", 70_000, 1.5, NaN]) {
     it(`refuses port ${JSON.stringify(port)}`, () => {
-      expect(mistakes({ port })).toEqual(["port: a number from 0 to 65535 was expected"]);
+      const got = typeof port === "string" ? `"${port}"` : String(port);
+      expect(mistakes({ port })).toEqual([`port: expected a number from 0 to 65535, got ${got}`]);
     });
   }
 
@@ -161,11 +162,13 @@ describe("resolveConfig", () => {
   it("refuses PostgreSQL without a configured master key, beside whatever else is wrong (S8)", () => {
     const database = "postgres://core@db/keys";
     expect(mistakes({ database, port: "x" })).toEqual([
-      "port: a number from 0 to 65535 was expected",
-      expect.stringMatching(/^database: .*COUNTERSIGN_MASTER_KEY/),
+      'port: expected a number from 0 to 65535, got "x"',
+      expect.stringMatching(/^database: PostgreSQL requires a master key; .*COUNTERSIGN_MASTER_KEY/),
     ]);
     const masterKey = { COUNTERSIGN_MASTER_KEY: "nope" };
-    expect(mistakes({ database }, masterKey)).toEqual([expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes/)]);
+    expect(mistakes({ database }, masterKey)).toEqual([
+      expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: expected 32 bytes/),
+    ]);
   });
 
   for (const database of [
@@ -181,18 +184,35 @@ describe("resolveConfig", () => {
     it(`refuses ${JSON.stringify(database)} as a database, and does not print it (S6)`, () => {
       const masterKey = randomBytes(32).toString("base64url");
       const lines = mistakes({ database }, { COUNTERSIGN_MASTER_KEY: masterKey });
-      expect(lines).toEqual([
-        expect.stringMatching(/^database: postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME was expected/),
-      ]);
+      expect(lines).toEqual([expect.stringMatching(/^database: expected postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME/)]);
       expect(lines.join()).not.toContain("hunter2");
     });
   }
 
   for (const poolSize of [0, 1, 1001, "many", "", -5, 2.5]) {
     it(`refuses a pool of ${JSON.stringify(poolSize)}`, () => {
-      expect(mistakes({ poolSize })).toEqual([expect.stringMatching(/^poolSize .*from 2 to 1000/)]);
+      expect(mistakes({ poolSize })).toEqual([
+        expect.stringMatching(/^poolSize: expected a number from 2 to 1000, got /),
+      ]);
     });
   }
+
+  it("names a setting as the user types it: the option, the flag or the variable", () => {
+    const optionName = (option: string) => `--${option}`;
+    expect(() => resolveConfig({ port: "70000" }, {}, { optionName })).toThrow(
+      '--port: expected a number from 0 to 65535, got "70000"',
+    );
+    expect(mistakes({}, { COUNTERSIGN_PORT: "70000", COUNTERSIGN_API_KEYS: "short" })).toEqual([
+      'COUNTERSIGN_PORT: expected a number from 0 to 65535, got "70000"',
+      "COUNTERSIGN_API_KEYS: must have at least 20 characters from A-Z a-z 0-9 = _ -",
+    ]);
+  });
+
+  it("escapes and truncates what it quotes", () => {
+    expect(mistakes({ port: `\u001b[2J${"9".repeat(100)}` })).toEqual([
+      `port: expected a number from 0 to 65535, got "\\u001b[2J${"9".repeat(76)}…"`,
+    ]);
+  });
 
   it("takes ports as numbers and texts", () => {
     expect([0, "0", 65_535, "3567"].map((port) => resolveConfig({ port }, {}).port)).toEqual([0, 0, 65_535, 3567]);
@@ -200,7 +220,9 @@ describe("resolveConfig", () => {
 
   for (const maxRingAge of [0, -1, NaN]) {
     it(`refuses maxRingAge ${maxRingAge}`, () => {
-      expect(mistakes({ maxRingAge })).toEqual([expect.stringMatching(/^maxRingAge: milliseconds above 0/)]);
+      expect(mistakes({ maxRingAge })).toEqual([
+        expect.stringMatching(/^maxRingAge: expected a number of milliseconds above 0, got /),
+      ]);
     });
   }
 
@@ -211,10 +233,12 @@ describe("resolveConfig", () => {
     const options = { maxRingAge: 1_000, rotation: { algorithms: ["RS256", "ES256"] as const } };
     expect(resolveConfig(options, environment)).toMatchObject({ maxRingAge: 1_000, rotation: DEFAULT_ROTATION });
     for (const text of ["0", "-5", "an hour"]) {
-      expect(mistakes({}, { COUNTERSIGN_MAX_RING_AGE: text })).toEqual([expect.stringMatching(/^maxRingAge/)]);
+      expect(mistakes({}, { COUNTERSIGN_MAX_RING_AGE: text })).toEqual([
+        `COUNTERSIGN_MAX_RING_AGE: expected a number of seconds above 0, got "${text}"`,
+      ]);
     }
     expect(mistakes({}, { COUNTERSIGN_ALGORITHMS: "HS256" })).toEqual([
-      "rotation: algorithms: expected some of RS256, ES256, Ed25519, each once",
+      "COUNTERSIGN_ALGORITHMS: expected some of RS256, ES256, Ed25519, each once",
     ]);
   });
 
@@ -227,7 +251,7 @@ describe("resolveConfig", () => {
     expect(resolveConfig({}, environment)).toMatchObject({ database: "postgres://db/keys" });
     expect(resolveConfig({ dataDir: "x" }, environment)).toMatchObject({ database: undefined, dataDir: "x" });
     const two = mistakes({ dataDir: "x", database: "postgres://db/keys" }, environment);
-    expect(two).toEqual(["database and data-dir: they name two stores, and one was expected"]);
+    expect(two).toEqual(["database and dataDir are mutually exclusive; set only one"]);
   });
 
   it("reads where the master key's file is, and refuses two places for it", () => {
@@ -237,7 +261,9 @@ describe("resolveConfig", () => {
       masterKeyFile: "/run/secrets/master-key",
     });
     const both = { ...environment, COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
-    expect(mistakes({}, both)).toEqual([expect.stringMatching(/MASTER_KEY and .*MASTER_KEY_FILE: one of them/)]);
+    expect(mistakes({}, both)).toEqual([
+      expect.stringMatching(/MASTER_KEY and .*MASTER_KEY_FILE are mutually exclusive/),
+    ]);
   });
 
   const badKeys = [
@@ -252,11 +278,11 @@ describe("resolveConfig", () => {
   for (const key of badKeys) {
     it(`refuses ${JSON.stringify(key)} as a key, and does not print it (S1, S6)`, () => {
       for (const [options, name] of [
-        [{ apiKeys: [key] }, "api-key"],
-        [{ adminKeys: [key] }, "admin-key"],
+        [{ apiKeys: [key] }, "apiKeys"],
+        [{ adminKeys: [key] }, "adminKeys"],
       ] as const) {
         const lines = mistakes(options);
-        expect(lines).toEqual([`${name}: 20 or more characters of A-Z a-z 0-9 = _ - were expected`]);
+        expect(lines).toEqual([`${name}: must have at least 20 characters from A-Z a-z 0-9 = _ -`]);
       }
     });
   }
@@ -268,14 +294,14 @@ describe("resolveConfig", () => {
       { host: "0.0.0.0", port: "x", apiKeys: [secret, good], adminKeys: [secret, good] },
       { COUNTERSIGN_MASTER_KEY: secret, COUNTERSIGN_API_KEYS: secret },
     ).join("\n");
-    expect(text).toContain("api-key");
+    expect(text).toContain("apiKeys");
     expect(text).toContain("COUNTERSIGN_MASTER_KEY");
     expect(text).not.toContain("canary");
   });
 
   it("refuses a key that is both an API key and an admin key (S2)", () => {
     expect(mistakes({ apiKeys: [API_KEY], adminKeys: [ADMIN_KEY, API_KEY] })).toEqual([
-      expect.stringMatching(/^admin-key: .*every service could administer/),
+      expect.stringMatching(/^adminKeys: must differ from every API key, otherwise services get admin access$/),
     ]);
   });
 
@@ -288,7 +314,7 @@ describe("resolveConfig", () => {
   ]) {
     it(`refuses a master key that is not 32 bytes of base64url (${text.length} characters)`, () => {
       expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: text })).toEqual([
-        expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: 32 bytes as base64url were expected \(43 characters\)/),
+        expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: expected 32 bytes as base64url \(43 characters\)/),
       ]);
     });
   }
@@ -308,7 +334,7 @@ describe("listening (S7)", () => {
       expect(mistakes({ host })).toEqual([
         expect.stringMatching(/^host: .*--api-key .*COUNTERSIGN_API_KEYS.*127\.0\.0\.1/),
       ]);
-      expect(mistakes({ host, adminKeys: [ADMIN_KEY] })).toHaveLength(1); // an admin key closes another door
+      expect(mistakes({ host, adminKeys: [ADMIN_KEY] })).toHaveLength(1); // an admin key closes another interface
       expect(mistakes({ host, apiKeys: [API_KEY] })).toEqual([]);
     });
   }

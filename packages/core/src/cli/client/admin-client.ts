@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isLoopbackHost } from "countersign/protocol";
 import { hasSqliteStore } from "../../adapters/sqlite/sqlite-store.ts";
-import { StartupError } from "../../index.ts";
+import { StartupError } from "../../ports/startup-error.ts";
 import { administerStore } from "../../composition/offline.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import type { PolicyMistake } from "../../ports/policy-text.ts";

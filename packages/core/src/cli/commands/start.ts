@@ -1,5 +1,7 @@
 import { Command } from "commander";
-import { startCore, StartupError, type CoreOptions, type RunningCore } from "../../index.ts";
+import { serve, type RunningCore } from "../../composition/serve.ts";
+import { resolveConfig, type CoreOptions } from "../../config/config.ts";
+import { StartupError } from "../../ports/startup-error.ts";
 import { examples } from "../terminal/app-command.ts";
 import { createLogger } from "../terminal/logger.ts";
 import { print } from "../terminal/output.ts";
@@ -70,13 +72,18 @@ function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
+/** The flag of an option, such as `--api-key` for `apiKeys`. */
+function flagOf(option: string): string {
+  return `--${option.replace(/s$/, "").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 const start = (cli: CliProcess) => async (flags: StartFlags) => {
   const { port, host, dataDir, database, apiKey, adminKey, publicUrl } = flags;
   const options: CoreOptions = { port, host, dataDir, database, apiKeys: apiKey, adminKeys: adminKey, publicUrl };
   const log = createLogger(cli);
   let core: RunningCore;
   try {
-    core = await startCore(options, { log, environment: cli.env });
+    core = await serve(resolveConfig(options, cli.env, { optionName: flagOf }), { log, environment: cli.env });
   } catch (error) {
     if (!(error instanceof StartupError)) throw error;
     printError(cli, error.message);
