@@ -72,7 +72,7 @@ const SURROUNDINGS: Record<string, string> = {
   app: 'declare const app: import("express").Express;',
 };
 
-test("every TypeScript snippet compiles", { timeout: 60_000 }, () => {
+test("every TypeScript snippet compiles", () => {
   const sources = new Map<string, Block>();
   for (const [i, block] of PAGES.flatMap((page) => blocksOf(page, "ts")).entries()) {
     const missing = Object.entries(SURROUNDINGS)
@@ -110,7 +110,7 @@ test("every TypeScript snippet compiles", { timeout: 60_000 }, () => {
   expect(errors).toEqual([]);
 });
 
-test("the quick start of README.md prints what it says", { timeout: 60_000 }, async () => {
+test("the quick start of README.md prints what it says", async () => {
   const folder = await temporaryDirectory();
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
   const core = await startCoreProcess(join(folder, "data"));
@@ -137,28 +137,24 @@ test("the quick start of README.md prints what it says", { timeout: 60_000 }, as
   }
 });
 
-test.each(["README.md", "docs/policy.md"])(
-  "the policy and its commands in %s work",
-  { timeout: 60_000 },
-  async (page) => {
-    const folder = await temporaryDirectory();
-    const dataDir = join(folder, "data");
-    const core = await embedCore({ dataDir });
-    onTestFinished(() => core.close());
-    const [policy] = blocksOf(page, "yaml");
-    await writeFile(join(folder, "policy.yaml"), policy!.code);
-    const commands = commandsOf(page).filter(({ code }) => /^npx countersign (services|policy) (?!.* -$)/.test(code));
-    expect(commands.length).toBeGreaterThan(3);
-    for (const { at, code } of commands) {
-      const line = code
-        .replace("npx countersign", "")
-        .replace("policy apply", "policy apply --yes") // without a terminal, nobody can confirm
-        .replace("policy.yaml", join(folder, "policy.yaml"));
-      const { code: status, stderr } = await runCommand(wordsOf(line), { COUNTERSIGN_DATA_DIR: dataDir });
-      expect(status, `${at}: ${code}\n${stderr}`).toBe(0);
-    }
-  },
-);
+test.each(["README.md", "docs/policy.md"])("the policy and its commands in %s work", async (page) => {
+  const folder = await temporaryDirectory();
+  const dataDir = join(folder, "data");
+  const core = await embedCore({ dataDir });
+  onTestFinished(() => core.close());
+  const [policy] = blocksOf(page, "yaml");
+  await writeFile(join(folder, "policy.yaml"), policy!.code);
+  const commands = commandsOf(page).filter(({ code }) => /^npx countersign (services|policy) (?!.* -$)/.test(code));
+  expect(commands.length).toBeGreaterThan(3);
+  for (const { at, code } of commands) {
+    const line = code
+      .replace("npx countersign", "")
+      .replace("policy apply", "policy apply --yes") // without a terminal, nobody can confirm
+      .replace("policy.yaml", join(folder, "policy.yaml"));
+    const { code: status, stderr } = await runCommand(wordsOf(line), { COUNTERSIGN_DATA_DIR: dataDir });
+    expect(status, `${at}: ${code}\n${stderr}`).toBe(0);
+  }
+});
 
 test("every command line that a page shows is one that the command accepts", () => {
   const errors: string[] = [];
