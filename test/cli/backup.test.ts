@@ -233,7 +233,7 @@ test("R15 a file put in the place of the one that a core uses: it says so, issue
   await rename(copy, path);
   const old = await readFile(path);
 
-  await vi.waitFor(() => expect(core.stderr).toMatch(/moved or replaced while it is in use/), { timeout: 5_000 });
+  await vi.waitFor(() => expect(core.stderr).toMatch(/moved or replaced while in use/), { timeout: 5_000 });
   const token = await mint(core, true);
   const headers = { authorization: `Bearer ${ADMIN_KEY}` };
   const body = JSON.stringify({ jti: "refused" });

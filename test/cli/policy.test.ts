@@ -89,12 +89,12 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(await policy("show", "3")).toMatchObject({ code: 1, stderr: "countersign: there is no such version\n" });
 
     expect(await policy("test", "orders", "inventory", "stock:read")).toMatchObject({
-      ...{ code: 0, stdout: "allowed  services.orders.calls.inventory has stock:read.\n", stderr: "" },
+      ...{ code: 0, stdout: "allowed  services.orders.calls.inventory grants stock:read.\n", stderr: "" },
     });
     expect(await policy("test", "orders", "inventory", "stock:reserve")).toMatchObject({
       code: 1,
       stdout:
-        "not allowed  services.orders.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve " +
+        "not allowed  services.orders.calls.inventory grants stock:read, but not stock:reserve. To allow it, add stock:reserve " +
         "to that list.\n",
     });
     const services = (what: string) =>
@@ -106,10 +106,8 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       expect.stringMatching(/^not allowed {2}orders is disabled: it gets no token\. /),
     ]);
     expect((await services("enable")).code).toBe(0);
-    expect((await policy("test", "orders", "ghost")).stdout).toContain(
-      "register ghost, declare ghost under services and",
-    );
-    expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service's name/);
+    expect((await policy("test", "orders", "ghost")).stdout).toContain("register ghost, declare ghost in services and");
+    expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service name/);
     expect((await policy("report")).stdout).toBe("caller  callee  scope  count  first  last\n");
 
     // What the policy names can be stopped, and goes once it does not.
@@ -143,13 +141,13 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
         1,
         "",
         [
-          `${file}:5:7: 'inventory' is not declared under 'services'`,
+          `${file}:5:7: \"inventory\" is not declared in services`,
           "        inventory: [stock:read, stock reserve]",
           "        ^",
           `${file}:5:31: a scope cannot contain spaces; write each scope as its own list item`,
           "        inventory: [stock:read, stock reserve]",
           "                                ^",
-          `${file}:6:3: no service 'ghost' is registered in this app`,
+          `${file}:6:3: service \"ghost\" is not registered in this app`,
           "    ghost: {}",
           "    ^",
           "",

@@ -66,7 +66,7 @@ describe("S8 countersign keys reseal", () => {
     const again = await countersign([...renew, "--keep-old", kept]);
     expect([again.code, again.stderr]).toEqual([
       1,
-      expect.stringMatching(/cannot write .*old\.key: a file is in the way/),
+      expect.stringMatching(/cannot write .*old\.key: a file with this name already exists/),
     ]);
 
     const place = await temporaryDirectory();

@@ -90,7 +90,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
   test("what does not exist or cannot be is said, with exit code 1 and no stack trace", async () => {
     const { ways } = await started();
     const cases: [string[], RegExp][] = [
-      [["register", "Orders"], /^countersign: a service's name has 1 to 63 of the characters/],
+      [["register", "Orders"], /^countersign: a service name has 1 to 63 characters/],
       [["register", "orders", "--app", "ghost"], /no such app/],
       [["show", "ghost"], /^countersign: there is no service of that name$/m],
       [["show", "../keys"], /no service of that name/],

@@ -200,7 +200,7 @@ describe("start matrix", () => {
     });
     expect(stderr).toBe(
       "countersign: cannot use the database 127.0.0.1:1/keys: connection refused; " +
-        "check --database (or COUNTERSIGN_DATABASE), and that the server runs\n",
+        "check --database (or COUNTERSIGN_DATABASE), and that the server is running\n",
     );
     expect([code, stdout]).toEqual([1, ""]);
   });
@@ -246,7 +246,7 @@ describe("start matrix", () => {
 
     const { code, stderr } = await runCore(["start", "--port", "0", "--data-dir", dataDir]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^countersign: the database \S+ is damaged \(.*\): restore it from a backup.*\n$/);
+    expect(stderr).toMatch(/^countersign: the database \S+ is damaged \(.*\); restore a backup.*\n$/);
     expect(await digestOf(path)).toBe(before);
   });
 
@@ -273,7 +273,7 @@ describe("start matrix", () => {
       COUNTERSIGN_MASTER_KEY: other,
     });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/sealed under master key [0-9a-f]{16}, and the configured one is [0-9a-f]{16}/);
+    expect(stderr).toMatch(/encrypted with master key [0-9a-f]{16}, but the configured one is [0-9a-f]{16}/);
     expect(await digestOf(join(dataDir, "countersign.db"))).toBe(before);
   });
 

@@ -33,7 +33,7 @@ app.post("/invoices/:item", async (req, res) => {
     res.status(answer.status).json(await answer.json());
   } catch (error) {
     if (!(error instanceof CountersignError && error.status === 403)) throw error;
-    res.status(403).json({ message: "the policy does not let orders call billing" });
+    res.status(403).json({ message: "the policy does not allow orders to call billing" });
   }
 });
 app.use(errorHandler()); // 503 if the core is down and there is no token

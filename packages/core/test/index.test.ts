@@ -113,7 +113,7 @@ describe("the master key (S8)", () => {
     const error = await embedCore({ dataDir }, { environment: other }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(StartupError);
     expect((error as Error).message).toMatch(
-      /keys sealed under master key [0-9a-f]{16}, and the configured one is [0-9a-f]{16}/,
+      /keys are encrypted with master key [0-9a-f]{16}, but the configured one is [0-9a-f]{16}/,
     );
     for (const { COUNTERSIGN_MASTER_KEY: secret } of [environment, other])
       expect((error as Error).message).not.toContain(secret);
@@ -152,7 +152,7 @@ describe("the master key (S8)", () => {
     await chmod(join(dataDir, "master.key"), 0o644);
     await (await embedCore({ dataDir }, { environment: {}, log })).close();
     expect(log.lines.filter((line) => line.startsWith("warn"))).toEqual([
-      expect.stringMatching(/others can read the master key: chmod 600.*master\.key/),
+      expect.stringMatching(/master key file is readable by other users.*master\.key.*chmod 600/),
     ]);
   });
 
@@ -168,7 +168,7 @@ describe("the master key (S8)", () => {
     expect(partsOf(await again.mint()).header["kid"]).toBe(partsOf(tokens[0]!).header["kid"]);
     await again.close();
     const refused = embedCore({ dataDir }, { vault: standInForKms("other-key/1").vault, environment: {} });
-    await expect(refused).rejects.toThrow(/sealed under master key kms-key\/1, and the configured one is other-key\/1/);
+    await expect(refused).rejects.toThrow(/encrypted with master key kms-key\/1, but the configured one is other-key\/1/);
     const database = "postgres://127.0.0.1:1/keys";
     await expect(embedCore({ database }, { vault: kms.vault, environment: {} })).rejects.toThrow(/connection refused/);
   });

@@ -3,11 +3,11 @@ import { link, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
- * Writes a file for its owner only, of which nobody ever reads a part: beside it under another name, to the disk, and
- * then into place in one step. A crash leaves it whole or as it was, and a failure leaves nothing behind.
+ * Writes a file atomically, readable only by its owner: writes and syncs a temporary file in the same directory, then
+ * moves it. After a crash the file is either complete or unchanged, and a failure leaves no temporary file.
  *
- * @param replace whether one that is there is replaced
- * @throws the system's error; EEXIST where one is there and stays
+ * @param replace whether to replace an existing file
+ * @throws system errors; EEXIST if the file exists and `replace` is false
  */
 export async function writeFileAtomically(path: string, text: string, replace: boolean): Promise<void> {
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
@@ -20,14 +20,14 @@ export async function writeFileAtomically(path: string, text: string, replace: b
       await file.close();
     }
     if (replace) await rename(draft, path);
-    else await link(draft, path); // which never replaces anything
+    else await link(draft, path); // never replaces a file
   } finally {
-    await unlink(draft).catch(() => {}); // renamed, or never made
+    await unlink(draft).catch(() => {}); // already renamed, or never created
   }
   await syncDirectory(dirname(path));
 }
 
-/** What is in it by now is in it after a power cut, too. */
+/** Makes the new directory entry survive a power failure. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {

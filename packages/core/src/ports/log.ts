@@ -1,4 +1,4 @@
-/** What happened, for whoever runs the core. Never given a token, a key or a credential. */
+/** The log of a core. Never receives a token, a key or a credential. */
 export interface Log {
   info(facts: object, message: string): void;
   warn(facts: object, message: string): void;

@@ -1,17 +1,17 @@
-/** The public keys of platforms that say who their workloads are. */
+/** The public keys of platforms that issue tokens to their workloads. */
 export interface PlatformKeys {
   /**
-   * Whether the issuer has signed the token, by the keys that it publishes.
+   * Reports whether the issuer has signed the token, by its published keys.
    *
-   * @throws PlatformUnavailable where its keys cannot be had
+   * @throws PlatformUnavailable if its keys cannot be fetched
    */
   hasSigned(issuer: string, token: string): Promise<boolean>;
-  /** Why an issuer's keys could not be fetched, such as plain http; undefined: nothing is known against it. */
+  /** Returns why an issuer's keys can never be fetched, such as plain HTTP, or undefined. */
   problemOf(issuer: string): string | undefined;
   close(): void;
 }
 
-/** A platform's keys cannot be had now. */
+/** A platform's keys are unavailable. */
 export class PlatformUnavailable extends Error {
   override readonly name = "PlatformUnavailable";
 }

@@ -2,27 +2,26 @@ import { readPolicy } from "../domain/policy/policy-document.ts";
 import type { Policy } from "../domain/policy/policy.ts";
 import type { StoredPolicy } from "../ports/store.ts";
 
-/** A policy in force, as it is stored and as calls are decided by it. */
+/** The current policy, as it is stored and as it is evaluated. */
 export interface AppliedPolicy {
   readonly stored: StoredPolicy;
   readonly policy: Policy;
 }
 
-/** Nobody may call anybody. */
-const CLOSED: Policy = { services: new Map() };
+const DENY_ALL: Policy = { services: new Map() };
 
-/** @param before what was in force when the store was last read: most of what changes in a store is no policy */
+/** @param before the last policy, which is reused unless the document has changed */
 export function appliedPolicy(stored: StoredPolicy, before?: AppliedPolicy): AppliedPolicy {
   if (before?.stored.document === stored.document) return { stored, policy: before.policy };
   return { stored, policy: policyIn(stored) };
 }
 
-/** What cannot be read, as a later version may have written it, lets nobody through. */
+/** Denies everything if the policy cannot be read: a newer version might have written it. */
 export function policyIn({ document }: StoredPolicy): Policy {
   try {
     const read = readPolicy(JSON.parse(document));
-    return read.ok ? read.policy : CLOSED;
+    return read.ok ? read.policy : DENY_ALL;
   } catch {
-    return CLOSED;
+    return DENY_ALL;
   }
 }

@@ -2,7 +2,7 @@ import type { ClientKey } from "../domain/authentication/client-key.ts";
 import type { WorkloadTrust } from "../domain/authentication/workload-trust.ts";
 import type { ServiceDirectory } from "./service-directory.ts";
 
-/** How the services of one app prove who they are without a secret, as one snapshot of the store has it. */
+/** The public keys and trusted identities of the services of one app, from one snapshot of the store. */
 export class ClientDirectory {
   readonly #services: ServiceDirectory;
   readonly #trusts: readonly WorkloadTrust[];
@@ -28,12 +28,12 @@ export class ClientDirectory {
     return this.#trusts;
   }
 
-  /** Of a service that is not disabled. */
+  /** Ignores disabled services. */
   findKey(service: string, kid: string): ClientKey | undefined {
     return this.#byName.get(`${service} ${kid}`);
   }
 
-  /** What this issuer's word is taken for, about services that are not disabled. */
+  /** Returns the trusts in an issuer. Ignores disabled services. */
   trustsIn(issuer: string): readonly WorkloadTrust[] {
     return this.#byIssuer.get(issuer) ?? [];
   }

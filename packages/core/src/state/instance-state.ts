@@ -20,20 +20,20 @@ import { openPrivateKey } from "../crypto/private-keys.ts";
 import { ServiceDirectory } from "./service-directory.ts";
 import type { StoreClock } from "./store-clock.ts";
 
-/** A key set, ready to be sent. */
+/** A key set, ready to send. */
 export interface KeySetDocument {
   readonly keys: readonly PublishedJwk[];
   readonly body: string;
   readonly etag: string;
 }
 
-/** Both sets of an app: existing clients break on a member that is not RSA. */
+/** Both key sets of an app: some existing clients fail on keys that are not RSA. */
 export interface PublishedSets {
   readonly rsa: KeySetDocument;
   readonly all: KeySetDocument;
 }
 
-/** What the feed of an app says, and who is to sign it. */
+/** The claims of the revocation feed, and the key that signs them. */
 export interface SignableFeed {
   readonly claims: RevocationFeed;
   readonly signer: StoredKey | undefined;
@@ -55,8 +55,8 @@ interface AppKeys {
 }
 
 /**
- * What an instance knows of the store, in memory: issuing and publishing read nothing else. It is
- * replaced whole when the epoch has grown.
+ * The content of the store in memory. Issuing and publishing read nothing else. Replaced as a whole when the epoch has
+ * changed.
  */
 export class InstanceState {
   readonly #store: Store;
@@ -70,7 +70,7 @@ export class InstanceState {
   readonly #opened = new Map<string, Promise<KeyObject>>();
   readonly #issued = new Map<string, IssuedTokens>();
   #refreshing: Promise<void> = Promise.resolve();
-  /** The one that comes after it, for everybody who has asked meanwhile. */
+  /** The queued refresh that all callers share while another one runs. */
   #nextRefresh: Promise<void> | undefined;
 
   /** @param policy for apps that have no algorithms of their own */
@@ -86,7 +86,7 @@ export class InstanceState {
     return this.#clock.now();
   }
 
-  /** Milliseconds since the store was last heard of. */
+  /** Milliseconds since the last successful refresh. */
   age(): number {
     return this.#clock.age();
   }
@@ -99,7 +99,7 @@ export class InstanceState {
     return this.#generation;
   }
 
-  /** The latest state that this instance has seen; later than what it has now only where the store went back. */
+  /** The latest state that this instance has seen. Later than the current one only if the store was rolled back. */
   get latest(): StoreOrder {
     return this.#latest;
   }
@@ -116,38 +116,37 @@ export class InstanceState {
     return this.#apps.get(appId)?.keys ?? [];
   }
 
-  /** The policy of an app with these algorithms; null: it has none of its own. */
+  /** The rotation policy with an app's algorithms; null: those of the configuration. */
   rotationPolicyWith(algorithms: readonly Algorithm[] | null): RotationPolicy {
     return algorithms === null ? this.#policy : { ...this.#policy, algorithms };
   }
 
-  /** When the keys of an app change, and what it signs with. */
   rotationPolicyOf(appId: string): RotationPolicy {
     return this.#apps.get(appId)?.policy ?? this.#policy;
   }
 
-  /** Who may call whom in an app; undefined: no policy has been applied. */
+  /** The service-to-service policy of an app; undefined: none has been applied. */
   callPolicyOf(appId: string): Policy | undefined {
     return this.appliedPolicyOf(appId)?.policy;
   }
 
-  /** The same with its version, as it is stored. */
+  /** The same policy, with its version. */
   appliedPolicyOf(appId: string): AppliedPolicy | undefined {
     return this.#apps.get(appId)?.calls;
   }
 
-  /** Whether every signer of the app is to be replaced. */
+  /** Reports whether all active signing keys of the app must be replaced. */
   isRotationDue(appId: string): boolean {
     return this.#apps.get(appId)?.rotationDue ?? false;
   }
 
-  /** The key that signs now; undefined for an algorithm that the app does not sign with. */
+  /** Returns the active signing key; undefined for an algorithm that the app does not use. */
   signer(appId: string, kind: KeyKind, algorithm: Algorithm): StoredKey | undefined {
     if (!this.rotationPolicyOf(appId).algorithms.includes(algorithm)) return undefined;
     return signerOf(this.keysOf(appId), kind, algorithm, this.now());
   }
 
-  /** What verifiers of an app's tokens have to refuse; the same object until that or its signer changes. */
+  /** Returns the revocation feed of an app; the same object until the feed or its signing key changes. */
   feedOf(appId: string): SignableFeed | undefined {
     const app = this.#apps.get(appId);
     if (app === undefined) return undefined;
@@ -164,12 +163,12 @@ export class InstanceState {
     return app.feed;
   }
 
-  /** The registered services of an app; undefined: there is no such app. */
+  /** The registered services of an app; undefined: app not found. */
   servicesOf(appId: string): ServiceDirectory | undefined {
     return this.#apps.get(appId)?.directory;
   }
 
-  /** How the services of an app prove who they are without a secret; undefined: there is no such app. */
+  /** The public keys and trusts of the services of an app; undefined: app not found. */
   clientsOf(appId: string): ClientDirectory | undefined {
     return this.#apps.get(appId)?.clients;
   }
@@ -186,7 +185,7 @@ export class InstanceState {
     return app.sets;
   }
 
-  /** How many unexpired tokens this instance has signed with the key since it started; never more than there are. */
+  /** Returns a lower bound of the unexpired tokens that this instance has signed with the key since it started. */
   unexpiredHere(key: StoredKey): number {
     return countUnexpired(this.#issued.get(nameOf(key)) ?? new Map(), this.now() / 1000);
   }
@@ -199,24 +198,24 @@ export class InstanceState {
     countIssued(issued, iat, exp);
   }
 
-  /** The private key, opened once. */
+  /** Returns the private key, decrypted once. */
   privateKeyOf(key: StoredKey): Promise<KeyObject> {
     const name = nameOf(key);
     let opened = this.#opened.get(name);
     if (opened === undefined) {
       opened = openPrivateKey(key, this.#vault);
       this.#opened.set(name, opened);
-      opened.catch(() => this.#opened.delete(name)); // a vault that is away may come back
+      opened.catch(() => this.#opened.delete(name)); // the vault can become available again
     }
     return opened;
   }
 
   /**
-   * Asks the store for its clock and epoch, and reads everything if the epoch has changed. One at a time; each begins
-   * after it was asked for, so it sees what the asker wrote. However many ask, at most one waits: a slow store with a
-   * busy neighbour is not asked the same a hundred times.
+   * Reads the clock and epoch of the store, and everything else if the epoch has changed. Each refresh starts after it
+   * was requested, so it sees the writes of its caller. One runs at a time and at most one is queued, so many callers do
+   * not overload a slow store.
    *
-   * @throws StoreUnavailable; what is in memory stays
+   * @throws StoreUnavailable; the content in memory remains
    */
   refresh(): Promise<void> {
     if (this.#nextRefresh === undefined) {
@@ -229,10 +228,7 @@ export class InstanceState {
     return this.#nextRefresh;
   }
 
-  /**
-   * After a change of one's own. It is done, and not undone by a store that cannot be read at this moment: the next look
-   * reads what is new.
-   */
+  /** Refreshes after a write by this instance. Ignores errors: the write has succeeded, and the next poll reads it. */
   async catchUp(): Promise<void> {
     await this.refresh().catch(() => {});
   }
@@ -240,12 +236,12 @@ export class InstanceState {
   async #refresh(): Promise<void> {
     const askedAt = this.#clock.monotonic();
     const state = await this.#store.readState();
-    const answeredAt = this.#clock.monotonic();
+    const respondedAt = this.#clock.monotonic();
     if (state.epoch !== this.#epoch || state.generation !== this.#generation) {
       this.#replace(await this.#store.readSnapshot());
     }
-    // Last: what is in memory is as fresh as the last refresh that got all the way.
-    this.#clock.set(state.now, askedAt, answeredAt);
+    // Last, so that age() counts from the last refresh that succeeded.
+    this.#clock.set(state.now, askedAt, respondedAt);
   }
 
   #replace(snapshot: StoreSnapshot): void {
@@ -301,7 +297,7 @@ function byApp<T extends { readonly appId: string }>(rows: readonly T[]): (appId
   return (appId) => groups.get(appId) ?? [];
 }
 
-/** An app that was removed and made again may give a kid to another key, so the name is that of the public part. */
+/** Identifies a key by its public key: a kid can belong to another key after an app was deleted and created again. */
 function nameOf(key: StoredKey): string {
   let name = NAMES.get(key);
   if (name === undefined) {
@@ -311,7 +307,7 @@ function nameOf(key: StoredKey): string {
   return name;
 }
 
-/** Asked for with every token. */
+/** Cached, because every token needs its key's name. */
 const NAMES = new WeakMap<StoredKey, string>();
 
 function documentOf(keys: readonly PublishedJwk[]): KeySetDocument {

@@ -1,12 +1,11 @@
 import type { Credential } from "../domain/authentication/credential.ts";
 import type { Service } from "../domain/services/service.ts";
 
-/** A service with what it authenticates with. */
 export interface RegisteredService extends Service {
   readonly credentials: readonly Credential[];
 }
 
-/** The services of one app, as one snapshot of the store has them. */
+/** The services of one app, from one snapshot of the store. */
 export class ServiceDirectory {
   readonly #byName = new Map<string, RegisteredService>();
   readonly #byDigest = new Map<string, Credential>();
@@ -34,7 +33,7 @@ export class ServiceDirectory {
     return this.#byName.get(name);
   }
 
-  /** What has this digest, of a service that is not disabled; whether it has expired is a question of the moment. */
+  /** Returns the credential with this digest, which might have expired. Ignores disabled services. */
   credentialOf(digest: string): Credential | undefined {
     return this.#byDigest.get(digest);
   }

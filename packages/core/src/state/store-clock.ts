@@ -1,8 +1,8 @@
 import type { Monotonic } from "../ports/clock.ts";
 
 /**
- * The store's clock, read without asking the store: what it said last, advanced by a clock that nobody
- * sets. An instance whose own clock is wrong still stamps right tokens.
+ * Estimates the store's clock between reads, by adding monotonic time to the last reading. Tokens get the correct time
+ * even if the clock of this instance is wrong.
  */
 export class StoreClock {
   readonly #monotonic: Monotonic;
@@ -14,7 +14,7 @@ export class StoreClock {
     this.#monotonic = monotonic;
   }
 
-  /** @param storeNow what the store answered to a question, with when it was asked and answered by the monotonic clock */
+  /** @param storeNow a reading of the store, with the times of request and response by the monotonic clock */
   set(storeNow: number, askedAt: number, answeredAt: number): void {
     this.#storeNow = storeNow;
     this.#askedAt = askedAt;
@@ -22,14 +22,14 @@ export class StoreClock {
   }
 
   /**
-   * Milliseconds since the epoch by the store's clock; behind it for as long as the answer was on its way, and never
-   * ahead: what is issued before a revocation must not be stamped later.
+   * Milliseconds since the epoch by the store's clock. Behind it by the latency of the response, and never ahead: a token
+   * issued before a revocation must not have a later time.
    */
   now(): number {
     return this.#storeNow + this.monotonic() - this.#answeredAt;
   }
 
-  /** Milliseconds since the store was last heard of. */
+  /** Milliseconds since the last reading. */
   age(): number {
     return this.monotonic() - this.#askedAt;
   }

@@ -84,7 +84,7 @@ function describeFailover(server: PostgresServer): void {
       await expect(store.write((writer) => writer.apps.insert("two"))).rejects.toThrow(StoreUnavailable);
     }
     expect(proxy.open).toBe(0);
-    await expect(open(through(proxy, database))).rejects.toThrow(/cannot use the database .*: it only reads/);
+    await expect(open(through(proxy, database))).rejects.toThrow(/cannot use the database .*: the server is read-only/);
 
     proxy.target = primary;
     await store.write((writer) => writer.apps.insert("two"));

@@ -2,21 +2,21 @@ import { createVerifier, type Verifier } from "countersign";
 import { CountersignError, LIMITS } from "countersign/protocol";
 import { PlatformUnavailable, type PlatformKeys } from "../../ports/platform-keys.ts";
 
-/** IssuerUrls whose keys are kept. Beyond, the one that was asked for longest ago is fetched anew. */
+/** Issuers whose keys are cached; the least recently used is evicted. */
 const MAX_ISSUERS = 100;
 
-/** Fetches keys as our verifiers do: through the discovery document, bounded, without redirects, ahead of need. */
+/** Fetches keys with the SDK's verifier: through the discovery document, with limits, without redirects, in advance. */
 export function createPlatformKeys(): PlatformKeys {
   const verifiers = new Map<string, Verifier>();
 
   function verifierOf(issuer: string): Verifier {
     const verifier = verifiers.get(issuer) ?? open(issuer);
     verifiers.delete(issuer);
-    verifiers.set(issuer, verifier); // the last one is the one that was asked for last
-    const [eldest] = verifiers;
-    if (verifiers.size > MAX_ISSUERS && eldest !== undefined) {
-      verifiers.delete(eldest[0]);
-      eldest[1].close();
+    verifiers.set(issuer, verifier); // most recently used last
+    const [oldest] = verifiers;
+    if (verifiers.size > MAX_ISSUERS && oldest !== undefined) {
+      verifiers.delete(oldest[0]);
+      oldest[1].close();
     }
     return verifier;
   }
@@ -25,7 +25,7 @@ export function createPlatformKeys(): PlatformKeys {
     async hasSigned(issuer, token) {
       const decision = await verifierOf(issuer).verify(token);
       if (!decision.allowed && decision.reason === "keys_unavailable") {
-        throw new PlatformUnavailable(`the keys of ${issuer} cannot be had`);
+        throw new PlatformUnavailable(`the keys of ${issuer} are unavailable`);
       }
       return decision.allowed;
     },
@@ -46,8 +46,8 @@ export function createPlatformKeys(): PlatformKeys {
 }
 
 /**
- * Here it is who signed a token. What it says is the core's to judge, and its times by the store's clock; this machine's
- * must only not be off by more than the tolerance.
+ * Checks the signature. The core checks the claims, with the store's clock; the verifier also checks their times with
+ * this machine's clock, so its tolerance is the largest allowed.
  */
 function open(issuer: string): Verifier {
   const { clockTolerance } = LIMITS;

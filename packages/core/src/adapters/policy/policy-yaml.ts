@@ -14,19 +14,19 @@ import {
 import { MAX_POLICY_BYTES, readPolicy, type PolicyProblem } from "../../domain/policy/policy-document.ts";
 import type { PolicyMistake, PolicyText } from "../../ports/policy-text.ts";
 
-/** More are not worth reading at once. */
+/** Reported at a time. */
 const MAX_MISTAKES = 20;
-/** A policy has 5 levels, and the parser counts some twice. Deep in a recursion, V8 ends the process instead of throwing. */
+/** A policy has 5 levels, and the parser counts some twice. Very deep recursion would crash the process. */
 const MAX_DEPTH = 32;
-/** Characters of a message: the parser's own repeat what they are about. */
+/** Characters of a message: those of the parser can quote the input. */
 const MAX_MESSAGE = 200;
 
 const utf8 = new TextEncoder();
 
-/** What YAML has beyond plain data: it makes a small text large, or one that says what it does not show. */
+/** YAML features beyond plain data: they can expand a small text, or hide its meaning. */
 const REFUSED: Readonly<Record<string, string>> = {
-  anchor: "anchors and aliases are not allowed: write out what is meant",
-  alias: "anchors and aliases are not allowed: write out what is meant",
+  anchor: "anchors and aliases are not allowed; repeat the content",
+  alias: "anchors and aliases are not allowed; repeat the content",
   tag: "tags are not allowed",
   "directive-line": "directives are not allowed",
 };
@@ -37,9 +37,9 @@ interface Mistake {
 }
 
 /**
- * A policy from YAML, or JSON, which is YAML too.
+ * Reads a policy from YAML or JSON, which is a subset of YAML.
  *
- * @param registered the services that it may name
+ * @param registered the services that it can reference
  */
 export function readPolicyYaml(text: string, registered: ReadonlySet<string>): PolicyText {
   if (utf8.encode(text).length > MAX_POLICY_BYTES) {
@@ -50,7 +50,7 @@ export function readPolicyYaml(text: string, registered: ReadonlySet<string>): P
   const { document, mistakes } = parse(text, lines);
   if (mistakes.length > 0) return { ok: false, mistakes: located(mistakes, lines) };
 
-  // An empty file says as much as an empty map: that everything is missing.
+  // An empty file is an empty map.
   const data = document.contents === null ? {} : plainOf(document.contents, mistakes);
   const read = readPolicy(data, registered);
   if (!read.ok) {
@@ -62,25 +62,24 @@ export function readPolicyYaml(text: string, registered: ReadonlySet<string>): P
   return { ok: false, mistakes: located(mistakes, lines) };
 }
 
-/** The one document of the text. What is refused ends it at once, so that nothing is built of it. */
+/** Parses the only document of the text. Stops at a forbidden feature, before it can expand. */
 function parse(text: string, lines: LineCounter): { document: Document.Parsed; mistakes: Mistake[] } {
   const mistakes: Mistake[] = [];
   const composer = new Composer({ version: "1.2", schema: "core", merge: false, uniqueKeys: false });
   const [document, another] = composer.compose(checked(text, lines, mistakes), true, text.length);
   if (mistakes.length > 0) return { document: document!, mistakes };
-  // Only the first: those after it are about what the parser made of the rest.
+  // Only the first, because the others are often its consequences.
   const [first] = [...document!.errors, ...document!.warnings];
   if (first !== undefined) mistakes.push({ offset: first.pos[0], message: first.message });
-  else if (another !== undefined)
-    mistakes.push({ offset: another.range[0], message: "one document was expected, and not two" });
+  else if (another !== undefined) mistakes.push({ offset: another.range[0], message: "expected a single document" });
   return { document: document!, mistakes };
 }
 
-/** The tokens of the text, up to one that is refused. */
+/** Yields the tokens of the text, up to the first forbidden one. */
 function* checked(text: string, lines: LineCounter, mistakes: Mistake[]): Generator<CST.Token> {
   const parser = new Parser(lines.addNewLine);
   lines.addNewLine(0);
-  let isContent = false; // of a scalar: not to be read by its first character
+  let isContent = false; // of a scalar, whose first character does not determine its type
   for (const lexeme of new Lexer().lex(text)) {
     const { offset } = parser;
     const type: CST.TokenType | null = isContent ? null : CST.tokenType(lexeme);
@@ -96,7 +95,7 @@ function* checked(text: string, lines: LineCounter, mistakes: Mistake[]): Genera
   yield* parser.end();
 }
 
-/** Maps without a prototype, lists and scalars; of a name that comes twice, what it had first. */
+/** Converts a node to objects without a prototype, lists and scalars. The first of duplicate names counts. */
 function plainOf(node: Node | null, mistakes: Mistake[]): unknown {
   if (isScalar(node)) return node.value;
   if (isSeq<Node | null>(node)) return node.items.map((item) => plainOf(item, mistakes));
@@ -105,16 +104,15 @@ function plainOf(node: Node | null, mistakes: Mistake[]): unknown {
   for (const { key, value } of node.items) {
     const name: unknown = isScalar(key) ? key.value : undefined;
     const offset = startOf(key);
-    if (typeof name !== "string")
-      mistakes.push({ offset, message: "a name was expected, which is a text: write it in quotes" });
-    else if (name in members) mistakes.push({ offset, message: "the same name twice" });
-    else if (name === "<<") mistakes.push({ offset, message: "merge keys are not allowed: write out what is meant" });
+    if (typeof name !== "string") mistakes.push({ offset, message: "expected a name; put it in quotes" });
+    else if (name in members) mistakes.push({ offset, message: "duplicate name" });
+    else if (name === "<<") mistakes.push({ offset, message: "merge keys are not allowed; repeat the content" });
     else members[name] = plainOf(value, mistakes);
   }
   return members;
 }
 
-/** Where in the text a problem is: as far as its path leads. */
+/** Returns the position of an error, as far as its path exists in the text. */
 function offsetOf(root: Node | null, path: PolicyProblem["path"], atName: boolean): number {
   let node = root;
   let offset = startOf(root);

@@ -1,4 +1,4 @@
-/** Whether the driver will be able to read it. */
+/** Reports whether the driver can parse the URL. */
 export function isPostgresUrl(text: string): boolean {
   try {
     const { protocol, hostname, username, password, pathname } = new URL(text);
@@ -9,7 +9,7 @@ export function isPostgresUrl(text: string): boolean {
   }
 }
 
-/** Where a URL leads, without who goes there and with what password. */
+/** Returns host, port and database of a URL, without user and password. */
 export function placeOf(url: string): string {
   const { host, pathname } = new URL(url);
   return `${host}${pathname}`;

@@ -1,15 +1,13 @@
-// How a connection to PostgreSQL is made: with what the URL says now, and never to a server that only reads.
 import pg from "pg";
 
-/** Milliseconds. What the server itself gives up; we stop listening to it a second later. */
-const SERVER_PATIENCE = 5_000;
+/** Milliseconds after which the server cancels a statement. The client times out a second later. */
+const SERVER_TIMEOUT = 5_000;
 
 /**
- * Reads the URL, and the certificates that it names, for each connection anew: they may have been renewed. The driver
- * throws where one cannot be read, and a pool makes connections where nobody catches that, so what was read before
- * stands in for a file that is gone for a moment.
+ * Reads the settings of the URL again for each connection, because the certificates that it names can be renewed. If a
+ * file is missing later, uses the previous settings: the driver throws where nothing catches it.
  *
- * @throws where the URL cannot be read the first time
+ * @throws if the settings cannot be read the first time
  */
 export function connectionSettings(url: string, base: pg.ClientConfig): () => pg.ClientConfig {
   const read = (): pg.ClientConfig => {
@@ -23,17 +21,17 @@ export function connectionSettings(url: string, base: pg.ClientConfig): () => pg
     try {
       last = read();
     } catch {
-      // The connection itself will tell, if this matters.
+      // If this matters, connecting fails.
     }
     return last;
   };
 }
 
 /**
- * Makes a new connection ours. A standby answers reads with yesterday's keys, so it is as good as away. The limits are
- * set here and not when connecting, because a pooler such as PgBouncer lets no unknown ones through.
+ * Prepares a new connection. Rejects a standby, because it can serve outdated keys. Sets the timeouts here and not as
+ * connection parameters, because poolers such as PgBouncer reject unknown ones.
  *
- * @throws where the server only reads
+ * @throws if the server is read-only
  */
 export async function prepareSession(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ standby: boolean }>(
@@ -41,7 +39,7 @@ export async function prepareSession(client: pg.ClientBase): Promise<void> {
        set_config('statement_timeout', $1, false),
        set_config('lock_timeout', $1, false),
        set_config('idle_in_transaction_session_timeout', $1, false)`,
-    [String(SERVER_PATIENCE)],
+    [String(SERVER_TIMEOUT)],
   );
-  if (rows[0]?.standby !== false) throw new Error("it only reads: a standby that has not been promoted");
+  if (rows[0]?.standby !== false) throw new Error("the server is read-only: a standby that has not been promoted");
 }

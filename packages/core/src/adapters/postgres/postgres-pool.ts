@@ -1,4 +1,3 @@
-// A pool for Kysely that tells what may pass from what is wrong, and keeps no connection that is in doubt.
 import type { PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
 import { StoreUnavailable } from "../../ports/store.ts";
@@ -6,60 +5,61 @@ import { reasonOf } from "../../ports/startup-error.ts";
 import { prepareSession } from "./postgres-connection.ts";
 
 export interface PoolLimits {
-  /** Connections at most. */
+  /** Maximum number of connections. */
   readonly max: number;
-  /** Milliseconds until somebody has one. */
-  readonly patience: number;
+  /** Milliseconds to wait for a connection. */
+  readonly timeout: number;
   /**
-   * Milliseconds that one is used. After a failover the old server may go on answering whoever is connected to it, and
-   * a pool that is in use all the time would stay there for ever.
+   * Milliseconds after which a connection is replaced. After a failover, the old server might still respond on open
+   * connections, and a busy pool would use them indefinitely.
    */
   readonly lifetime: number;
 }
 
-/** Milliseconds until a connection that nobody uses is closed. */
+/** Milliseconds until an idle connection is closed. */
 const IDLE = 30_000;
 
 /**
- * Every error of its connections that may pass is StoreUnavailable; a mistake of ours stays what it is.
+ * Creates a pool for Kysely. Temporary errors become StoreUnavailable; other errors, such as invalid SQL, do not. Closes
+ * a connection whose state is uncertain.
  *
- * @param settings how a connection is made, asked each time
+ * @param settings returns the settings for each new connection
  */
 export function createPostgresPool(limits: PoolLimits, settings: () => pg.ClientConfig): PostgresPool {
   class Client extends pg.Client {
     constructor() {
-      super({ ...settings(), connectionTimeoutMillis: limits.patience });
+      super({ ...settings(), connectionTimeoutMillis: limits.timeout });
     }
   }
   const pool = new pg.Pool({
     Client,
     max: limits.max,
-    connectionTimeoutMillis: limits.patience,
+    connectionTimeoutMillis: limits.timeout,
     maxLifetimeSeconds: limits.lifetime / 1000,
     idleTimeoutMillis: IDLE,
     allowExitOnIdle: true,
-    // eslint-disable-next-line typescript/no-misused-promises -- the pool waits for it, which its type does not say
+    // eslint-disable-next-line typescript/no-misused-promises -- the pool awaits it, but its type does not allow it
     onConnect: prepareSession,
   });
-  pool.on("error", () => {}); // an idle connection that broke is replaced; whoever needs one finds out
+  pool.on("error", () => {}); // the pool replaces broken idle connections
   return {
     async connect() {
       try {
         return new Borrowed(await pool.connect()) as unknown as PostgresPoolClient;
       } catch (error) {
-        throw unavailable(error); // whatever keeps us out, a wrong password included: it may be put right meanwhile
+        throw unavailable(error); // any reason, also a wrong password: it can be corrected while we run
       }
     },
     end: () => pool.end(),
   };
 }
 
-/** A connection while somebody has it. Kysely's interface has cursors too; we have none. */
+/** A connection in use. Kysely's interface also has cursors, which we do not use. */
 class Borrowed {
   readonly #client: pg.PoolClient;
-  /** Why the connection is not to be used again. */
+  /** Why the connection must not be used again. */
   #lost: StoreUnavailable | undefined;
-  /** The pool listens only to idle connections, and an error that nobody listens to ends the process. */
+  /** The pool handles errors of idle connections only, and an unhandled error event ends the process. */
   readonly #onError = (error: Error) => {
     this.#lost ??= unavailable(error);
   };
@@ -70,19 +70,19 @@ class Borrowed {
   }
 
   async query<R>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<R>> {
-    // Else the rollback would wait as long again as what it is to roll back.
+    // Otherwise the rollback would wait for another timeout.
     if (this.#lost !== undefined) throw this.#lost;
     try {
       return (await this.#client.query(text, [...parameters])) as unknown as PostgresQueryResult<R>;
     } catch (error) {
       if (!(error instanceof pg.DatabaseError)) {
-        // Not the server's word: the connection broke, or the answer did not come and may still do so.
+        // Not an error response of the server: the connection broke, or the response timed out and can still arrive.
         this.#lost ??= unavailable(error);
         throw this.#lost;
       }
-      // It is no longer the server that takes writes; where that is now, only a new connection finds out.
-      if (error.code === ONLY_READS) this.#lost ??= unavailable(error);
-      throw mayPass(error) ? unavailable(error) : error;
+      // The server no longer accepts writes; a new connection can reach the one that does.
+      if (error.code === READ_ONLY) this.#lost ??= unavailable(error);
+      throw isTemporary(error) ? unavailable(error) : error;
     }
   }
 
@@ -92,26 +92,26 @@ class Borrowed {
   }
 }
 
-const ONLY_READS = "25006";
+const READ_ONLY = "25006";
 
 /**
  * SQLSTATE (PostgreSQL's documentation, appendix A): connection, transaction rollback, resources, operator
- * intervention, system; a server that only reads, a transaction ended for idling, a lock not had in time.
+ * intervention, system; read-only server, transaction ended for idling, lock timeout.
  */
-const PASSING = /^(?:08|40|53|57|58)|^(?:25006|25P03|25P04|55P03)$/;
+const TEMPORARY = /^(?:08|40|53|57|58)|^(?:25006|25P03|25P04|55P03)$/;
 
-function mayPass({ code }: pg.DatabaseError): boolean {
-  return code !== undefined && PASSING.test(code);
+function isTemporary({ code }: pg.DatabaseError): boolean {
+  return code !== undefined && TEMPORARY.test(code);
 }
 
 function unavailable(error: unknown): StoreUnavailable {
-  return new StoreUnavailable(`the database: ${wordsFor(error)}`, { cause: error });
+  return new StoreUnavailable(`database: ${describeError(error)}`, { cause: error });
 }
 
-/** One line for an error of the server or of the way to it. */
-export function wordsFor(error: unknown): string {
+/** Describes an error of the server or the connection in one line. */
+export function describeError(error: unknown): string {
   const { code = "", message, path } = error as NodeJS.ErrnoException;
-  if (code === "" && /timeout/i.test(message)) return "no answer in time"; // pg's own words, which have no code
-  if (/client password must be a string/.test(message)) return "the server wants a password, and none is given";
+  if (code === "" && /timeout/i.test(message)) return "no response in time"; // errors of pg itself have no code
+  if (/client password must be a string/.test(message)) return "the server requires a password, but the URL has none";
   return path === undefined ? reasonOf(error) : `${path}: ${reasonOf(error)}`;
 }

@@ -4,7 +4,7 @@ import type { Store } from "../../ports/store.ts";
 import { StartupError } from "../../ports/startup-error.ts";
 import { placeOf } from "./database-url.ts";
 import { connectionSettings } from "./postgres-connection.ts";
-import { createPostgresPool, wordsFor } from "./postgres-pool.ts";
+import { createPostgresPool, describeError } from "./postgres-pool.ts";
 import { EpochWatcher } from "./postgres-watcher.ts";
 import type { Schema } from "../sql/schema.ts";
 import { createSqlStore } from "../sql/sql-store.ts";
@@ -14,28 +14,25 @@ import { migrate, type BeforeMigration } from "../sql/migrate.ts";
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: string;
-  /** Connections at most, from 2 up, beside the one that listens. */
+  /** Maximum number of connections, at least 2, in addition to the one for notifications. */
   readonly poolSize: number;
-  /** Milliseconds that a connection is used before another one takes its place. Default one minute. */
+  /** Milliseconds after which a connection is replaced. Default 60,000. */
   readonly connectionLifetime?: number;
   readonly beforeMigration?: BeforeMigration | undefined;
 }
 
-/**
- * Milliseconds. Nothing waits for ever on a server that does not answer: what is in memory serves on. `write` is for a
- * turn and the lock together, whichever of them takes long.
- */
-const TIMEOUTS = { connect: 2_000, write: 4_500, answer: 6_000 };
+/** Milliseconds. `write` covers waiting for the connection and the lock together. */
+const TIMEOUTS = { connect: 2_000, write: 4_500, response: 6_000 };
 const LIFETIME = 60_000;
 
-/** Milliseconds between looks, for the change whose notification was lost. */
+/** Milliseconds; polling finds changes whose notification was lost. */
 const POLL_INTERVAL = 5_000;
 
-/** Any number, if it is the same in every instance. */
+/** An arbitrary number, the same in every instance. */
 const WRITERS_LOCK = 7_251_936_204;
 const CHANNEL = "countersign_epoch";
 
-// A bigint arrives as text, for what JavaScript's numbers cannot hold; ours are milliseconds and counters.
+// The driver returns a bigint as text, because it can exceed JavaScript's numbers; milliseconds and counters do not.
 const INT8 = 20;
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format: "text") =>
@@ -43,9 +40,9 @@ const types: pg.CustomTypesConfig = {
 };
 
 /**
- * Opens the store that many instances share, its schema up to date.
+ * Opens the store that many instances share, and updates its schema.
  *
- * @throws StartupError where it cannot be reached or used; never with the password in it
+ * @throws StartupError if it is unreachable or unusable; never contains the password
  */
 export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
   try {
@@ -54,8 +51,8 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
     if (error instanceof StartupError) throw error;
     const reason = error instanceof Error ? (error.cause ?? error) : error;
     throw new StartupError(
-      `cannot use the database ${placeOf(options.url)}: ${wordsFor(reason)}; ` +
-        "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
+      `cannot use the database ${placeOf(options.url)}: ${describeError(reason)}; ` +
+        "check --database (or COUNTERSIGN_DATABASE), and that the server is running",
       { cause: error },
     );
   }
@@ -71,15 +68,15 @@ async function openStore({
     types,
     application_name: "countersign-core",
     connectionTimeoutMillis: TIMEOUTS.connect,
-    query_timeout: TIMEOUTS.answer,
+    query_timeout: TIMEOUTS.response,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   });
-  const connect = (max: number, patience: number) => {
-    const pool = createPostgresPool({ max, patience, lifetime: connectionLifetime }, settings);
+  const connect = (max: number, timeout: number) => {
+    const pool = createPostgresPool({ max, timeout, lifetime: connectionLifetime }, settings);
     return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   };
-  // Writers come one at a time anyway: those of this instance wait for each other here, and keep no reader waiting.
+  // Writers run one at a time anyway, so one connection is enough, and waiting writers leave the others to readers.
   const writer = connect(1, TIMEOUTS.write);
   const reader = connect(poolSize - 1, TIMEOUTS.connect);
   const watcher = new EpochWatcher(settings, CHANNEL, connectionLifetime);
@@ -89,11 +86,11 @@ async function openStore({
     shortWriter: reader, // its connections do not wait for the writers' lock
     now: () => sql<number>`floor(extract(epoch from clock_timestamp()) * 1000)::bigint`,
     async lockWriters(transaction, waited) {
-      const patience = String(Math.max(1, Math.floor(TIMEOUTS.write - waited))); // 0 would be for ever
-      // What is acknowledged is on disk, even where the server has been told not to care.
+      const timeout = String(Math.max(1, Math.floor(TIMEOUTS.write - waited))); // 0 would disable it
+      // A commit reaches the disk before we respond, even if the server is configured otherwise.
       await sql`
         with settings as (
-          select set_config('lock_timeout', ${patience}, true),
+          select set_config('lock_timeout', ${timeout}, true),
             set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)
         )
         select pg_advisory_xact_lock(${WRITERS_LOCK}) from settings

@@ -2,27 +2,27 @@ import pg from "pg";
 
 /** Milliseconds. */
 const RECONNECT = { first: 250, most: 5_000 };
-/** Milliseconds that closing waits for the server's goodbye. */
-const GOODBYE = 1_000;
+/** Milliseconds to wait for the server to close the connection. */
+const CLOSE_TIMEOUT = 1_000;
 
 /**
- * Tells when another instance has announced a change. It connects when somebody first listens, and again by itself;
- * what it misses meanwhile is found by the look that it asks for then, and by the poll that stands behind it.
+ * Notifies listeners of changes by other instances. Connects on first use, reconnects automatically, then requests a
+ * poll, because notifications can be missed.
  */
 export class EpochWatcher {
   readonly #settings: () => pg.ClientConfig;
   readonly #channel: string;
   readonly #lifetime: number;
-  readonly #listeners = new Set<{ tell: () => void }>();
+  readonly #listeners = new Set<{ notify: () => void }>();
   #client: pg.Client | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #pause = RECONNECT.first;
+  #delay = RECONNECT.first;
   #closed = false;
 
   /**
-   * @param settings how a connection is made, asked each time
-   * @param lifetime milliseconds until it listens on a new connection: one that a firewall has dropped tells nobody,
-   * and one to the server of before a failover tells nothing
+   * @param settings returns the settings for each new connection
+   * @param lifetime milliseconds after which the connection is replaced: it might lead to the old server after a
+   * failover, or a firewall might have dropped it
    */
   constructor(settings: () => pg.ClientConfig, channel: string, lifetime: number) {
     this.#settings = settings;
@@ -30,8 +30,8 @@ export class EpochWatcher {
     this.#lifetime = lifetime;
   }
 
-  watch(tell: () => void): () => void {
-    const entry = { tell };
+  watch(notify: () => void): () => void {
+    const entry = { notify };
     this.#listeners.add(entry);
     if (this.#client === undefined && !this.#closed) void this.#connect();
     return () => this.#listeners.delete(entry);
@@ -43,8 +43,8 @@ export class EpochWatcher {
     const client = this.#client;
     if (client === undefined) return;
     let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise((resolve) => (timer = setTimeout(resolve, GOODBYE)));
-    await Promise.race([client.end().catch(() => {}), patience]);
+    const timeout = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)));
+    await Promise.race([client.end().catch(() => {}), timeout]);
     clearTimeout(timer);
   }
 
@@ -58,20 +58,20 @@ export class EpochWatcher {
     const onLost = () => {
       if (left) return;
       leave();
-      this.#later(this.#pause * (0.5 + Math.random()), () => void this.#connect());
-      this.#pause = Math.min(this.#pause * 2, RECONNECT.most);
+      this.#later(this.#delay * (0.5 + Math.random()), () => void this.#connect());
+      this.#delay = Math.min(this.#delay * 2, RECONNECT.most);
     };
     try {
       client = new pg.Client(this.#settings());
       this.#client = client;
       client.on("error", onLost);
       client.on("end", onLost);
-      client.on("notification", () => this.#tell());
+      client.on("notification", () => this.#notify());
       await client.connect();
-      (client as pg.Client & { unref(): void }).unref(); // whoever watches may end
-      await client.query(`listen ${this.#channel}`); // which a standby refuses
-      this.#pause = RECONNECT.first;
-      this.#tell(); // of what was committed before the LISTEN
+      (client as pg.Client & { unref(): void }).unref(); // does not keep the process alive
+      await client.query(`listen ${this.#channel}`); // fails on a standby
+      this.#delay = RECONNECT.first;
+      this.#notify(); // for changes committed before the LISTEN
       this.#later(this.#lifetime, () => {
         leave();
         void this.#connect();
@@ -88,7 +88,7 @@ export class EpochWatcher {
     this.#timer.unref();
   }
 
-  #tell(): void {
-    for (const { tell } of [...this.#listeners]) tell();
+  #notify(): void {
+    for (const { notify } of [...this.#listeners]) notify();
   }
 }

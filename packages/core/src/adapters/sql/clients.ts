@@ -6,7 +6,6 @@ import type { ClientWriter, OneUse } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";
 
-/** What is done to the keys and trusts of services inside one transaction. */
 export class SqlClientWriter extends SqlWriterPart implements ClientWriter {
   async replaceKeys(appId: string, service: string, keys: readonly ClientKey[]): Promise<void> {
     this.changed();
@@ -35,11 +34,10 @@ export class SqlClientWriter extends SqlWriterPart implements ClientWriter {
 }
 
 /**
- * One statement, whoever else writes. Its rows are in one order in every instance, so that no two of them wait for each
- * other.
+ * Runs as one statement, without the writers' lock. All instances insert in the same order, to avoid deadlocks.
  *
  * @param now the engine's clock, milliseconds
- * @returns of each whether it is the first; where one came twice, the first of them
+ * @returns for each use, whether it is the first; of duplicates in `uses`, only one can be
  */
 export async function useOnce(
   db: Kysely<Schema>,
@@ -69,8 +67,8 @@ export async function useOnce(
 
 /** @param now as for `useOnce` */
 export async function forgetUsed(db: Kysely<Schema>, now: RawBuilder<number>): Promise<number> {
-  const over = sql<number>`${now} / 1000`;
-  const { numDeletedRows } = await db.deleteFrom("used_assertions").where("until", "<", over).executeTakeFirst();
+  const seconds = sql<number>`${now} / 1000`;
+  const { numDeletedRows } = await db.deleteFrom("used_assertions").where("until", "<", seconds).executeTakeFirst();
   return Number(numDeletedRows);
 }
 
@@ -81,8 +79,12 @@ async function trustsIn(db: Kysely<Schema>, appId: string): Promise<WorkloadTrus
 
 export function toClientKey(row: Selectable<Schema["client_keys"]>): ClientKey {
   return {
-    ...{ appId: row.app_id, service: row.service, kid: row.kid, algorithm: row.algorithm as Algorithm },
-    ...{ jwk: JSON.parse(row.jwk) as PublicJwk, createdAt: row.created_at },
+    appId: row.app_id,
+    service: row.service,
+    kid: row.kid,
+    algorithm: row.algorithm as Algorithm,
+    jwk: JSON.parse(row.jwk) as PublicJwk,
+    createdAt: row.created_at,
   };
 }
 

@@ -1,9 +1,9 @@
 import { sql, type Kysely, type Migration } from "kysely";
 
 /**
- * The schema's history, oldest first. Expand, then contract: version N-1 of the core runs on the schema of
- * version N, so a change that takes something away comes one release after the last use of it. The name of a migration
- * that only adds ends in `_expand`: that is how an older core knows that it may start, as after a roll-back.
+ * The schema's history, oldest first. Expand, then contract: version N-1 of the core runs on the schema of version N, so
+ * a migration removes something one release after its last use. The name of a migration that only adds ends in
+ * `_expand`, which tells an older core that it can start on the schema, for example after a roll-back.
  */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
   "0001_apps_and_keys": {
@@ -38,7 +38,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .addColumn("sealed_private_key", "text", (column) => column.notNull())
         .addColumn("master_key_id", "text", (column) => column.notNull())
         .addPrimaryKeyConstraint("signing_keys_pk", ["app_id", "kid"])
-        // However many instances race, one of them makes the next key.
+        // If several instances race, one of them inserts the next key.
         .addUniqueConstraint("signing_keys_sequence", ["app_id", "kind", "algorithm", "sequence"])
         .execute();
     },
@@ -95,7 +95,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .addColumn("expires_at", "bigint")
         .addColumn("last_used_at", "bigint")
         .addPrimaryKeyConstraint("service_credentials_pk", ["app_id", "service", "credential_id"])
-        // Whoever presents it is one service.
+        // A credential authenticates one service.
         .addUniqueConstraint("service_credentials_digest", ["app_id", "digest"])
         .addForeignKeyConstraint(
           "service_credentials_service",
@@ -174,7 +174,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = Object.freeze({
         .addColumn("app_id", "text", (column) => column.notNull().references("apps.app_id").onDelete("cascade"))
         .addColumn("digest", "text", (column) => column.notNull())
         .addColumn("until", "bigint", (column) => column.notNull())
-        // However many instances are shown it at once, one of them takes it.
+        // If several instances receive an assertion at the same time, one of them accepts it.
         .addPrimaryKeyConstraint("used_assertions_pk", ["app_id", "digest"])
         .execute();
       await db.schema.createIndex("used_assertions_until").on("used_assertions").column("until").execute();

@@ -4,7 +4,6 @@ import type { PolicyVersion, PolicyWriter, StoredPolicy } from "../../ports/stor
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";
 
-/** What is done to policies inside one transaction. */
 export class SqlPolicyWriter extends SqlWriterPart implements PolicyWriter {
   async current(appId: string): Promise<StoredPolicy | undefined> {
     const row = await this.db
@@ -39,7 +38,7 @@ export class SqlPolicyWriter extends SqlWriterPart implements PolicyWriter {
   }
 }
 
-/** Of each app the policy in force. */
+/** Returns the current policy of each app. */
 export async function currentPoliciesIn(db: Kysely<Schema>): Promise<StoredPolicy[]> {
   const rows = await db
     .selectFrom("policy_versions as one")
@@ -111,7 +110,7 @@ function toCall(row: CallRow): ReportedCall {
   };
 }
 
-/** No name and no scope is empty, so what is empty says that there is none. */
+/** Names and scopes are never empty, so an empty text means none. */
 function toRowOfCall(appId: string, call: ReportedCall): CallRow {
   return {
     app_id: appId,

@@ -1,4 +1,4 @@
-/** The tables as both engines have them. Dates are milliseconds since the epoch by the store's clock. */
+/** The tables, the same in both engines. Dates are milliseconds since the epoch by the store's clock. */
 export interface Schema {
   /** One row. */
   core_state: {
@@ -11,9 +11,9 @@ export interface Schema {
   apps: {
     app_id: string;
     created_at: number;
-    /** Names separated by blanks; null: as the core is configured. */
+    /** Space-separated; null: those of the configuration. */
     algorithms: string | null;
-    /** 1: every signer is to be replaced. */
+    /** 1: all active signing keys must be replaced. */
     rotation_due: number;
   };
   revoked_tokens: {
@@ -21,7 +21,7 @@ export interface Schema {
     jti: string;
     /** Seconds since the epoch. */
     expires_at: number;
-    /** The service that has revoked its own; null: an administrator has. */
+    /** The service that revoked its own token; null: an administrator revoked it. */
     service: string | null;
   };
   revoked_services: {
@@ -42,7 +42,7 @@ export interface Schema {
     verifies_until: number | null;
     revoked_at: number | null;
     public_jwk: string;
-    /** base64url, so that both engines have the same type for it. */
+    /** base64url, so that both engines use the same type. */
     sealed_private_key: string;
     master_key_id: string;
   };
@@ -72,10 +72,10 @@ export interface Schema {
   };
   reported_calls: {
     app_id: string;
-    /** Empty, as the callee: all that no room was left for. */
+    /** Empty, as the callee: all calls beyond the limit. */
     caller: string;
     callee: string;
-    /** Empty: none was asked for. */
+    /** Empty: none was requested. */
     scope: string;
     count: number;
     first_at: number;

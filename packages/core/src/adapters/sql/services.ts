@@ -5,10 +5,9 @@ import type { ServiceWriter } from "../../ports/store.ts";
 import type { Schema } from "./schema.ts";
 import { SqlWriterPart } from "./writer-part.ts";
 
-/** Uses of one statement, four parameters each: SQLite takes 32,766. */
+/** Uses per statement, with four parameters each: SQLite accepts 32,766. */
 const BATCH = 1_000;
 
-/** What is done to services and their credentials inside one transaction. */
 export class SqlServiceWriter extends SqlWriterPart implements ServiceWriter {
   async find(appId: string, name: string): Promise<Service | undefined> {
     const row = await this.db
@@ -87,7 +86,7 @@ export class SqlServiceWriter extends SqlWriterPart implements ServiceWriter {
       const rows = uses
         .slice(from, from + BATCH)
         .map(({ appId, service, id, usedAt }) => sql`(${appId}, ${service}, ${id}, cast(${usedAt} as bigint))`);
-      // Both engines call the columns of a list of values so. An update, which brings back nothing that is gone.
+      // Both engines name the columns of VALUES like this. An update does not recreate deleted credentials.
       await sql`
         update service_credentials set last_used_at = used.column4
         from (values ${sql.join(rows)}) as used

@@ -28,47 +28,46 @@ interface SqliteStatement {
 const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
-/** What a transaction waits at most, for its turn and for the lock together. Milliseconds. */
-const LOCK_PATIENCE = 5_000;
-const LOCK_PAUSE = { first: 2, most: 50 };
+/** Milliseconds that a transaction waits, for the connection and the lock together. */
+const LOCK_TIMEOUT = 5_000;
+const LOCK_DELAY = { first: 2, most: 50 };
 
 /**
- * Runs a step again while another process holds the lock. SQLite's own busy timeout would do so too,
- * but it sleeps on the event loop's thread and freezes the process meanwhile.
+ * Retries a step while another process holds the lock. SQLite's own busy timeout would block the event loop.
  *
- * @param deadline until when it waits, by `performance.now()`
- * @throws StoreUnavailable when the lock is not had in time, or the disk does not take it
+ * @param deadline when to give up, by `performance.now()`
+ * @throws StoreUnavailable if the lock is not available in time, or if the disk fails
  */
-export async function patiently<T>(step: () => T, deadline = performance.now() + LOCK_PATIENCE): Promise<T> {
-  for (let pause = LOCK_PAUSE.first; ; pause = Math.min(pause * 2, LOCK_PAUSE.most)) {
+export async function retryWhileBusy<T>(step: () => T, deadline = performance.now() + LOCK_TIMEOUT): Promise<T> {
+  for (let delay = LOCK_DELAY.first; ; delay = Math.min(delay * 2, LOCK_DELAY.most)) {
     try {
       return step();
     } catch (error) {
       if (!isBusy(error)) throw asUnavailable(error);
       if (performance.now() >= deadline) throw locked(error);
-      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+      await new Promise((resolve) => setTimeout(resolve, delay * (0.5 + Math.random())));
     }
   }
 }
 
 function locked(cause?: unknown): StoreUnavailable {
-  return new StoreUnavailable(`the database was locked for ${LOCK_PATIENCE / 1000} s`, { cause });
+  return new StoreUnavailable(`the database was locked for ${LOCK_TIMEOUT / 1000} s`, { cause });
 }
 
-/** READONLY, IOERR, FULL, CANTOPEN: the disk's affair, and it may pass. */
+/** READONLY, IOERR, FULL, CANTOPEN: problems of the disk, which can be temporary. */
 const UNAVAILABLE: ReadonlySet<number | undefined> = new Set([8, 10, 13, 14]);
 
 function asUnavailable(error: unknown): unknown {
   if (!UNAVAILABLE.has(primaryCodeOf(error))) return error;
-  return new StoreUnavailable(`the database: ${messageOf(error)}`, { cause: error });
+  return new StoreUnavailable(`database: ${messageOf(error)}`, { cause: error });
 }
 
-/** Another connection has the lock. */
+/** Reports whether another connection holds the lock. */
 export function isBusy(error: unknown): boolean {
   return [SQLITE_BUSY, SQLITE_LOCKED].includes(primaryCodeOf(error) ?? 0);
 }
 
-/** CORRUPT, NOTADB: the file itself is wrong. */
+/** CORRUPT, NOTADB: the file is damaged. */
 export function isDamage(error: unknown): boolean {
   return [11, 26].includes(primaryCodeOf(error) ?? 0);
 }
@@ -82,7 +81,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** How transactions of a connection begin: a writer takes the lock at once, a reader only looks at one moment. */
+/** How transactions of a connection begin: a writer takes the lock immediately, a reader takes a snapshot. */
 export type Begin = "begin immediate" | "begin deferred";
 
 export function createSqliteDialect(database: SqliteDatabase, begin: Begin): Dialect {
@@ -94,7 +93,7 @@ export function createSqliteDialect(database: SqliteDatabase, begin: Begin): Dia
   };
 }
 
-/** A migration runs in one transaction of the writer, which begins with the lock: that is its lock. */
+/** A migration runs in one transaction of the writer, which holds the lock from the start. */
 class ImmediateSqliteAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true;
@@ -105,7 +104,7 @@ class SqliteDriver implements Driver {
   readonly #database: SqliteDatabase;
   readonly #connection: SqliteConnection;
   readonly #begin: Begin;
-  /** Ends when the last one who asked has given the connection back: there is only one. */
+  /** Resolves when the last caller so far has released the only connection. */
   #queue: Promise<void> = Promise.resolve();
   #release: () => void = () => {};
 
@@ -117,15 +116,15 @@ class SqliteDriver implements Driver {
 
   async init(): Promise<void> {}
 
-  /** @throws StoreUnavailable when those who came before take too long */
+  /** @throws StoreUnavailable if earlier callers take too long */
   async acquireConnection(): Promise<DatabaseConnection> {
-    const deadline = performance.now() + LOCK_PATIENCE;
+    const deadline = performance.now() + LOCK_TIMEOUT;
     const before = this.#queue;
     let release!: () => void;
-    const turn = new Promise<void>((resolve) => (release = resolve));
-    this.#queue = before.then(() => turn);
+    const released = new Promise<void>((resolve) => (release = resolve));
+    this.#queue = before.then(() => released);
     if (!(await endsBy(before, deadline))) {
-      release(); // for whoever comes after, when those before are done
+      release(); // later callers wait for the earlier ones only
       throw locked();
     }
     this.#release = release;
@@ -149,7 +148,7 @@ class SqliteDriver implements Driver {
     try {
       await connection.executeQuery(CompiledQuery.raw("rollback"));
     } catch (error) {
-      // A full disk has rolled back already; what matters is why, and that is on its way to the caller.
+      // SQLite has already rolled back, for example because the disk is full. The caller gets the original error.
       if (primaryCodeOf(error) !== SQLITE_ERROR) throw error;
     }
   }
@@ -157,17 +156,17 @@ class SqliteDriver implements Driver {
   async destroy(): Promise<void> {
     await this.#queue;
     try {
-      // SQLite does this when the last connection closes, but one driver keeps its connections open until its
-      // statements are collected.
+      // SQLite does this when the last connection closes, but one driver keeps connections open until its statements are
+      // garbage-collected.
       this.#database.exec("pragma wal_checkpoint(truncate)");
     } catch {
-      // Nothing is lost: the log is part of the database.
+      // No data is lost: the log is part of the database.
     }
     this.#database.close();
   }
 }
 
-/** @returns whether it ended in time */
+/** Reports whether `work` ends in time. */
 async function endsBy(work: Promise<void>, deadline: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
@@ -179,10 +178,10 @@ async function endsBy(work: Promise<void>, deadline: number): Promise<boolean> {
 }
 
 class SqliteConnection implements DatabaseConnection {
-  /** Until when whoever has it waits for locks. */
+  /** When its current user stops waiting for locks. */
   deadline = 0;
   readonly #database: SqliteDatabase;
-  /** Prepared once each: the store has some twenty queries, and one driver frees a statement only when it is collected. */
+  /** Cached: the store has few queries, and one driver frees a statement only when it is garbage-collected. */
   readonly #statements = new Map<string, SqliteStatement>();
 
   constructor(database: SqliteDatabase) {
@@ -190,7 +189,7 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    return patiently(() => {
+    return retryWhileBusy(() => {
       const statement = this.#prepare(sql);
       if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };
       const { changes, lastInsertRowid } = statement.run(...parameters);
@@ -207,8 +206,8 @@ class SqliteConnection implements DatabaseConnection {
     return statement;
   }
 
-  // eslint-disable-next-line require-yield -- Kysely's interface wants a generator
+  // eslint-disable-next-line require-yield -- Kysely's interface requires a generator
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
-    throw new Error("nothing here is large enough to stream");
+    throw new Error("streaming is not supported");
   }
 }

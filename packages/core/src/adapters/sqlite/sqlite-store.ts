@@ -8,50 +8,57 @@ import { createSqlStore } from "../sql/sql-store.ts";
 import type { SqlEngine } from "../sql/sql-engine.ts";
 import { migrate, type BeforeMigration } from "../sql/migrate.ts";
 import type { Schema } from "../sql/schema.ts";
-import { createSqliteDialect, isBusy, isDamage, patiently, type Begin, type SqliteDatabase } from "./sqlite-driver.ts";
+import {
+  createSqliteDialect,
+  isBusy,
+  isDamage,
+  retryWhileBusy,
+  type Begin,
+  type SqliteDatabase,
+} from "./sqlite-driver.ts";
 
 const FILE_NAME = "countersign.db";
 /** The first one that is new enough is used. */
 const DRIVERS = ["node:sqlite", "@photostructure/sqlite"] as const;
 export type SqliteDriverName = (typeof DRIVERS)[number];
 
-/** Older ones can corrupt a database in WAL mode when two processes write and checkpoint at once. */
+/** Older versions can corrupt a database in WAL mode when two processes write and checkpoint at the same time. */
 const OLDEST_SQLITE = "3.51.3";
 
-/** Milliseconds: how soon a process sees what another one wrote. One row is read. */
+/** Milliseconds until a process sees the writes of another. A poll reads one row. */
 const POLL_INTERVAL = 1_000;
 
-/** The constructor both drivers share. */
+/** The constructor that both drivers share. */
 interface SqliteDriverModule {
   DatabaseSync: new (path: string, options?: { readOnly?: boolean }) => SqliteDatabase;
 }
 
 export interface SqliteOptions {
-  /** Created where it is missing. */
+  /** Created if missing. */
   readonly dataDir: string;
-  /** The store's clock, milliseconds since the epoch: this machine's, unless a test brings its own. */
+  /** The store's clock, milliseconds since the epoch. Default: this machine's clock. */
   readonly now?: () => number;
   readonly beforeMigration?: BeforeMigration | undefined;
-  /** Default: the first one that can be used. */
+  /** Default: the first usable one. */
   readonly driver?: SqliteDriverName;
 }
 
-/** Whether there is a store in a directory: whoever wants to change one has to name it rightly. */
+/** Reports whether a directory contains a store. */
 export function hasSqliteStore(dataDir: string): boolean {
   return existsSync(join(dataDir, FILE_NAME));
 }
 
 /**
- * Opens the embedded store, its schema up to date.
+ * Opens the embedded store and updates its schema.
  *
- * @throws StartupError for a directory or file that cannot be used; the file is left as it was
+ * @throws StartupError for a directory or file that cannot be used; the file remains unchanged
  */
 export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   const { dataDir, now = Date.now, beforeMigration, driver } = options;
   const { DatabaseSync } = await loadDriver(driver === undefined ? DRIVERS : [driver]);
   await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new StartupError(
-      `cannot create the data directory ${dataDir}: ${reasonOf(error)}; choose another one with --data-dir`,
+      `cannot create the data directory ${dataDir}: ${reasonOf(error)}; choose another directory with --data-dir`,
       { cause: error },
     );
   });
@@ -72,10 +79,10 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
     const engine: SqlEngine = {
       reader,
       writer,
-      shortWriter: writer, // there is one lock for all that is written, and it has it for a statement only
-      now: () => sql<number>`${now()}`, // every process has the same: this machine's
-      lockWriters: async () => {}, // the writer's transactions begin with the lock
-      announce: async () => {}, // other processes look once a second
+      shortWriter: writer, // SQLite has a single lock for all writers
+      now: () => sql<number>`${now()}`, // all processes share this machine's clock
+      lockWriters: async () => {}, // the writer's transactions hold the lock from the start
+      announce: async () => {}, // other processes poll once a second
       watch: () => () => {},
       pollInterval: POLL_INTERVAL,
       schema: async () => undefined,
@@ -94,7 +101,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   }
 }
 
-/** An empty one where there is none, for its owner only, as SQLite's other files are then. */
+/** Creates an empty file if it is missing, accessible only by its owner. SQLite gives its other files the same mode. */
 async function makeFile(path: string): Promise<void> {
   try {
     await (await open(path, "a", 0o600)).close();
@@ -104,16 +111,16 @@ async function makeFile(path: string): Promise<void> {
 }
 
 /**
- * Uses the file only while it is the one of its name. One that was moved away, or replaced from a copy of the file, would
- * go on being written by whoever has it open, and be gone with them. It is not followed: SQLite would read the new file
- * with the old one's log, and take the log away from under it later.
+ * Rejects with StoreUnavailable once the file was moved or replaced, for example by a copy. Processes that have it open
+ * would otherwise write to a file that nobody finds again. Does not open the new file: SQLite would combine it with the
+ * log of the old one.
  */
 function onlyInPlace(store: Store, path: string, identity: string): Store {
   const check = async () => {
     if ((await identityOf(path)) === identity) return;
     throw new StoreUnavailable(
-      `${path} was moved or replaced while it is in use: put it back, or stop every process that uses it and start ` +
-        "them again; where it is an older copy now, a backup of it and 'countersign restore --force' make verifiers know",
+      `${path}: file was moved or replaced while in use; put the original back, or restart all processes that use it ` +
+        "(for an older copy, run 'countersign backup' and 'countersign restore --force' first)",
     );
   };
   const inPlace = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -131,29 +138,31 @@ function onlyInPlace(store: Store, path: string, identity: string): Store {
   });
 }
 
-/** @returns undefined where there is no file of that name */
+/** @returns undefined if the file does not exist */
 async function identityOf(path: string): Promise<string | undefined> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
   return found && `${found.dev} ${found.ino}`;
 }
 
-/** For what is wrong around the file: nobody must throw keys away because of a lock or a missing permission. */
+/** For errors of the environment: a lock or a missing permission must not look like a damaged file. */
 function unusable(path: string, error: unknown): StartupError {
   return new StartupError(
-    `cannot use the database ${path}: ${reasonOf(error)}; check the directory's owner, its free space and what else ` +
-      "uses it, or choose another one with --data-dir",
+    `cannot use the database ${path}: ${reasonOf(error)}; check the directory's owner, its free space and other ` +
+      "processes that use it, or choose another directory with --data-dir",
     { cause: error },
   );
 }
 
-/** Reads the file through before anything is written to it: a damaged one stays as it is, for whoever repairs it. */
+/** Checks the whole file before the first write, so that a damaged file remains unchanged for repair. */
 async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path: string): Promise<void> {
   if (statSync(path).size === 0) return;
   let finding: unknown;
   try {
     const database = new DatabaseSync(path, { readOnly: true });
     try {
-      finding = await patiently(() => Object.values(database.prepare("pragma quick_check(1)").all()[0] as object)[0]);
+      finding = await retryWhileBusy(
+        () => Object.values(database.prepare("pragma quick_check(1)").all()[0] as object)[0],
+      );
     } finally {
       database.close();
     }
@@ -163,18 +172,18 @@ async function checkFile(DatabaseSync: SqliteDriverModule["DatabaseSync"], path:
   }
   if (finding !== "ok") {
     throw new StartupError(
-      `the database ${path} is damaged (${String(finding).replace(/\s+/g, " ")}): restore it from a backup, or move it away to start with new keys, ` +
-        "which ends every token issued so far",
+      `the database ${path} is damaged (${String(finding).replace(/\s+/g, " ")}); restore a backup, or move the file away to start with new ` +
+        "keys, which invalidates all tokens issued so far",
     );
   }
 }
 
-/** Found out now, and not by the first rotation in a week. */
+/** Fails at startup instead of at the first key rotation. */
 function checkWritable(writer: SqliteDatabase): void {
   try {
     writer.exec("begin immediate");
   } catch (error) {
-    if (isBusy(error)) return; // somebody is writing at this moment
+    if (isBusy(error)) return; // another process is writing
     throw error;
   }
   try {
@@ -184,10 +193,12 @@ function checkWritable(writer: SqliteDatabase): void {
   }
 }
 
-/** Every commit is on disk before it is answered: a token must never outlive the only copy of its key. */
+/**
+ * synchronous=full: a commit reaches the disk before we respond. Otherwise a crash could lose the key of an issued token.
+ */
 async function prepareConnection(connection: SqliteDatabase): Promise<void> {
   for (const pragma of ["busy_timeout = 0", "journal_mode = wal", "synchronous = full", "foreign_keys = on"]) {
-    await patiently(() => connection.exec(`pragma ${pragma}`));
+    await retryWhileBusy(() => connection.exec(`pragma ${pragma}`));
   }
 }
 
@@ -202,16 +213,15 @@ async function loadDriver(names: readonly SqliteDriverName[]): Promise<SqliteDri
   }
   throw new StartupError(
     `the embedded store needs SQLite ${OLDEST_SQLITE} or newer (${found.join(", ") || "no driver found"}): ` +
-      "install the package @photostructure/sqlite, or run a Node that bundles a newer one",
+      "install the package @photostructure/sqlite, or use a Node version with a newer SQLite",
   );
 }
 
-/** @returns undefined where it is not installed, or this Node has none */
+/** @returns undefined if it is not installed, or this Node version does not have it */
 function importDriver(name: SqliteDriverName): Promise<SqliteDriverModule | undefined> {
   return (import(name) as Promise<SqliteDriverModule>).catch(() => undefined);
 }
 
-/** Which drivers can be used here. */
 export async function usableSqliteDrivers(): Promise<SqliteDriverName[]> {
   const usable: SqliteDriverName[] = [];
   for (const name of DRIVERS) {

@@ -4,31 +4,31 @@ import type { KeyVault, SealContext } from "../../ports/key-vault.ts";
 const CIPHER = "aes-256-gcm";
 const VERSION = 1;
 const KEY_BYTES = 32;
-const NONCE_BYTES = 12; // what GCM is made for (NIST SP 800-38D section 5.2.1.1)
+const NONCE_BYTES = 12; // recommended for GCM (NIST SP 800-38D section 5.2.1.1)
 const TAG_BYTES = 16;
 const BOX_OVERHEAD = NONCE_BYTES + TAG_BYTES;
 
 /**
- * Envelopes of AES-256-GCM: a data key of its own for each row, sealed under a master key. Both are
- * bound to app and kid, so that rows cannot be swapped by whoever can write to the database.
+ * Encrypts with AES-256-GCM and a random data key per row, which is encrypted with a master key. Both are bound to app
+ * and kid, so that an attacker who can write to the database cannot swap rows.
  *
- * Layout: version (1 byte) | sealed data key (60 bytes) | sealed private key, each box being nonce | tag | ciphertext.
+ * Layout: version (1 byte) | encrypted data key (60 bytes) | encrypted private key, each as nonce | tag | ciphertext.
  *
- * @param masterKeys the first one seals, any of them opens
- * @param readAgain the master keys as they are now, where they can change while a core runs
+ * @param masterKeys the first encrypts, all decrypt
+ * @param readAgain reads the master keys again, if they can change while a core runs
  */
 export function createEnvelopeVault(
   masterKeys: readonly Uint8Array[],
   readAgain?: () => Promise<readonly Uint8Array[]>,
 ): KeyVault {
   let current = masterKeyIdOf(masterKeys[0]!);
-  // One that has gone from its file stays here: what it opens may be on its way to the store at this moment.
-  const ring = new Map(masterKeys.map((key) => [masterKeyIdOf(key), key]));
+  // Keeps keys that were removed from their file: a private key encrypted with one might just be written to the store.
+  const known = new Map(masterKeys.map((key) => [masterKeyIdOf(key), key]));
 
   async function reload(): Promise<void> {
     if (readAgain === undefined) return;
     const keys = await readAgain();
-    for (const key of keys) ring.set(masterKeyIdOf(key), key);
+    for (const key of keys) known.set(masterKeyIdOf(key), key);
     current = masterKeyIdOf(keys[0]!);
   }
 
@@ -36,13 +36,13 @@ export function createEnvelopeVault(
     get masterKeyId() {
       return current;
     },
-    has: (masterKeyId) => ring.has(masterKeyId),
+    has: (masterKeyId) => known.has(masterKeyId),
     reload,
     async seal(plaintext, context) {
       const masterKeyId = current;
       const dataKey = randomBytes(KEY_BYTES);
       const data = associatedData(context);
-      const wrapped = sealBox(ring.get(masterKeyId)!, dataKey, data);
+      const wrapped = sealBox(known.get(masterKeyId)!, dataKey, data);
       return {
         sealedPrivateKey: Buffer.concat([Buffer.of(VERSION), wrapped, sealBox(dataKey, plaintext, data)]),
         masterKeyId,
@@ -59,20 +59,20 @@ export function createEnvelopeVault(
   });
 
   async function masterKeyNamed(id: string): Promise<Uint8Array> {
-    if (!ring.has(id)) await reload();
-    const named = ring.get(id);
+    if (!known.has(id)) await reload();
+    const named = known.get(id);
     if (named === undefined) throw new Error(`needs master key ${id}, which is not configured`);
     return named;
   }
 }
 
-/** A name for a master key that tells nothing about it. */
+/** Identifies a master key without revealing anything about it. */
 export function masterKeyIdOf(masterKey: Uint8Array): string {
-  if (masterKey.length !== KEY_BYTES) throw new RangeError(`a master key has ${KEY_BYTES} bytes`);
+  if (masterKey.length !== KEY_BYTES) throw new RangeError(`master key: expected ${KEY_BYTES} bytes`);
   return createHash("sha256").update("countersign master key id\0").update(masterKey).digest("hex").slice(0, 16);
 }
 
-/** Neither an app id nor a kid of ours can hold NUL, so no two contexts share their bytes. */
+/** App IDs and kids contain no NUL, so the bytes of two contexts always differ. */
 function associatedData({ appId, kid }: SealContext): Buffer {
   return Buffer.from(`countersign\0${appId}\0${kid}`);
 }

@@ -14,7 +14,7 @@ export function parseMasterKey(text: string): Uint8Array | undefined {
   return bytes?.length === KEY_BYTES ? bytes : undefined;
 }
 
-/** Several master keys, the current one first. @returns undefined where one of them is none, or there is none */
+/** Parses several master keys, the current one first. @returns undefined if one is invalid, or none is given */
 export function parseMasterKeys(text: string, separator: "," | "\n"): readonly Uint8Array[] | undefined {
   const parts = text.split(separator).filter((part) => part.trim() !== "");
   const keys = parts.map(parseMasterKey);
@@ -26,9 +26,10 @@ export function masterKeyPath(dataDir: string): string {
 }
 
 /**
- * The master keys beside an embedded database, one a line: the first one seals, any of them opens.
+ * Reads the master keys of an embedded store, one a line: the first encrypts, all decrypt. Creates the file if it is
+ * missing and no stored key needs it.
  *
- * @param expectedId the master key that stored keys are sealed under; with one, a missing file is not replaced
+ * @param expectedId the master key that stored keys are encrypted with
  * @throws StartupError
  */
 export async function loadOrCreateMasterKeys(
@@ -40,8 +41,8 @@ export async function loadOrCreateMasterKeys(
   if (existing !== undefined) return existing;
   if (expectedId !== undefined) {
     throw new StartupError(
-      `the database holds keys sealed under master key ${expectedId}, but ${path} is missing: ` +
-        "put that file back, or set COUNTERSIGN_MASTER_KEY",
+      `master key ${expectedId}, which stored keys are encrypted with, not found: ${path} is missing; ` +
+        "put the file back, or set COUNTERSIGN_MASTER_KEY",
     );
   }
   await createMasterKey(path).catch((error: unknown) => {
@@ -50,7 +51,7 @@ export async function loadOrCreateMasterKeys(
   return (await readMasterKeys(path))!;
 }
 
-/** @returns undefined where there is no file */
+/** @returns undefined if the file does not exist */
 export async function readMasterKeys(path: string): Promise<readonly Uint8Array[] | undefined> {
   let text: string;
   try {
@@ -61,15 +62,15 @@ export async function readMasterKeys(path: string): Promise<readonly Uint8Array[
   }
   const keys = parseMasterKeys(text, "\n");
   if (keys === undefined) {
-    throw new StartupError(`${path} is not a master key (32 bytes, base64url): put the original file back`);
+    throw new StartupError(`${path}: expected a master key (32 bytes, base64url); put the original file back`);
   }
   return keys;
 }
 
 /**
- * Writes the file whole: whoever reads it meanwhile, or after a crash, reads the old keys or the new ones.
+ * Writes the file atomically.
  *
- * @param replace whether a file that is there is replaced, or refused
+ * @param replace whether to replace an existing file
  * @throws StartupError
  */
 export async function writeMasterKeys(path: string, keys: readonly Uint8Array[], replace = true): Promise<void> {
@@ -78,7 +79,7 @@ export async function writeMasterKeys(path: string, keys: readonly Uint8Array[],
   });
 }
 
-/** Of racing processes one wins, and all of them read its key. */
+/** If several processes race, one wins and all use its key. */
 async function createMasterKey(path: string): Promise<void> {
   try {
     await writeFileAtomically(path, linesOf([randomBytes(KEY_BYTES)]), false);

@@ -1,14 +1,14 @@
-/** The app that is there when nobody names one. */
+/** The app of requests that name none. */
 export const DEFAULT_APP = "public";
 
 const APP_ID = /^[a-z0-9-]{1,64}$/;
 
-/** App ids are compared in lower case. Of ASCII letters only: others have lower cases that are ASCII. */
-export function normaliseAppId(text: string): string {
+/** App IDs are case-insensitive. Lowers only ASCII letters, because some other letters have an ASCII lower case. */
+export function normalizeAppId(text: string): string {
   return text.trim().replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/** Why a new app may not have this (normalised) id; undefined: it may. The words are part of the wire contract. */
+/** Returns why a normalized ID is invalid for a new app, or undefined. The texts are part of the wire contract. */
 export function problemOfNewAppId(id: string): string | undefined {
   if (id === "") return "appId should not be an empty String";
   if (id.startsWith("appid-")) return "appId must not start with 'appid-'";

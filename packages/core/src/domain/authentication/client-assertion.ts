@@ -1,9 +1,9 @@
 import { refusalOfClaims, type ClaimRules, type DecodedJwt } from "countersign/protocol";
 import { coversSubject, type WorkloadTrust } from "./workload-trust.ts";
 
-/** Seconds that a service's own assertion is good for at most: so long its `jti` is remembered. */
+/** Seconds: the longest lifetime of a service's own assertion, for which its `jti` is stored. */
 const MAX_ASSERTION_LIFETIME = 300;
-/** Seconds of difference between clocks that is forgiven. */
+/** Seconds of clock skew that are tolerated. */
 export const ASSERTION_TOLERANCE = 30;
 
 const RULES: Omit<ClaimRules, "issuer" | "audience"> = {
@@ -15,11 +15,11 @@ const RULES: Omit<ClaimRules, "issuer" | "audience"> = {
 };
 
 /**
- * Whether a token whose signature is a service's says what an assertion of it must say (RFC 7523 section 3). Its `aud` is
- * this issuer and nothing else: one that also named another server, or an endpoint's URL, could be used there or have
- * been made for there (CVE-2025-27370). Pure.
+ * Reports whether a token that the service has signed is a valid client assertion (RFC 7523 section 3). Its `aud` must be
+ * this issuer alone. Otherwise another server could replay an assertion that it received, or trick the service into
+ * creating one for it (CVE-2025-27370). Pure.
  *
- * @param issuer this app's
+ * @param issuer the issuer of this app
  * @param now seconds since the epoch
  */
 export function isOwnAssertion({ header, claims }: DecodedJwt, service: string, issuer: string, now: number): boolean {
@@ -35,7 +35,7 @@ export function isOwnAssertion({ header, claims }: DecodedJwt, service: string, 
   return jti !== undefined && jti !== "" && exp <= now + MAX_ASSERTION_LIFETIME + ASSERTION_TOLERANCE;
 }
 
-/** Whether a token that a platform has signed is about the workload that is trusted. Pure. */
+/** Reports whether a token that a platform has signed identifies the trusted workload. Pure. */
 export function isTrustedWorkload({ header, claims }: DecodedJwt, trust: WorkloadTrust, now: number): boolean {
   const rules: ClaimRules = { ...RULES, issuer: trust.issuer, audience: [trust.audience] };
   return (
@@ -43,7 +43,7 @@ export function isTrustedWorkload({ header, claims }: DecodedJwt, trust: Workloa
   );
 }
 
-/** T23: what somebody was issued to call others with is no proof of who it is. */
+/** T23: an access token (RFC 9068) does not authenticate its bearer. */
 function isAssertion({ typ }: DecodedJwt["header"]): boolean {
   return typ === undefined || typ === "JWT";
 }

@@ -1,6 +1,6 @@
 import type { PublicJwk, VerificationKey } from "countersign/protocol";
 
-/** A public key of a service, which signs its assertions with the private one (RFC 7523 section 2.2). */
+/** A public key of a service, which signs its client assertions with the private key (RFC 7523 section 2.2). */
 export interface ClientKey extends VerificationKey {
   readonly appId: string;
   readonly service: string;
@@ -9,5 +9,5 @@ export interface ClientKey extends VerificationKey {
   readonly createdAt: number;
 }
 
-/** Keys of one service: two are enough to rotate without downtime. */
+/** Keys per service; rotation without downtime needs two. */
 export const MAX_CLIENT_KEYS = 10;

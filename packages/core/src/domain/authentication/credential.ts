@@ -1,38 +1,37 @@
 import { CREDENTIAL_PREFIX } from "countersign/protocol";
 
-/** What a service authenticates with, as it is stored: whoever reads it cannot use it. */
+/** A service credential as it is stored. Only the digest is stored, so a leaked database contains no usable credential. */
 export interface Credential {
   readonly appId: string;
   readonly service: string;
-  /** Names it where it is listed and revoked, and says nothing about the rest. */
+  /** Identifies the credential in lists and for revocation; not secret. */
   readonly id: string;
-  /** SHA-256 of the whole credential, base64url. Without salt or rounds: there are 256 random bits to guess. */
+  /** SHA-256 of the whole credential, base64url. Needs no salt or iterations, because it has 256 random bits. */
   readonly digest: string;
   /** Milliseconds since the epoch by the store's clock, as all dates here. */
   readonly createdAt: number;
-  /** From when on it is not good; null: it stays good until it is revoked. */
+  /** When it expires; null: never. */
   readonly expiresAt: number | null;
-  /** About when it was good for something last; null: never yet. */
+  /** The approximate time of its last successful use; null: never used. */
   readonly lastUsedAt: number | null;
 }
 
-/** When a credential was used. */
 export interface CredentialUse extends Pick<Credential, "appId" | "service" | "id"> {
   readonly usedAt: number;
 }
 
-/** Credentials of one service: two are enough to rotate without downtime. */
+/** Credentials per service; rotation without downtime needs two. */
 export const MAX_CREDENTIALS = 10;
 
 /** Random bytes of a credential. */
 export const CREDENTIAL_BYTES = 32;
 
-/** @param random CREDENTIAL_BYTES of them, base64url */
+/** @param random CREDENTIAL_BYTES random bytes, base64url */
 export function writeCredential(service: string, random: string): string {
   return `${CREDENTIAL_PREFIX}${service}_${random}`;
 }
 
-/** Whether somebody means to be a service: if not the one it says, then nobody. */
+/** Reports whether a key has the format of a service credential, which is never valid as anything else. */
 export function isWrittenAsCredential(presented: string): boolean {
   return presented.startsWith(CREDENTIAL_PREFIX);
 }

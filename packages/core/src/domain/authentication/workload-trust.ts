@@ -1,51 +1,51 @@
-/** Whose word is taken for it that somebody is a service: a platform's, about one of its workloads. */
+/** A trusted identity: a workload that authenticates as a service with a token of its platform. */
 export interface WorkloadTrust {
   readonly appId: string;
-  /** Names it where it is listed and ended. */
+  /** Identifies the trust in lists and for removal. */
   readonly id: string;
-  /** Who the workload is here. */
+  /** The service that the workload authenticates as. */
   readonly service: string;
   /** `iss` of the platform's tokens. */
   readonly issuer: string;
-  /** Their `sub`, or how it begins where a `*` stands at the end. */
+  /** Their `sub`, exact, or a prefix followed by `*`. */
   readonly subject: string;
-  /** What their `aud` must name, so that a token made for another program is of no use here. */
+  /** Their required `aud`, so that tokens for another recipient are rejected. */
   readonly audience: string;
-  /** The platform's key set as JSON; null: it is found through the issuer's discovery document. */
+  /** The platform's key set as JSON; null: fetched through the issuer's discovery document. */
   readonly jwks: string | null;
   /** Milliseconds since the epoch by the store's clock. */
   readonly createdAt: number;
 }
 
-/** Of one app. */
+/** Per app. */
 export const MAX_TRUSTS = 1_000;
 const MAX_LENGTH = 512;
 
 const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
 
-/** Why this is no subject to trust; undefined: it is one. */
+/** Returns why the subject is invalid, or undefined if it is valid. */
 export function problemOfSubject(subject: string): string | undefined {
-  if (!isName(subject)) return `a subject has 1 to ${MAX_LENGTH} printable ASCII characters without blanks`;
+  if (!isName(subject)) return `subject: must have 1 to ${MAX_LENGTH} printable ASCII characters without spaces`;
   const star = subject.indexOf("*");
   if (star === -1) return undefined;
-  // `repo:org/app*` would be `repo:org/app-evil` too, which anybody may be able to make.
+  // `repo:org/app*` would also match `repo:org/app-evil`, which an attacker might be able to create.
   return star === subject.length - 1 && /[:/]$/.test(subject.slice(0, star))
     ? undefined
-    : "a subject has one '*' at most, at its end and behind ':' or '/'";
+    : "subject: can have one '*', at its end and after ':' or '/'";
 }
 
-/** Why no platform writes this as its `iss`, or as the `aud` that it was asked for; undefined: one may. */
+/** Returns why the value is invalid as a required `iss` or `aud`, or undefined if it is valid. */
 export function problemOfClaim(claim: "issuer" | "audience", value: string): string | undefined {
-  if (!isName(value)) return `${claim}: 1 to ${MAX_LENGTH} printable ASCII characters without blanks were expected`;
-  // Its discovery document would be asked for elsewhere than its keys are (RFC 8414 section 2).
-  return claim === "issuer" && /[?#]/.test(value) ? "issuer: a URL without query and fragment was expected" : undefined;
+  if (!isName(value)) return `${claim}: must have 1 to ${MAX_LENGTH} printable ASCII characters without spaces`;
+  // An issuer has no query and no fragment (RFC 8414 section 2).
+  return claim === "issuer" && /[?#]/.test(value) ? "issuer: expected a URL without query and fragment" : undefined;
 }
 
 function isName(text: string): boolean {
   return text.length <= MAX_LENGTH && PRINTABLE_ASCII.test(text);
 }
 
-/** Exact, or by its beginning; never a pattern that a stranger's text could make slow or wide. */
+/** Matches exactly or by prefix. Patterns could match too much, or be slow on an attacker's text. */
 export function coversSubject({ subject: own }: Pick<WorkloadTrust, "subject">, subject: unknown): boolean {
   if (typeof subject !== "string") return false;
   if (!own.endsWith("*")) return subject === own;

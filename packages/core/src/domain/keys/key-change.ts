@@ -3,13 +3,13 @@ import type { RefusedChange } from "../change-result.ts";
 import { lastSequence, peakOfPublishedKeys, simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
 import { signerOf, successorOf, type KeyKind, type SigningKey } from "./signing-key.ts";
 
-/** The dates of a key that an operator may bring nearer. None ever moves later. */
+/** The dates of a key that an administrator can move earlier. They never move later. */
 export type KeyDates = Partial<Pick<SigningKey, "signsFrom" | "signsUntil" | "verifiesUntil" | "revokedAt">>;
 
-/** What an operator changes by hand. */
+/** A manual change. */
 export interface KeyChange {
   readonly updates: readonly KeyUpdate[];
-  /** A key to make, or the one that was imported. */
+  /** A key to generate or to import. */
   readonly create: CreateStep | undefined;
 }
 
@@ -18,9 +18,9 @@ export interface KeyUpdate {
   readonly dates: KeyDates;
 }
 
-export const TOO_MANY_KEYS = `more than ${LIMITS.jwksKeys} keys would be published: end or revoke old ones first`;
+export const TOO_MANY_KEYS = `more than ${LIMITS.jwksKeys} keys would be published; retire or revoke old keys first`;
 
-/** Decides on a change from the keys of one app. Pure: it is asked again under the store's lock. */
+/** Decides on a change from the keys of one app. Pure, because it runs again under the store's lock. */
 export type DecideChange = (
   keys: readonly SigningKey[],
   policy: RotationPolicy,
@@ -28,10 +28,10 @@ export type DecideChange = (
 ) => KeyChange | RefusedChange;
 
 /**
- * Replaces a signer by hand. A static key gets a successor that is published for the lead before it signs; of dynamic
- * ones the prepared successor's turn comes as soon as it has been published for so long.
+ * Replaces an active signing key manually. A static key gets a successor that is published for the lead time before it
+ * signs. A dynamic key already has one, which signs as soon as it has been published for the lead time.
  *
- * @param keepUntil until when the old static key verifies, milliseconds since the epoch; null: for ever
+ * @param keepUntil when the old static key stops verifying, milliseconds since the epoch; null: never
  */
 export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: number | null): DecideChange {
   return (keys, policy, now) => {
@@ -41,21 +41,20 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
     }
     const prepared = successorOf(keys, signer, now);
     if (kind === "dynamic") {
-      if (keepUntil !== null)
-        return { status: 400, problem: "a dynamic key's dates are fixed: only a static one is kept until a date" };
+      if (keepUntil !== null) return { status: 400, problem: "keepUntil: only a static key can be kept until a date" };
       if (prepared === undefined)
-        return { status: 409, problem: "the successor is just being made: try again in a moment" };
-      const turn = Math.max(now, prepared.createdAt + policy.lead);
+        return { status: 409, problem: "the next key is not available yet; try again in a few seconds" };
+      const activatesAt = Math.max(now, prepared.createdAt + policy.lead);
       const updates: KeyUpdate[] = [
-        { kid: prepared.kid, dates: { signsFrom: Math.min(prepared.signsFrom, turn) } },
-        { kid: signer.kid, dates: { signsUntil: nearer(signer.signsUntil, turn) } },
+        { kid: prepared.kid, dates: { signsFrom: Math.min(prepared.signsFrom, activatesAt) } },
+        { kid: signer.kid, dates: { signsUntil: earlier(signer.signsUntil, activatesAt) } },
       ];
       return withinLimit(keys, policy, now, { updates, create: undefined });
     }
     if (prepared !== undefined) {
       return {
         status: 409,
-        problem: `a rotation is under way: ${prepared.kid} signs from ${dateOf(prepared.signsFrom)}`,
+        problem: `a rotation is in progress: ${prepared.kid} signs from ${dateOf(prepared.signsFrom)}`,
       };
     }
     return succeed(keys, policy, now, signer, keepUntil);
@@ -63,8 +62,8 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
 }
 
 /**
- * Lets a key that was made elsewhere verify here, and sign after the lead where that is asked for. One that was revoked
- * never comes back, under whatever kid.
+ * Imports a key that verifies immediately and, if `signs` is set, signs after the lead time. A revoked key cannot be
+ * imported again, whatever its kid.
  */
 export function addImported(
   algorithm: Algorithm,
@@ -75,20 +74,21 @@ export function addImported(
   return (keys, policy, now) => {
     if (keys.some((key) => key.revokedAt !== null && isSameKey(key.publicJwk, publicJwk)))
       return { status: 409, problem: "this key has been revoked" };
-    if (keys.some((key) => key.kid === publicJwk.kid)) return { status: 400, problem: "the kid is taken" };
-    if (verifiesUntil !== null && verifiesUntil <= now) return { status: 400, problem: "verifiesUntil has passed" };
+    if (keys.some((key) => key.kid === publicJwk.kid)) return { status: 400, problem: "kid: already in use" };
+    if (verifiesUntil !== null && verifiesUntil <= now)
+      return { status: 400, problem: "verifiesUntil: must be in the future" };
     if (signs) {
-      if (verifiesUntil !== null) return { status: 400, problem: "a key that signs has no verifiesUntil" };
+      if (verifiesUntil !== null) return { status: 400, problem: "verifiesUntil: cannot be set for a key that signs" };
       const signer = signerOf(keys, "static", algorithm, now);
       if (signer === undefined || !policy.algorithms.includes(algorithm)) {
-        return { status: 409, problem: `this app does not sign with ${algorithm}: allow the algorithm first` };
+        return { status: 409, problem: `this app does not sign with ${algorithm}; allow the algorithm first` };
       }
       const prepared = successorOf(keys, signer, now);
       if (prepared !== undefined)
-        return { status: 409, problem: `a rotation is under way: ${prepared.kid} is to sign next` };
+        return { status: 409, problem: `a rotation is in progress: ${prepared.kid} signs next` };
       return succeed(keys, policy, now, signer, null);
     }
-    // Below all others: it verifies, and never becomes the signer.
+    // A sequence below 1 only verifies and never signs.
     const sequence = Math.min(1, ...keys.map((key) => key.sequence)) - 1;
     const dates = { signsFrom: now, signsUntil: now, verifiesUntil };
     return withinLimit(keys, policy, now, {
@@ -98,12 +98,12 @@ export function addImported(
   };
 }
 
-/** Takes a key out of the set at once. Its successor, where one is prepared, signs from now on. */
+/** Removes a key from the key set immediately. If it signs, its prepared successor takes over. */
 export function revokeKey(kid: string): DecideChange {
   return (keys, _policy, now) => {
     const key = keys.find((one) => one.kid === kid);
     if (key === undefined || key.revokedAt !== null)
-      return { status: 404, problem: "there is no key of that kid to revoke" };
+      return { status: 404, problem: "key not found, or already revoked" };
     const updates: KeyUpdate[] = [{ kid, dates: { revokedAt: now } }];
     const signer = signerOf(keys, key.kind, key.algorithm, now);
     const prepared = signer === key ? successorOf(keys, key, now) : undefined;
@@ -120,25 +120,34 @@ function succeed(
   keepUntil: number | null,
 ): KeyChange | RefusedChange {
   const { kind, algorithm } = signer;
-  const turn = now + policy.lead;
-  // A second later at least: the last tokens it signs must not be over when they are issued.
-  if (keepUntil !== null && keepUntil < turn + 1000) {
-    return { status: 400, problem: `the old key signs until ${dateOf(turn)}: keep it until later, or revoke it` };
+  const activatesAt = now + policy.lead;
+  // At least a second later: the last tokens of the old key must not be issued as expired.
+  if (keepUntil !== null && keepUntil < activatesAt + 1000) {
+    const problem = `keepUntil: the old key signs until ${dateOf(activatesAt)}; keep it longer, or revoke it`;
+    return { status: 400, problem };
   }
   if ((keepUntil ?? Infinity) > (signer.verifiesUntil ?? Infinity)) {
-    return {
-      status: 400,
-      problem: `the key verifies until ${dateOf(signer.verifiesUntil!)}: no date of a key moves later`,
-    };
+    const problem = `keepUntil: the key verifies until ${dateOf(signer.verifiesUntil!)}; a key's dates never move later`;
+    return { status: 400, problem };
   }
   const sequence = lastSequence(keys, kind, algorithm) + 1;
   return withinLimit(keys, policy, now, {
-    updates: [{ kid: signer.kid, dates: { signsUntil: nearer(signer.signsUntil, turn), verifiesUntil: keepUntil } }],
-    create: { type: "create", kind, algorithm, sequence, signsFrom: turn, signsUntil: null, verifiesUntil: null },
+    updates: [
+      { kid: signer.kid, dates: { signsUntil: earlier(signer.signsUntil, activatesAt), verifiesUntil: keepUntil } },
+    ],
+    create: {
+      type: "create",
+      kind,
+      algorithm,
+      sequence,
+      signsFrom: activatesAt,
+      signsUntil: null,
+      verifiesUntil: null,
+    },
   });
 }
 
-/** A change that lets the published set outgrow what verifiers read is refused, however it would come to that. */
+/** Rejects a change if the key set would ever have more keys than verifiers read. */
 function withinLimit(
   keys: readonly SigningKey[],
   policy: RotationPolicy,
@@ -151,7 +160,6 @@ function withinLimit(
   return { status: 409, problem: TOO_MANY_KEYS };
 }
 
-/** The keys as they are after the updates. */
 export function applyUpdates(keys: readonly SigningKey[], updates: readonly KeyUpdate[]): SigningKey[] {
   return keys.map((key) => ({ ...key, ...updates.find((update) => update.kid === key.kid)?.dates }));
 }
@@ -160,7 +168,7 @@ function isSameKey(a: PublishedJwk, b: PublishedJwk): boolean {
   return (["kty", "crv", "n", "e", "x", "y"] as const).every((member) => a[member] === b[member]);
 }
 
-function nearer(date: number | null, other: number): number {
+function earlier(date: number | null, other: number): number {
   return Math.min(date ?? Infinity, other);
 }
 

@@ -3,18 +3,18 @@ import { isRefused, type RefusedChange } from "../change-result.ts";
 import { simulatedKey, type CreateStep, type RotationPolicy } from "./rotation.ts";
 import { signerOf, successorOf, type SigningKey } from "./signing-key.ts";
 
-/** What has to be done for every signer of an app to be replaced. */
+/** The changes that replace all active signing keys of an app. */
 export interface Replacement {
   readonly updates: readonly KeyUpdate[];
   readonly creates: readonly CreateStep[];
 }
 
 /**
- * Replaces every signer of an app, as after a restore. A restored store does not know who has seen which of its keys, so
- * that a successor is published for a whole lead from now, even where the backup says that it was published before. A
- * static key whose rotation is under way already is left alone.
+ * Replaces all active signing keys of an app after a restore. Successors are published for the full lead time from now,
+ * even if they were published before the backup, because verifiers might have fetched key sets without them since then.
+ * Leaves static keys alone whose rotation is already in progress.
  *
- * @param keys of one app, with what the plan asks for already among them
+ * @param keys of one app, including the keys that `planRotation` creates
  */
 export function replaceSigners(
   keys: readonly SigningKey[],

@@ -7,21 +7,21 @@ export interface RotationPolicy {
   readonly lead: number;
   /** How long a dynamic key signs. */
   readonly period: number;
-  /** How long a dynamic key verifies after it has signed. */
+  /** How long a dynamic key verifies after it stops signing. */
   readonly hold: number;
-  /** How long anyone may keep the key set; the core and a front may each do so. */
+  /** How long caches keep the key set; the core and a front can each cache it. */
   readonly jwksMaxAge: number;
-  /** How long an instance may take to see another's change. */
+  /** How long an instance can take to notice a change by another. */
   readonly instanceRefresh: number;
-  /** How far a verifier's clock may be off, either way. */
+  /** How far a verifier's clock can be off, in either direction. */
   readonly clockSkew: number;
-  /** What the core signs with. */
+  /** The signing algorithms. */
   readonly algorithms: readonly Algorithm[];
 }
 
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
-/** Beyond it, dates of keys could not be written down. */
+/** Longer durations would exceed the range of dates. */
 const LONGEST = LIMITS.validity * SECOND;
 
 export const DEFAULT_ROTATION: RotationPolicy = Object.freeze({
@@ -35,8 +35,8 @@ export const DEFAULT_ROTATION: RotationPolicy = Object.freeze({
 });
 
 /**
- * Why a policy cannot keep the promise that no verifier meets an unknown key, and that no set outgrows
- * what verifiers read. Each line carries its arithmetic. Empty: it can.
+ * Returns why a policy cannot guarantee that verifiers know every signing key in time and that key sets stay within the
+ * verifiers' limit. Each text contains its calculation. Empty: the policy is valid.
  */
 export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   const { lead, period, hold, jwksMaxAge, instanceRefresh, clockSkew, algorithms } = policy;
@@ -63,17 +63,17 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   }
   if (period <= 0 || period < lead) {
     problems.push(
-      `period ${seconds(period)} is shorter than lead ${seconds(lead)}: a successor could not be ready in time`,
+      `period ${seconds(period)} is shorter than lead ${seconds(lead)}: a successor would not be published in time`,
     );
   }
-  // A successor that was revoked, or is late, is made anew and published for the lead: so long the old key must last.
+  // If a successor is revoked or late, a new one is published for the lead time, and the old key must verify until then.
   if (hold < lead + instanceRefresh) {
     problems.push(
       `hold ${seconds(hold)} is shorter than lead ${seconds(lead)} + instance refresh ${seconds(instanceRefresh)}: ` +
-        "a key could end before its successor may sign",
+        "a key could expire before its successor signs",
     );
   }
-  // Per algorithm: one static key, the dynamic signer, its successor, and what is still held.
+  // Per algorithm: a static key, the active dynamic key, its successor, and retired keys.
   const published = algorithms.length * (3 + Math.ceil(hold / Math.max(period, 1)));
   if (published > LIMITS.jwksKeys) {
     problems.push(
@@ -84,17 +84,17 @@ export function problemsOfRotationPolicy(policy: RotationPolicy): string[] {
   return problems;
 }
 
-/** Whether caches may hand out a set for another max-age while they fetch: twice as old, it must still know every signer. */
+/** Reports whether caches can serve a stale key set for another max-age: it must still contain every signing key. */
 export function allowsStaleWhileRevalidate(policy: RotationPolicy): boolean {
   return policy.lead >= neededLead({ ...policy, jwksMaxAge: 2 * policy.jwksMaxAge });
 }
 
-/** How long until every verifier that follows the cache header knows a new key: the core and a front each cache. */
+/** Returns how long it takes until every verifier that follows the cache header knows a new key. */
 function neededLead({ jwksMaxAge, instanceRefresh, clockSkew }: RotationPolicy): number {
   return 2 * jwksMaxAge + instanceRefresh + 2 * clockSkew;
 }
 
-/** A key to make, with the dates it will have. */
+/** A key to generate, with its dates. */
 export interface CreateStep {
   readonly type: "create";
   readonly kind: KeyKind;
@@ -108,10 +108,10 @@ export interface CreateStep {
 export type RotationStep = CreateStep | { readonly type: "remove"; readonly kid: string };
 
 /**
- * What has to be done to the keys of one app. Pure: whoever runs it under the store's lock with the
- * same keys gets the same steps. A revoked key is never removed: its row keeps it from coming back.
+ * Plans the changes to the keys of one app. Pure: every instance plans the same steps from the same keys. Never removes
+ * a revoked key, because its row prevents a new import.
  *
- * @param now milliseconds by the store's clock
+ * @param now milliseconds since the epoch by the store's clock
  */
 export function planRotation(keys: readonly SigningKey[], policy: RotationPolicy, now: number): RotationStep[] {
   const steps: RotationStep[] = [];
@@ -125,7 +125,7 @@ export function planRotation(keys: readonly SigningKey[], policy: RotationPolicy
 }
 
 /**
- * Why a policy cannot follow on the keys that are stored, whose dates it cannot change. Empty: it can.
+ * Returns why a policy does not fit the stored keys, whose dates it cannot change. Empty: it fits.
  *
  * @param keys of one app
  */
@@ -134,8 +134,8 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
   const peak = peakOfPublishedKeys(keys, policy, now);
   if (peak > LIMITS.jwksKeys) {
     problems.push(
-      `counting the stored ones, ${peak} keys would be published, more than ${LIMITS.jwksKeys}: ` +
-        "revoke old ones ('countersign keys revoke', which needs no running core), or shorten hold",
+      `with the stored keys, ${peak} keys would be published, more than ${LIMITS.jwksKeys}; ` +
+        "revoke old keys ('countersign keys revoke', works without a running core), or shorten hold",
     );
   }
   const needed = policy.lead + policy.instanceRefresh;
@@ -143,8 +143,9 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
     if (signsUntil === null || verifiesUntil === null || now >= signsUntil || key.revokedAt !== null) continue;
     if (key.kind === "dynamic" && verifiesUntil - signsUntil < needed) {
       problems.push(
-        `the stored key ${kid} verifies for ${(verifiesUntil - signsUntil) / SECOND} s after it has signed, shorter than ` +
-          `lead ${policy.lead / SECOND} s + instance refresh ${policy.instanceRefresh / SECOND} s: lengthen the lead when it has left`,
+        `the stored key ${kid} verifies for ${(verifiesUntil - signsUntil) / SECOND} s after it stops signing, less than ` +
+          `lead ${policy.lead / SECOND} s + instance refresh ${policy.instanceRefresh / SECOND} s; ` +
+          "lengthen the lead after this key has expired",
       );
     }
   }
@@ -152,9 +153,9 @@ export function problemsOfStoredKeys(keys: readonly SigningKey[], policy: Rotati
 }
 
 /**
- * The most keys that will be published, found by doing what the plan will do: of each kind and algorithm the most at
- * once, as revoking a key shifts its line against the others, and is never refused. New keys follow on the stored ones;
- * two of their lives later as many leave as come, while stored ones only leave.
+ * Returns the highest number of keys that will be published at a time, by simulating the plan. Sums the peaks of all
+ * kinds and algorithms, because revocations, which are never rejected, can shift their schedules against each other.
+ * After the stored keys and two lifetimes of new ones, the number no longer grows.
  */
 export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: RotationPolicy, now: number): number {
   const last = Math.max(now, ...keys.map((key) => key.signsUntil ?? now));
@@ -170,11 +171,11 @@ export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: Rotatio
     const counts = new Map<string, number>();
     for (const key of simulated) {
       if (!isLive(key, at)) continue;
-      const line = `${key.kind} ${key.algorithm}`;
-      const count = (counts.get(line) ?? 0) + 1;
-      counts.set(line, count);
-      if (count > (peaks.get(line) ?? 0)) {
-        peaks.set(line, count);
+      const schedule = `${key.kind} ${key.algorithm}`;
+      const count = (counts.get(schedule) ?? 0) + 1;
+      counts.set(schedule, count);
+      if (count > (peaks.get(schedule) ?? 0)) {
+        peaks.set(schedule, count);
         peak++;
       }
     }
@@ -182,7 +183,7 @@ export function peakOfPublishedKeys(keys: readonly SigningKey[], policy: Rotatio
   return peak;
 }
 
-/** A key as a step will make it, for looking ahead. */
+/** Returns the key that a step will create, for simulations. */
 export function simulatedKey(create: CreateStep, at: number): SigningKey {
   const { type: _, ...step } = create;
   const kid = `${step.kind} ${step.algorithm} ${step.sequence}`;
@@ -190,7 +191,7 @@ export function simulatedKey(create: CreateStep, at: number): SigningKey {
   return { ...step, appId: "", kid, createdAt: at, revokedAt: null, publicJwk };
 }
 
-/** A static key needs a successor only where an operator has given it an end, and the prepared one was revoked. */
+/** A static key needs a successor only if it has an expiry date and its prepared successor was revoked. */
 function planStatic(
   keys: readonly SigningKey[],
   algorithm: Algorithm,
@@ -201,7 +202,7 @@ function planStatic(
   const lasts = signer !== undefined && (signer.verifiesUntil === null || successorOf(keys, signer, now) !== undefined);
   if (lasts) return [];
   const sequence = lastSequence(keys, "static", algorithm) + 1;
-  const signsFrom = signer === undefined ? now : turnAfter(signer, now + lead);
+  const signsFrom = signer === undefined ? now : activationAfter(signer, now + lead);
   return [{ type: "create", kind: "static", algorithm, sequence, signsFrom, signsUntil: null, verifiesUntil: null }];
 }
 
@@ -214,7 +215,7 @@ function planDynamic(
   const steps: CreateStep[] = [];
   const last = lastOf(keys, "dynamic", algorithm);
   let sequence = last?.sequence ?? 0;
-  // What takes the place of a revoked key has its time, so that no more keys follow than would have without it.
+  // The replacement of a revoked key signs until the same date, so that revocations do not add keys to the schedule.
   let atLeastUntil = last === undefined || last.revokedAt === null ? 0 : (last.signsUntil ?? 0);
   const create = (signsFrom: number) => {
     const signsUntil = Math.max(signsFrom + period, atLeastUntil);
@@ -224,17 +225,20 @@ function planDynamic(
     return signsUntil;
   };
 
-  // With nothing to sign with, the first key signs at once; every other key is published before its turn.
+  // Without a signing key, the first key signs immediately. Every other key is published before it signs.
   const signer = signerOf(keys, "dynamic", algorithm, now);
   if (signer === undefined) create(create(now));
   else if (successorOf(keys, signer, now) === undefined) {
-    create(turnAfter(signer, Math.max(signer.signsUntil ?? now, now + lead)));
+    create(activationAfter(signer, Math.max(signer.signsUntil ?? now, now + lead)));
   }
   return steps;
 }
 
-/** Nobody can sign with a key that has ended: a successor that was made too late for its lead takes over then. */
-function turnAfter({ verifiesUntil }: SigningKey, wanted: number): number {
+/**
+ * Caps the activation time at the predecessor's expiry, even if the new key has not been published for the full lead
+ * time.
+ */
+function activationAfter({ verifiesUntil }: SigningKey, wanted: number): number {
   return Math.min(verifiesUntil ?? Infinity, wanted);
 }
 

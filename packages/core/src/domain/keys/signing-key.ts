@@ -1,11 +1,11 @@
 import type { Algorithm, PublishedJwk } from "countersign/protocol";
 
-/** `static` signs until replaced by hand, `dynamic` is replaced on a schedule. */
+/** `static` keys are replaced manually, `dynamic` keys on a schedule. */
 export type KeyKind = "static" | "dynamic";
 
 /**
- * A signing key and its dates: milliseconds since the epoch by the store's clock, fixed when the key
- * is made. No later configuration moves them, and nothing ever moves one to later.
+ * A signing key and its dates, milliseconds since the epoch by the store's clock. Configuration changes do not move them,
+ * and they never move later.
  */
 export interface SigningKey {
   readonly appId: string;
@@ -13,30 +13,30 @@ export interface SigningKey {
   readonly kind: KeyKind;
   readonly algorithm: Algorithm;
   /**
-   * Counts the keys of one app, kind and algorithm from 1. No two have the same: that decides races. Below 1: imported
-   * only to verify.
+   * Counts the keys of one app, kind and algorithm from 1. Unique, so that one instance wins a race. Below 1: imported,
+   * verifies only.
    */
   readonly sequence: number;
   readonly createdAt: number;
   readonly signsFrom: number;
-  /** When its successor is meant to take over. Null: not by itself. */
+  /** When its successor is scheduled to take over; null: not scheduled. */
   readonly signsUntil: number | null;
-  /** When it leaves the published set; no token it signs lives longer. Null: never by itself. */
+  /** When it is removed from the key set; its tokens expire no later. Null: never. */
   readonly verifiesUntil: number | null;
   readonly revokedAt: number | null;
   readonly publicJwk: PublishedJwk;
 }
 
-/** Whether tokens signed by the key verify. */
+/** Reports whether tokens signed by the key verify. */
 export function isLive(key: SigningKey, now: number): boolean {
   return key.revokedAt === null && (key.verifiesUntil === null || now < key.verifiesUntil);
 }
 
 /**
- * The one key of a kind and algorithm that signs: the newest whose turn has come. A key whose successor is late goes
- * on signing, as verifiers could not know another one yet. Where that key was revoked, its prepared successor takes
- * over at once, and never a retired one, wherever a clock was set back to; where that was before every turn, the first
- * key does.
+ * Returns the active signing key of a kind and algorithm: the newest whose `signsFrom` has passed. It signs past its
+ * `signsUntil` if its successor is late, because verifiers do not know another key yet. If it was revoked, its prepared
+ * successor takes over immediately, but never a retired key, even if a clock moved backward. If the clock is before
+ * every `signsFrom`, the first key signs.
  */
 export function signerOf<K extends SigningKey>(
   keys: readonly K[],
@@ -54,12 +54,12 @@ export function signerOf<K extends SigningKey>(
   return successorOf(keys, newest ?? { kind, algorithm, sequence: 0 }, now);
 }
 
-/** Imported only to verify, or revoked before its turn. */
+/** Reports whether the key was imported for verification only, or revoked before it signed. */
 function neverSigns({ sequence, signsFrom, revokedAt }: SigningKey): boolean {
   return sequence < 1 || (revokedAt !== null && revokedAt < signsFrom);
 }
 
-/** The key that takes over from a signer: of those that wait for their turn, the first. */
+/** Returns the first of the keys that do not sign yet and will replace `signer`. */
 export function successorOf<K extends SigningKey>(
   keys: readonly K[],
   signer: { readonly kind: KeyKind; readonly algorithm: string; readonly sequence: number },
@@ -75,8 +75,8 @@ export function successorOf<K extends SigningKey>(
 }
 
 /**
- * What the key set shows: every live key, prepared ones included, static before dynamic and the
- * signer of each kind first, because people hard-code the first `s-`.
+ * Returns the keys of the key set: all live keys, also prepared ones. Static keys come first, and each kind starts with
+ * its active key, because some clients hard-code the first key whose kid starts with `s-`.
  */
 export function publishedKeys<K extends SigningKey>(keys: readonly K[], now: number): K[] {
   const rank = (key: K) => {
@@ -86,9 +86,7 @@ export function publishedKeys<K extends SigningKey>(keys: readonly K[], now: num
   return keys.filter((key) => isLive(key, now)).sort((a, b) => rank(a) - rank(b) || b.sequence - a.sequence);
 }
 
-/**
- * The next moment after `now` at which the set of live keys or a signer changes by the dates alone.
- */
+/** Returns the next time after `now` at which the live keys or an active key change by their dates alone. */
 export function nextChangeOf(keys: readonly SigningKey[], now: number): number {
   let next = Infinity;
   for (const key of keys) {

@@ -1,10 +1,10 @@
 import type { Policy } from "./policy.ts";
 
-/** One thing that a policy says; all of them together are the policy. */
+/** A part of a policy that can be added or removed. */
 export type PolicyFact =
   | { readonly kind: "service"; readonly service: string }
   | { readonly kind: "report-only"; readonly service: string }
-  /** It lists all that it can be asked for, and then what. */
+  /** The service lists its scopes; each is a listed-scope. */
   | { readonly kind: "scope-list"; readonly service: string }
   | { readonly kind: "listed-scope"; readonly service: string; readonly scope: string }
   | { readonly kind: "call"; readonly caller: string; readonly callee: string }
@@ -12,7 +12,7 @@ export type PolicyFact =
 
 export type PolicyChange = PolicyFact & { readonly change: "added" | "removed" };
 
-/** What the one policy says and the other does not, removals first. Order means nothing in a policy. Pure. */
+/** Returns the differences, removals first. Ignores order, which has no meaning in a policy. Pure. */
 export function diffPolicies(before: Policy | undefined, after: Policy): readonly PolicyChange[] {
   const [old, now] = [factsOf(before), factsOf(after)];
   const only = (one: Facts, other: Facts, change: PolicyChange["change"]) =>

@@ -1,3 +1,4 @@
+import { isPlainObject } from "countersign/protocol";
 import type { Policy, PolicyService } from "./policy.ts";
 import { listOf, MAX_SCOPES, problemOfScope } from "./scope.ts";
 import { problemOfServiceName } from "../services/service.ts";
@@ -13,29 +14,29 @@ interface ServiceEntry {
   readonly reportOnly?: boolean;
 }
 
-/** A mistake in a document. */
+/** An error in a document. */
 export interface PolicyProblem {
-  /** Where: names and positions in lists, from the root on. */
+  /** Names and list positions, from the root. */
   readonly path: readonly (string | number)[];
-  /** Whether the last name of the path is wrong, and not what stands behind it. */
+  /** Whether the error is in the last name of the path, and not in its value. */
   readonly atName: boolean;
   readonly problem: string;
 }
 
 export type ReadPolicy = { ok: true; policy: Policy } | { ok: false; problems: readonly PolicyProblem[] };
 
-/** Of the text in which a policy is written down. */
+/** Of a policy as text. */
 export const MAX_POLICY_BYTES = 262_144;
-/** Of the list in which a service says what it has. */
+/** In a service's own list of scopes. */
 const MAX_DECLARED_SCOPES = 1_000;
 
-/** Good names by their letters, on which programs stumble that keep names in plain objects. */
+/** Valid by their characters, but unsafe as member names of plain objects. */
 const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(["constructor", "prototype"]);
 
 /**
- * A policy from plain data, or every mistake in it. Pure.
+ * Reads a policy from plain data. Returns all errors if it is invalid. Pure.
  *
- * @param registered the services that there are; undefined: they were looked at when it was applied
+ * @param registered the registered services; undefined: do not check, as they were checked when the policy was applied
  */
 export function readPolicy(data: unknown, registered?: ReadonlySet<string>): ReadPolicy {
   const reader = new Reader(registered);
@@ -56,7 +57,7 @@ class Reader {
   document(data: unknown): Policy {
     const services = new Map<string, PolicyService>();
     const { services: entries } = this.#fields(data, [], ["services"]);
-    if (entries === undefined && isRecord(data)) this.#wrong([], "'services' is missing");
+    if (entries === undefined && isPlainObject(data)) this.#wrong([], "services: missing");
     if (entries !== undefined) {
       for (const [name, entry] of this.#members(entries, ["services"])) {
         const path = ["services", name];
@@ -65,22 +66,22 @@ class Reader {
         services.set(name, this.#service(entry, path));
       }
     }
-    // Positions are those of the document only where nothing was left out of a list.
+    // Positions match the document only if no list item was skipped.
     const isWhole = this.problems.length === 0;
     for (const [name, { calls }] of services) this.#checkCalls(calls, ["services", name, "calls"], services, isWhole);
     return { services };
   }
 
   #problemOfKnownName(name: string): string | undefined {
-    if (PROTOTYPE_NAMES.has(name)) return `'${name}' is no name for a service`;
+    if (PROTOTYPE_NAMES.has(name)) return `"${name}" cannot be a service name`;
     if (this.#registered === undefined || this.#registered.has(name)) return undefined;
-    return `no service '${name}' is registered in this app`;
+    return `service "${name}" is not registered in this app`;
   }
 
   #service(data: unknown, path: Path): PolicyService {
     const { calls, scopes, reportOnly } = this.#fields(data, path, ["calls", "scopes", "reportOnly"]);
     if (reportOnly !== undefined && typeof reportOnly !== "boolean") {
-      this.#wrong([...path, "reportOnly"], "true or false was expected");
+      this.#wrong([...path, "reportOnly"], "expected true or false");
     }
     const callees = calls === undefined ? [] : this.#members(calls, [...path, "calls"]);
     return {
@@ -94,56 +95,52 @@ class Reader {
 
   #scopes(data: unknown, path: Path, most: number): string[] {
     if (!Array.isArray(data)) {
-      this.#wrong(path, "a list of scopes was expected, such as [stock:read], or [] for none");
+      this.#wrong(path, "expected a list of scopes, such as [stock:read], or [] for none");
       return [];
     }
     if (data.length > most) this.#wrong(path, `more than ${most} scopes`);
     const scopes = new Set<string>();
     for (const [i, scope] of (data as unknown[]).slice(0, most).entries()) {
       if (typeof scope !== "string") {
-        this.#wrong([...path, i], "a scope was expected, which is a text: write it in quotes");
+        this.#wrong([...path, i], "expected a scope; put it in quotes");
         continue;
       }
-      const problem = scopes.has(scope) ? "the same scope twice" : problemOfScope(scope);
+      const problem = scopes.has(scope) ? "duplicate scope" : problemOfScope(scope);
       if (problem !== undefined) this.#wrong([...path, i], problem);
       scopes.add(scope);
     }
     return [...scopes];
   }
 
-  /** What can be said only once every service is known. */
+  /** Checks that need all services. */
   #checkCalls(calls: PolicyService["calls"], path: Path, services: Policy["services"], isWhole: boolean): void {
     for (const [callee, scopes] of calls) {
       const known = services.get(callee);
       if (known === undefined) {
-        this.#wrongName(
-          [...path, callee],
-          problemOfServiceName(callee) ?? `'${callee}' is not declared under 'services'`,
-        );
+        this.#wrongName([...path, callee], problemOfServiceName(callee) ?? `"${callee}" is not declared in services`);
         continue;
       }
       if (known.scopes === undefined || !isWhole) continue;
       const declared = new Set(known.scopes);
       const missing = [...scopes.keys()].filter((i) => !declared.has(scopes[i]!));
-      for (const i of missing) this.#wrong([...path, callee, i], `'${callee}' does not list this among its 'scopes'`);
+      for (const i of missing) this.#wrong([...path, callee, i], `"${callee}" does not list this scope in its scopes`);
     }
   }
 
-  /** The members that are there, of those that may be. */
+  /** Returns the known members. */
   #fields<N extends string>(data: unknown, path: Path, names: readonly N[]): Partial<Record<N, unknown>> {
     const found: Partial<Record<N, unknown>> = {};
     for (const [name, value] of this.#members(data, path)) {
       const known = names.find((one) => one === name);
-      if (known === undefined)
-        this.#wrongName([...path, name], `an unknown field: ${listOf(names, "or")} was expected`);
+      if (known === undefined) this.#wrongName([...path, name], `unknown field, expected ${listOf(names, "or")}`);
       else found[known] = value;
     }
     return found;
   }
 
   #members(data: unknown, path: Path): [string, unknown][] {
-    if (isRecord(data)) return Object.entries(data);
-    this.#wrong(path, "names with what belongs to each were expected, or {} for none");
+    if (isPlainObject(data)) return Object.entries(data);
+    this.#wrong(path, "expected names with values, or {} for none");
     return [];
   }
 
@@ -156,7 +153,7 @@ class Reader {
   }
 }
 
-/** The document that says the same as the policy, however it was written before. */
+/** Returns a policy as a document. */
 export function documentOf({ services }: Policy): PolicyDocument {
   const entryOf = ({ calls, scopes, reportOnly }: PolicyService): ServiceEntry => ({
     ...(calls.size > 0 && { calls: Object.fromEntries(calls) }),
@@ -164,8 +161,4 @@ export function documentOf({ services }: Policy): PolicyDocument {
     ...(reportOnly && { reportOnly }),
   });
   return { services: Object.fromEntries([...services].map(([name, service]) => [name, entryOf(service)])) };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

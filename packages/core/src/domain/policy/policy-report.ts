@@ -1,21 +1,21 @@
 import { lackingIn, type Policy } from "./policy.ts";
 
-/** How often a call was allowed only because its callee is report-only. Times are milliseconds since the epoch. */
+/** Counts a call that was allowed only because the callee is report-only. Times are milliseconds since the epoch. */
 export interface ReportedCall {
-  /** Undefined, as the callee: all those for which no room was left. */
+  /** Undefined, as the callee: all calls beyond the limit. */
   readonly caller: string | undefined;
   readonly callee: string | undefined;
-  /** What the policy lacks; null: the call itself, as no scope was asked for. */
+  /** The scope that the policy lacks; null: no scope was requested, and the policy lacks the call itself. */
   readonly scope: string | null;
   readonly count: number;
   readonly firstAt: number;
   readonly lastAt: number;
 }
 
-/** Of one app. Callers choose scopes freely, so there must be an end to them. */
+/** Per app. Limited, because callers choose the scopes. */
 const MAX_REPORTED = 1_000;
 
-/** The calls of one app, counted together. */
+/** The reported calls of one app. */
 export class ReportTable {
   readonly #calls = new Map<string, ReportedCall>();
   #others: ReportedCall | undefined;
@@ -51,7 +51,7 @@ function sumOf(call: ReportedCall, before: ReportedCall | undefined): ReportedCa
   };
 }
 
-/** Whether a call that was reported once would be reported again. Pure. */
+/** Reports whether the policy would still report the call. Pure. */
 export function isStillReported({ caller, callee, scope }: ReportedCall, policy: Policy): boolean {
   if (caller === undefined || callee === undefined) {
     return [...policy.services.values()].some((service) => service.reportOnly);

@@ -1,43 +1,43 @@
 import { listOf, MAX_SCOPES, problemOfScope } from "./scope.ts";
 
-/** Who may call whom, and for what. */
+/** Which service can call which, with which scopes. */
 export interface Policy {
   /** By name. */
   readonly services: ReadonlyMap<string, PolicyService>;
 }
 
 export interface PolicyService {
-  /** What it may ask for, by callee. */
+  /** The granted scopes, by callee. */
   readonly calls: ReadonlyMap<string, readonly string[]>;
-  /** All that it can be asked for; undefined: the policy does not say. */
+  /** All scopes that the service has as a callee; undefined: not listed. */
   readonly scopes: readonly string[] | undefined;
-  /** When it is called, what the policy lacks is allowed all the same, and reported. */
+  /** Whether calls to it that the policy does not grant are allowed and reported. */
   readonly reportOnly: boolean;
 }
 
 export type CallDecision =
   | {
       readonly allowed: true;
-      /** Undefined: the token is for nobody in particular. */
+      /** Undefined: the token has no `aud`. */
       readonly audience: string | undefined;
       readonly scopes: readonly string[];
-      /** Why it would have been refused, were the callee not report-only. */
+      /** Why it would be rejected if the callee were not report-only. */
       readonly reported?: string;
     }
   | {
       readonly allowed: false;
       readonly status: 400 | 403;
       readonly error: "invalid_target" | "invalid_scope" | "invalid_request";
-      /** Without a word of what was asked for: that is a stranger's text. */
+      /** Does not contain the request's audience or scope, which are untrusted. */
       readonly problem: string;
     };
 
 /**
- * Whether a caller gets a token for a callee, and what stands in it. Pure.
+ * Decides whether a caller gets a token for a callee, and with which scopes. Pure.
  *
  * @param policy undefined: none has been applied
- * @param audience undefined: the only callee that the caller has
- * @param scopes undefined: all that the policy has for this call
+ * @param audience undefined: the caller's only callee
+ * @param scopes undefined: all that the policy grants
  */
 export function decideCall(
   policy: Policy | undefined,
@@ -60,8 +60,8 @@ export function decideCall(
   }
   const isTarget = granted === undefined;
   const problem = isTarget
-    ? `the policy does not let ${caller} call this audience: ${calleesOf(caller, calls)}`
-    : `the policy does not let ${caller} ask ${callee} for this scope: it has ${listOf(granted)}`;
+    ? `the policy does not allow ${caller} to call this audience; ${calleesOf(caller, calls)}`
+    : `the policy does not grant ${caller} this scope for ${callee}; it grants ${listOf(granted)}`;
   if (policy.services.get(callee)?.reportOnly === true) {
     return reportOnly(callee, asked ?? [], problem);
   }
@@ -70,16 +70,16 @@ export function decideCall(
 
 function decideWithoutPolicy(audience: string | undefined, scopes: readonly string[] = []): CallDecision {
   if (audience === undefined && scopes.length === 0) return { allowed: true, audience, scopes };
-  const problem = "no policy has been applied, so nobody may ask for an audience or a scope";
+  const problem = "no policy has been applied, so tokens have no audience and no scope";
   return { allowed: false, status: 403, error: audience === undefined ? "invalid_scope" : "invalid_target", problem };
 }
 
-/** What no line has checked goes into a token, so it has to be scopes at least, and not more than any line has. */
+/** Checks scopes that the policy does not grant, because they go into the token. */
 function reportOnly(audience: string, scopes: readonly string[], reported: string): CallDecision {
   if (scopes.length <= MAX_SCOPES && scopes.every((scope) => problemOfScope(scope) === undefined)) {
     return { allowed: true, audience, scopes, reported };
   }
-  const problem = `at most ${MAX_SCOPES} scopes, each of 1 to 128 characters of RFC 6749 section 3.3`;
+  const problem = `expected at most ${MAX_SCOPES} scopes of 1 to 128 characters each (RFC 6749 section 3.3)`;
   return { allowed: false, status: 400, error: "invalid_scope", problem };
 }
 
@@ -90,13 +90,14 @@ function onlyCallee(calls: PolicyService["calls"]): string | undefined {
 }
 
 function calleesOf(caller: string, calls: PolicyService["calls"]): string {
-  return `${caller} may call ${calls.size === 0 ? "nobody" : listOf([...calls.keys()])}`;
+  return `${caller} can call ${calls.size === 0 ? "no service" : listOf([...calls.keys()])}`;
 }
 
 /**
- * What a call lacks in the policy: scopes, or null where the call itself is not there and no scope was asked for. Pure.
+ * Returns the scopes that the policy does not grant, or null if it does not allow the call and no scope was requested.
+ * Pure.
  *
- * @param scopes undefined: all that the policy has for this call
+ * @param scopes undefined: all that the policy grants
  */
 export function lackingIn(
   policy: Policy,

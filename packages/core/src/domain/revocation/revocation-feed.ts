@@ -2,43 +2,43 @@ import { ALGORITHMS, LIMITS } from "countersign/protocol";
 import type { RotationPolicy } from "../keys/rotation.ts";
 import { publishedKeys, signerOf, type SigningKey } from "../keys/signing-key.ts";
 
-/** A token that is refused although its `exp` has not come. */
+/** A token that is rejected before its `exp`. */
 export interface RevokedToken {
   readonly appId: string;
   readonly jti: string;
-  /** Its `exp`, seconds since the epoch: after that it needs no refusing. */
+  /** Its `exp`, seconds since the epoch: the entry is not needed afterwards. */
   readonly expiresAt: number;
-  /** Who has revoked it, where that was the service that it was issued to; absent: an administrator. */
+  /** The service that revoked its own token; absent: an administrator revoked it. */
   readonly service?: string;
 }
 
-/** A service whose tokens are refused if they were issued then or before. */
+/** A service whose tokens are rejected if they were issued at `notBefore` or earlier. */
 export interface RevokedService {
   readonly appId: string;
   readonly service: string;
-  /** Seconds since the epoch: a token whose `iat` is this or less is refused. */
+  /** Seconds since the epoch: the highest `iat` that is rejected. */
   readonly notBefore: number;
 }
 
-/** The claims of the feed: what verifiers read beside the key set. */
+/** The claims of the feed, which verifiers read in addition to the key set. */
 export interface RevocationFeed {
-  /** With `epoch`, the order of feeds: a verifier refuses one that goes back. */
+  /** Orders the feeds, together with `epoch`: a verifier rejects an older one. */
   readonly generation: number;
   readonly epoch: number;
-  /** Each jti with its `exp` in seconds since the epoch. Pairs, as a name can be one that JSON objects must not have. */
+  /** Each jti with its `exp` in seconds since the epoch. Pairs, because a jti can be unsafe as a property name. */
   readonly tokens: readonly (readonly [jti: string, exp: number])[];
-  /** Each service with the last `iat` that is refused, in seconds since the epoch. */
+  /** Each service with the highest `iat` that is rejected, in seconds since the epoch. */
   readonly services: readonly (readonly [service: string, notBefore: number])[];
   readonly kids: readonly string[];
 }
 
-/** How long a revoked key stays in the feed: verifiers may hold an old set for three days. Milliseconds. */
+/** Milliseconds that a revoked key stays in the feed. Verifiers can use an old key set for three days. */
 const REVOKED_KEY_LISTED = 7 * 86_400_000;
 
 /**
- * What the feed of one app says at `now`. Pure.
+ * Builds the feed of one app. Pure.
  *
- * @param now milliseconds by the store's clock
+ * @param now milliseconds since the epoch by the store's clock
  */
 export function buildFeed(
   order: { generation: number; epoch: number },
@@ -56,13 +56,13 @@ export function buildFeed(
   };
 }
 
-/** The next moment after `now` at which the feed says less by itself. */
+/** Returns the next time after `now` at which an entry of the feed expires. */
 export function nextChangeOfFeed(tokens: readonly RevokedToken[], keys: readonly SigningKey[], now: number): number {
   const ends = [...tokens.map(endOf), ...keys.map(endOfListing)];
   return ends.reduce((next, end) => (end > now && end < next ? end : next), Infinity);
 }
 
-/** When a revoked token is refused anyway: a verifier may let it live for its tolerance. */
+/** Returns when verifiers reject the token as expired, with their largest clock tolerance. */
 function endOf({ expiresAt }: RevokedToken): number {
   return (expiresAt + LIMITS.clockTolerance) * 1000;
 }
@@ -72,9 +72,8 @@ function endOfListing({ revokedAt }: SigningKey): number {
 }
 
 /**
- * Who signs the feed, so that verifiers can read it at once: a live key that has been published for the lead, and a newer
- * one only where there is no other. Signers come before keys that wait or have retired, then RSA, as some verifiers know
- * no other, then static ones. Keys that only verify never sign.
+ * Returns the key that signs the feed. Prefers keys that verifiers know: published for the lead time, then active, then
+ * RSA, which every verifier supports, then static. Keys imported for verification only never sign.
  */
 export function signerOfFeed<K extends SigningKey>(
   keys: readonly K[],

@@ -1,10 +1,10 @@
-/** How many tokens were issued, by when they expire: seconds since the epoch, as everywhere in here. */
+/** The number of issued tokens by expiry. All times in this file are seconds since the epoch. */
 export type IssuedTokens = Map<number, number>;
 
-/** More entries than unexpired tokens can need: 32 to 64 for every power of two that their lives can have. */
+/** Unexpired tokens need fewer entries: 32 to 64 for every power of two that lifetimes can have. */
 const TIDY_ABOVE = 4_096;
 
-/** Remembers the `exp` to a 32nd of the token's life, so that the entries stay few however many tokens there are. */
+/** Rounds `exp` down to 1/32 of the token's lifetime, which limits the number of entries for any number of tokens. */
 export function countIssued(issued: IssuedTokens, iat: number, exp: number): void {
   const step = 2 ** Math.floor(Math.log2(Math.max(1, (exp - iat) / 32)));
   const until = exp - (exp % step);
@@ -12,7 +12,7 @@ export function countIssued(issued: IssuedTokens, iat: number, exp: number): voi
   if (issued.size > TIDY_ABOVE) countUnexpired(issued, iat);
 }
 
-/** How many have not expired: never more than there are. Forgets the others. */
+/** Returns a lower bound of the number of unexpired tokens. Deletes the other entries. */
 export function countUnexpired(issued: IssuedTokens, now: number): number {
   let unexpired = 0;
   for (const [until, count] of issued) {

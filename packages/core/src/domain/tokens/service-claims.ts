@@ -1,28 +1,28 @@
 import type { JsonObject } from "countersign/protocol";
 
-/** What the core says of a service in its token. */
+/** The claims that the core sets in a service's token. */
 export interface ServiceClaims {
-  /** Undefined: the core knows no name of its own, and the service gives it none. */
+  /** Undefined: the core has no issuer URL, and the service cannot set one. */
   readonly issuer: string | undefined;
   readonly service: string;
-  /** Whom it may call with it. */
+  /** The service that it can call with the token. */
   readonly audience: string | undefined;
   readonly scopes: readonly string[];
 }
 
 /**
- * What the core says in a service's token, beside the payload that the service gives. The service may say the same and
- * nothing else, in every claim by which somebody is recognised or allowed something: those of ours, and those of others
- * that callees go by (RFC 7800, 8693, 9068, 9396). `exp` and `iat` follow from the validity, as everywhere.
+ * Returns the claims that the core adds to the payload of a service. The payload can repeat them, but cannot set another
+ * value for any claim that identifies or authorizes a caller: ours, and those that callees might evaluate (RFC 7800,
+ * 8693, 9068, 9396). `exp` and `iat` follow from the validity, as in all tokens.
  *
- * @returns the claim of the payload that is not the service's to set
+ * @returns if rejected, the reserved claim of the payload
  */
 export function claimsOfService(
   payload: JsonObject,
   { issuer, service, audience, scopes }: ServiceClaims,
 ): { ok: true; claims: JsonObject } | { ok: false; claim: string } {
   const scope = scopes.length === 0 ? undefined : scopes.join(" ");
-  const said = (claim: string): unknown => {
+  const valueOf = (claim: string): unknown => {
     switch (claim) {
       case "sub":
       case "service":
@@ -40,7 +40,7 @@ export function claimsOfService(
     return undefined;
   };
   for (const claim of Object.keys(payload)) {
-    if (RESERVED.has(claim) && payload[claim] !== said(claim)) return { ok: false, claim };
+    if (RESERVED.has(claim) && payload[claim] !== valueOf(claim)) return { ok: false, claim };
   }
   const claims: JsonObject = { sub: service, source: "microservice" };
   if (audience !== undefined) claims["aud"] = audience;

@@ -1,4 +1,4 @@
-import { DEFAULT_APP, normaliseAppId } from "../../domain/apps/app.ts";
+import { DEFAULT_APP, normalizeAppId } from "../../domain/apps/app.ts";
 
 /** The parts of a path of the driver interface: `/appid-<appId>/<tenantId><route>`. */
 export interface RequestPath {
@@ -22,7 +22,7 @@ export function splitPath(pathname: string, isRoute: (path: string) => boolean):
   let rest = pathname;
   const app = APP_PREFIX.exec(pathname);
   if (app !== null) {
-    appId = normaliseAppId(app[1]!);
+    appId = normalizeAppId(app[1]!);
     rest = app[2] ?? "/";
   }
   if (isRoute(rest)) return { appId, tenantId: DEFAULT_TENANT, route: rest };

@@ -1,5 +1,5 @@
 import { LIMITS, type Algorithm } from "countersign/protocol";
-import { DEFAULT_APP, normaliseAppId, problemOfNewAppId } from "../../domain/apps/app.ts";
+import { DEFAULT_APP, normalizeAppId, problemOfNewAppId } from "../../domain/apps/app.ts";
 import { TOO_MANY_KEYS } from "../../domain/keys/key-change.ts";
 import { peakOfPublishedKeys, problemsOfRotationPolicy } from "../../domain/keys/rotation.ts";
 import { StoreUnavailable, type Store } from "../../ports/store.ts";
@@ -19,7 +19,7 @@ export interface ManageApps {
 export function createManageApps(store: Store, state: InstanceState, rotateKeys: RotateKeys): ManageApps {
   return Object.freeze<ManageApps>({
     async create(text) {
-      const appId = normaliseAppId(text);
+      const appId = normalizeAppId(text);
       const problem = problemOfNewAppId(appId);
       if (problem !== undefined) return { ok: false, problem };
       return { ok: true, createdNew: await rotateKeys.provisionApp(appId) };
@@ -42,7 +42,7 @@ export function createManageApps(store: Store, state: InstanceState, rotateKeys:
       return { ok: true, value: policy.algorithms };
     },
     async remove(text) {
-      const appId = normaliseAppId(text);
+      const appId = normalizeAppId(text);
       if (appId === DEFAULT_APP) return { ok: false };
       const didExist = await store.write((writer) => writer.apps.delete(appId));
       await state.catchUp();

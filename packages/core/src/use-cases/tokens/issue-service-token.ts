@@ -50,8 +50,15 @@ export function createIssueServiceToken(
     const built = claimsOfService(payload, said);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
     const issued = await issueToken({
-      ...{ appId, kind, algorithm, typ, payload, said: built.claims, issuer },
-      ...{ validity, maxLifetime: SERVICE_TOKEN_LIFETIME },
+      appId,
+      kind,
+      algorithm,
+      typ,
+      payload,
+      coreClaims: built.claims,
+      issuer,
+      validity,
+      maxLifetime: SERVICE_TOKEN_LIFETIME,
     });
     if (issued.status === "issued" && decision.audience !== undefined && decision.reported !== undefined) {
       reports.count(appId, service, decision.audience, decision.scopes);

@@ -68,30 +68,27 @@ describe("a policy is read", () => {
 
 describe("a mistake has its line and column", () => {
   it.each([
-    ["services:\n  orders: {}\n  ghost: {}\n", "3:3 no service 'ghost' is registered in this app"],
-    ["services:\n  orders:\n    calls:\n      billing: []\n", "4:7 'billing' is not declared under 'services'"],
+    ["services:\n  orders: {}\n  ghost: {}\n", '3:3 service "ghost" is not registered in this app'],
+    ["services:\n  orders:\n    calls:\n      billing: []\n", '4:7 "billing" is not declared in services'],
     [
       "services:\n  orders:\n    calls:\n      orders: [a, stock read]\n",
       "4:19 a scope cannot contain spaces; write each scope as its own list item",
     ],
-    ["services:\n  orders:\n    calls:\n      orders:\n      - a\n      - a\n", "6:9 the same scope twice"],
-    ["services:\n  orders:\n    call: {}\n", "3:5 an unknown field: calls, scopes or reportOnly was expected"],
-    ["services:\n  orders: {}\n  orders: {}\n", "3:3 the same name twice"],
-    ['{"services": {"orders": {"reportOnly": true, "reportOnly": false}}}', "1:46 the same name twice"],
-    [
-      '{"services": {"stock": {}, "orders": {"calls": {"stock": [7]}}}}',
-      "1:59 a scope was expected, which is a text: write it in quotes",
-    ],
-    ["services:\n  orders:\n", "2:10 names with what belongs to each were expected, or {} for none"],
-    ["services:\n  1: {}\n", "2:3 a name was expected, which is a text: write it in quotes"],
-    ["services:\n  ? [a]\n  : {}\n", "2:5 a name was expected, which is a text: write it in quotes"],
+    ["services:\n  orders:\n    calls:\n      orders:\n      - a\n      - a\n", "6:9 duplicate scope"],
+    ["services:\n  orders:\n    call: {}\n", "3:5 unknown field, expected calls, scopes or reportOnly"],
+    ["services:\n  orders: {}\n  orders: {}\n", "3:3 duplicate name"],
+    ['{"services": {"orders": {"reportOnly": true, "reportOnly": false}}}', "1:46 duplicate name"],
+    ['{"services": {"stock": {}, "orders": {"calls": {"stock": [7]}}}}', "1:59 expected a scope; put it in quotes"],
+    ["services:\n  orders:\n", "2:10 expected names with values, or {} for none"],
+    ["services:\n  1: {}\n", "2:3 expected a name; put it in quotes"],
+    ["services:\n  ? [a]\n  : {}\n", "2:5 expected a name; put it in quotes"],
     [
       "services:\n  stock:\n    scopes: [a]\n  orders:\n    calls:\n      stock: [a, b]\n",
-      "6:18 'stock' does not list this among its 'scopes'",
+      '6:18 "stock" does not list this scope in its scopes',
     ],
-    ["", "1:1 'services' is missing"],
-    ["# nothing yet\n", "1:1 'services' is missing"],
-    ["services", "1:1 names with what belongs to each were expected, or {} for none"],
+    ["", "1:1 services: missing"],
+    ["# nothing yet\n", "1:1 services: missing"],
+    ["services", "1:1 expected names with values, or {} for none"],
     // What is no YAML, in the parser's words.
     ["services:\n\torders: {}\n", "2:1 Tabs are not allowed as indentation"],
     ["services: {}\n}", "2:1 Unexpected flow-map-end token in YAML stream"],
@@ -130,10 +127,10 @@ describe("what makes a small text large, or says what it does not show, is refus
     ["services: ! {}\n", "1:11 tags"],
     ["%YAML 1.1\n---\nservices: {}\n", "1:1 directives"],
     ["%TAG ! tag:x,2000:\n---\nservices: {}\n", "1:1 directives"],
-    ["services: {}\n---\nservices: {}\n", "2:1 one document"],
+    ["services: {}\n---\nservices: {}\n", "2:1 expected a single document"],
     ["services: {__proto__: {}}\n", "1:12 a service"],
-    ["services: {constructor: {}}\n", "1:12 'constructor' is no name"],
-    ["services: {prototype: {}}\n", "1:12 'prototype' is no name"],
+    ["services: {constructor: {}}\n", '1:12 "constructor" cannot be a service name'],
+    ["services: {prototype: {}}\n", '1:12 "prototype" cannot be a service name'],
   ])("%j", (text, mistake) => {
     expect(mistakesIn(text, new Set([...registered, "constructor", "prototype"]))).toEqual([
       expect.stringMatching(new RegExp(`^${mistake}`)),

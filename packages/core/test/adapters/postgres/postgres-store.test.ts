@@ -60,7 +60,7 @@ function describePostgres(server: PostgresServer): void {
       await new Promise((resolve) => free.close(resolve));
       expect(await refusalOf(at(port))).toBe(
         `cannot use the database 127.0.0.1:${port}/keys: connection refused; ` +
-          "check --database (or COUNTERSIGN_DATABASE), and that the server runs",
+          "check --database (or COUNTERSIGN_DATABASE), and that the server is running",
       );
       expect(await refusalOf(at(port).replace("127.0.0.1", "localhost"))).toMatch(/: connection refused;/);
     });
@@ -70,7 +70,7 @@ function describePostgres(server: PostgresServer): void {
       onTestFinished(() => void silent.close());
       await new Promise((resolve) => silent.once("listening", resolve));
       const began = performance.now();
-      expect(await refusalOf(at((silent.address() as AddressInfo).port))).toMatch(/: no answer in time;/);
+      expect(await refusalOf(at((silent.address() as AddressInfo).port))).toMatch(/: no response in time;/);
       expect(performance.now() - began).toBeLessThan(6_000);
     });
 
@@ -94,7 +94,7 @@ function describePostgres(server: PostgresServer): void {
       url.password = "hunter2";
       expect(await refusalOf(url.href)).toMatch(/password authentication failed for user "with_password"/);
       url.password = "";
-      expect(await refusalOf(url.href)).toMatch(/the server wants a password, and none is given/);
+      expect(await refusalOf(url.href)).toMatch(/the server requires a password, but the URL has none/);
       await expect(open(url.href.replace("with_password", "with_password:right"))).rejects.toThrow(/permission denied/);
     });
 

@@ -178,7 +178,7 @@ describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, ope
       ];
       const before = await look();
       masterKey = randomBytes(32);
-      await expect(start()).rejects.toThrow(/sealed under master key [0-9a-f]{16}, and the configured one is/);
+      await expect(start()).rejects.toThrow(/encrypted with master key [0-9a-f]{16}, but the configured one is/);
       expect(await look()).toEqual(before);
       masterKey = right;
       await start();

@@ -112,7 +112,7 @@ describe("the directory", () => {
     await writeFile(file, "");
     const opening = openSqliteStore({ dataDir: join(file, "data") });
     await expect(opening).rejects.toThrow(StartupError);
-    await expect(opening).rejects.toThrow(/cannot create the data directory .*a file is in the way.*--data-dir/);
+    await expect(opening).rejects.toThrow(/cannot create the data directory .*a file with this name already exists.*--data-dir/);
   });
 
   it("with another directory where the file should be is refused", async () => {
@@ -172,7 +172,7 @@ describe("a file that is not to be touched", () => {
     it(`is ${what}: refused (R3)`, async () => {
       const dataDir = await tempDir();
       await writeFile(join(dataDir, FILE), content);
-      expect(await refusalOf(dataDir)).toMatch(/is damaged .*restore it from a backup/);
+      expect(await refusalOf(dataDir)).toMatch(/is damaged .*restore a backup/);
     });
   }
 
@@ -289,7 +289,7 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     return { dataDir, path, older, store };
   }
   const expectRefused = async (store: Store) => {
-    const words = /countersign\.db was moved or replaced while it is in use: put it back, or stop every process/;
+    const words = /countersign\.db: file was moved or replaced while in use; put the original back, or restart all processes/;
     const write = () => store.write((writer) => writer.apps.insert("lost"));
     for (const ask of [store.readState, store.readSnapshot, write]) {
       const error = await ask().catch((reason: unknown) => reason);

@@ -53,7 +53,7 @@ describe("loadOrCreateMasterKeys", () => {
     const dir = await tempDir();
     const refusal = loadOrCreateMasterKey(dir, "0123456789abcdef");
     await expect(refusal).rejects.toThrow(StartupError);
-    await expect(refusal).rejects.toThrow(/0123456789abcdef.*missing.*put that file back.*COUNTERSIGN_MASTER_KEY/);
+    await expect(refusal).rejects.toThrow(/0123456789abcdef.*missing.*put the file back.*COUNTERSIGN_MASTER_KEY/);
     expect(await readdir(dir)).toEqual([]);
   });
 
@@ -68,7 +68,7 @@ describe("loadOrCreateMasterKeys", () => {
       await writeFile(join(dir, FILE), text);
       const error = await loadOrCreateMasterKey(dir, undefined).catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(StartupError);
-      expect((error as Error).message).toMatch(/is not a master key/);
+      expect((error as Error).message).toMatch(/expected a master key/);
       if (text !== "") expect((error as Error).message).not.toContain(text);
       expect(await readFile(join(dir, FILE), "utf8")).toBe(text);
     });
@@ -101,7 +101,7 @@ describe("several master keys in a file", () => {
   it("are refused where one of them is none", async () => {
     const dir = await tempDir();
     await writeFile(masterKeyPath(dir), `${randomBytes(32).toString("base64url")}\nnonsense\n`);
-    await expect(loadOrCreateMasterKeys(dir, undefined)).rejects.toThrow(/is not a master key/);
+    await expect(loadOrCreateMasterKeys(dir, undefined)).rejects.toThrow(/expected a master key/);
     expect(parseMasterKeys(" , ", ",")).toBeUndefined();
   });
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { normaliseAppId, problemOfNewAppId } from "../../../src/domain/apps/app.ts";
+import { normalizeAppId, problemOfNewAppId } from "../../../src/domain/apps/app.ts";
 
 describe("app ids", () => {
   it("are compared in lower case, without blanks around them", () => {
-    expect(normaliseAppId(" ShOp-1\n")).toBe("shop-1");
+    expect(normalizeAppId(" ShOp-1\n")).toBe("shop-1");
   });
 
   for (const [id, problem] of [
@@ -32,17 +32,17 @@ describe("app ids", () => {
     const anything = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: fc.constantFrom(..."aZ0-_. /'\n\0") }));
     fc.assert(
       fc.property(anything, (text) => {
-        const id = normaliseAppId(text);
+        const id = normalizeAppId(text);
         const accepted = problemOfNewAppId(id) === undefined;
         expect(accepted).toBe(/^[a-z0-9-]{1,64}$/.test(id) && !id.startsWith("appid-"));
-        if (accepted) expect(normaliseAppId(id)).toBe(id);
+        if (accepted) expect(normalizeAppId(id)).toBe(id);
       }),
     );
   });
 
   it("refuses letters whose lower case is another letter of ASCII", () => {
     for (const id of ["\u212a8s", "\u0130stanbul"]) {
-      expect(problemOfNewAppId(normaliseAppId(id))).toBe("appId can only contain letters, numbers and hyphens");
+      expect(problemOfNewAppId(normalizeAppId(id))).toBe("appId can only contain letters, numbers and hyphens");
     }
   });
 });

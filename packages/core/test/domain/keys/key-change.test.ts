@@ -87,7 +87,7 @@ describe("revokeKey", () => {
 
   it("H9 does not repeat a kid that it does not know", () => {
     const refused = revokeKey("<img>\u001b[31m")(begun, RSA_ROTATION, NEW_YEAR);
-    expect(refused).toEqual({ status: 404, problem: "there is no key of that kid to revoke" });
+    expect(refused).toEqual({ status: 404, problem: "key not found, or already revoked" });
   });
 });
 
@@ -101,6 +101,6 @@ describe("addImported", () => {
       expect(refused).toEqual({ status: 409, problem: "this key has been revoked" });
     }
     const another = importing("s-old", "Ag")(keys, RSA_ROTATION, NEW_YEAR);
-    expect(another).toEqual({ status: 400, problem: "the kid is taken" });
+    expect(another).toEqual({ status: 400, problem: "kid: already in use" });
   });
 });

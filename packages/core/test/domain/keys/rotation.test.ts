@@ -195,7 +195,7 @@ describe("problemsOfRotationPolicy", () => {
   it("refuses a key that would end before its successor has had its lead", () => {
     const tight = { lead: 600_000, period: 600_000 };
     expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 604_999 }))).toEqual([
-      "hold 604.999 s is shorter than lead 600 s + instance refresh 5 s: a key could end before its successor may sign",
+      "hold 604.999 s is shorter than lead 600 s + instance refresh 5 s: a key could expire before its successor signs",
     ]);
     expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 605_000 }))).toEqual([]);
   });
@@ -215,7 +215,7 @@ describe("problemsOfRotationPolicy", () => {
     expect(problemsOfStoredKeys(keys, before, NEW_YEAR)).toEqual([]);
     const after = { ...before, lead: 21_000, period: 21_000, hold: 21_000 };
     expect(problemsOfStoredKeys(keys, after, NEW_YEAR)).toEqual([
-      expect.stringMatching(/verifies for 10 s after it has signed, shorter than lead 21 s/),
+      expect.stringMatching(/verifies for 10 s after it stops signing, less than lead 21 s/),
       expect.stringMatching(/verifies for 10 s/),
     ]);
     expect(problemsOfStoredKeys(keys, after, NEW_YEAR + 20_000)).toEqual([]); // they have signed: nothing hangs on them

@@ -37,35 +37,38 @@ it("the smallest policy, and a whole one", () => {
 describe("mistakes are named with their place, all at once", () => {
   const service = (entry: unknown) => ({ services: { orders: entry } });
   it.each([
-    [null, [/^ names with what belongs/]],
-    [[], [/^ names with what belongs/]],
-    ["services", [/^ names with what belongs/]],
-    [{}, [/^ 'services' is missing$/]],
-    [{ service: {} }, [/^service# an unknown field: services was expected$/, /^ 'services' is missing$/]],
-    [{ services: null }, [/^services names with what belongs to each were expected, or {} for none$/]],
-    [{ services: [] }, [/^services names/]],
-    [service(null), [/^services\.orders names/]],
-    [service({ call: {} }), [/^services\.orders\.call# an unknown field: calls, scopes or reportOnly was expected$/]],
-    [service({ calls: [] }), [/^services\.orders\.calls names/]],
-    [service({ calls: { orders: null } }), [/^services\.orders\.calls\.orders a list of scopes was expected/]],
+    [null, [/^ expected names with values/]],
+    [[], [/^ expected names with values/]],
+    ["services", [/^ expected names with values/]],
+    [{}, [/^ services: missing$/]],
+    [{ service: {} }, [/^service# unknown field, expected services$/, /^ services: missing$/]],
+    [{ services: null }, [/^services expected names with values, or {} for none$/]],
+    [{ services: [] }, [/^services expected names/]],
+    [service(null), [/^services\.orders expected names/]],
+    [service({ call: {} }), [/^services\.orders\.call# unknown field, expected calls, scopes or reportOnly$/]],
+    [service({ calls: [] }), [/^services\.orders\.calls expected names/]],
+    [service({ calls: { orders: null } }), [/^services\.orders\.calls\.orders expected a list of scopes/]],
     [service({ calls: { orders: "a" } }), [/a list of scopes/]],
-    [service({ calls: { orders: [1, null, ["a"]] } }), [/orders\.0 a scope/, /orders\.1 a scope/, /orders\.2 a scope/]],
+    [
+      service({ calls: { orders: [1, null, ["a"]] } }),
+      [/orders\.0 expected a scope/, /orders\.1 expected a scope/, /orders\.2 expected a scope/],
+    ],
     [service({ calls: { orders: ["a b"] } }), [/^services\.orders\.calls\.orders\.0 a scope cannot contain spaces/]],
-    [service({ calls: { orders: ["a", "b", "a"] } }), [/^services\.orders\.calls\.orders\.2 the same scope twice$/]],
-    [service({ calls: { ghost: [] } }), [/^services\.orders\.calls\.ghost# 'ghost' is not declared under 'services'$/]],
-    [service({ reportOnly: "yes" }), [/^services\.orders\.reportOnly true or false was expected$/]],
-    [service({ scopes: {} }), [/^services\.orders\.scopes a list/]],
+    [service({ calls: { orders: ["a", "b", "a"] } }), [/^services\.orders\.calls\.orders\.2 duplicate scope$/]],
+    [service({ calls: { ghost: [] } }), [/^services\.orders\.calls\.ghost# "ghost" is not declared in services$/]],
+    [service({ reportOnly: "yes" }), [/^services\.orders\.reportOnly expected true or false$/]],
+    [service({ scopes: {} }), [/^services\.orders\.scopes expected a list/]],
     [{ services: { Orders: {} } }, [/^services\.Orders# a service/]],
-    [{ services: { constructor: {} } }, [/^services\.constructor# 'constructor' is no name/]],
-    [{ services: { prototype: {} } }, [/no name for a service/]],
+    [{ services: { constructor: {} } }, [/^services\.constructor# "constructor" cannot be a service name/]],
+    [{ services: { prototype: {} } }, [/cannot be a service name/]],
     [JSON.parse('{"services":{"__proto__":{}}}'), [/^services\.__proto__# a service/]],
     [
       { services: { orders: { calls: { stock: ["a", "b"] } }, stock: { scopes: ["b", "c"] } } },
-      [/^services\.orders\.calls\.stock\.0 'stock' does not list this among its 'scopes'$/],
+      [/^services\.orders\.calls\.stock\.0 \"stock\" does not list this scope in its scopes$/],
     ],
     [
       { services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: [] } } },
-      [/^services\.orders\.calls\.stock\.0 'stock' does not list this/],
+      [/^services\.orders\.calls\.stock\.0 "stock" does not list this/],
     ],
   ])("%j", (data, expected) => {
     expect(problemsOf(data)).toEqual(expected.map((words) => expect.stringMatching(words)));
@@ -74,7 +77,7 @@ describe("mistakes are named with their place, all at once", () => {
   it("a service that is not registered, where it is declared", () => {
     const data = { services: { orders: { calls: { stock: [] } }, stock: {} } };
     expect(problemsOf(data, new Set(["orders"]))).toEqual([
-      "services.stock# no service 'stock' is registered in this app",
+      'services.stock# service "stock" is not registered in this app',
     ]);
     expect(problemsOf(data, new Set(["orders", "stock", "other"]))).toEqual([]);
   });

@@ -41,17 +41,17 @@ describe("a call by the policy", () => {
     expect(decideCall(policy, "orders", undefined, ["stock:read"])).toEqual(allowed("inventory", "stock:read"));
     const missing = (words: RegExp) => refused(400, "invalid_request", words);
     expect(decideCall(policy, "cart", undefined, undefined)).toEqual(
-      missing(/^'audience' is missing: cart may call inventory and orders$/),
+      missing(/^'audience' is missing: cart can call inventory and orders$/),
     );
-    expect(decideCall(policy, "inventory", undefined, undefined)).toEqual(missing(/inventory may call nobody/));
-    expect(decideCall(policy, "ghost", undefined, undefined)).toEqual(missing(/ghost may call nobody/));
+    expect(decideCall(policy, "inventory", undefined, undefined)).toEqual(missing(/inventory can call no service/));
+    expect(decideCall(policy, "ghost", undefined, undefined)).toEqual(missing(/ghost can call no service/));
   });
 
   it("S3 is refused where no line has it, without a word of what was asked for", () => {
     const target = refused(
       403,
       "invalid_target",
-      /^the policy does not let orders call this audience: orders may call inventory$/,
+      /^the policy does not allow orders to call this audience; orders can call inventory$/,
     );
     for (const audience of ["billing", "cart", "legacy ", "Inventory", "inventory ", "", "*", "orders", "__proto__"]) {
       expect(decideCall(policy, "orders", audience, undefined)).toEqual(target);
@@ -63,7 +63,7 @@ describe("a call by the policy", () => {
     const scope = refused(
       403,
       "invalid_scope",
-      /^the policy does not let cart ask inventory for this scope: it has stock:read$/,
+      /^the policy does not grant cart this scope for inventory; it grants stock:read$/,
     );
     for (const one of ["stock:reserve", "*", "", "STOCK:READ", "stock:read stock:reserve", "stock:"]) {
       expect(decideCall(policy, "cart", "inventory", [one])).toEqual(scope);
@@ -79,7 +79,7 @@ describe("a call by the policy", () => {
       ),
     });
     expect(decideCall(many, "s-0", undefined, undefined)).toMatchObject({
-      problem: "'audience' is missing: s-0 may call s-0, s-1, s-2, s-3, s-4, s-5, s-6, s-7, s-8, s-9 and 20 more",
+      problem: "'audience' is missing: s-0 can call s-0, s-1, s-2, s-3, s-4, s-5, s-6, s-7, s-8, s-9 and 20 more",
     });
   });
 });
@@ -101,13 +101,15 @@ describe("a report-only callee", () => {
 
   it("is called by anybody for anything, exactly as asked, and it is said what the policy lacks", () => {
     expect(decideCall(policy, "orders", "legacy", ["a", "b", "a"])).toEqual(
-      reported(/does not let orders call/, "a", "b"),
+      reported(/does not allow orders to call/, "a", "b"),
     );
-    expect(decideCall(policy, "ghost", "legacy", undefined)).toEqual(reported(/ghost may call nobody/));
+    expect(decideCall(policy, "ghost", "legacy", undefined)).toEqual(reported(/ghost can call no service/));
     const partly = rotationPolicyOf({
       services: { orders: { calls: { legacy: ["a"] } }, legacy: { reportOnly: true } },
     });
-    expect(decideCall(partly, "orders", "legacy", ["a", "b"])).toEqual(reported(/for this scope: it has a$/, "a", "b"));
+    expect(decideCall(partly, "orders", "legacy", ["a", "b"])).toEqual(
+      reported(/this scope for legacy; it grants a$/, "a", "b"),
+    );
     expect(decideCall(partly, "orders", "legacy", ["a"])).toEqual(allowed("legacy", "a"));
     expect(decideCall(partly, "orders", "legacy", undefined)).toEqual(allowed("legacy", "a"));
   });
@@ -193,35 +195,35 @@ describe("an explanation", () => {
   const enabled: StateOf = () => "enabled";
 
   it.each([
-    ["orders", "inventory", "stock:reserve", "services.orders.calls.inventory has stock:reserve."],
-    ["orders", "inventory", undefined, "services.orders.calls.inventory has stock:read and stock:reserve."],
-    ["cart", "orders", undefined, "services.cart.calls.orders has no scope."],
+    ["orders", "inventory", "stock:reserve", "services.orders.calls.inventory grants stock:reserve."],
+    ["orders", "inventory", undefined, "services.orders.calls.inventory grants stock:read and stock:reserve."],
+    ["cart", "orders", undefined, "services.cart.calls.orders grants no scope."],
     [
       "cart",
       "inventory",
       "stock:reserve",
-      "services.cart.calls.inventory has stock:read, and not stock:reserve. To allow it, add stock:reserve to that list.",
+      "services.cart.calls.inventory grants stock:read, but not stock:reserve. To allow it, add stock:reserve to that list.",
     ],
-    ["cart", "orders", "a", "services.cart.calls.orders has no scope, and not a. To allow it, add a to that list."],
+    ["cart", "orders", "a", "services.cart.calls.orders grants no scope, but not a. To allow it, add a to that list."],
     [
       "inventory",
       "orders",
       "a",
-      "There is no line services.inventory.calls.orders. To allow it, write 'orders: [a]' under services.inventory.calls.",
+      "services.inventory.calls.orders does not exist. To allow it, add 'orders: [a]' to services.inventory.calls.",
     ],
     [
       "ghost",
       "billing",
       undefined,
-      "There is no line services.ghost.calls.billing. To allow it, declare ghost under services, declare billing under " +
-        "services and write 'billing: []' under services.ghost.calls.",
+      "services.ghost.calls.billing does not exist. To allow it, declare ghost in services, declare billing in " +
+        "services and add 'billing: []' to services.ghost.calls.",
     ],
     [
       "orders",
       "legacy",
       "a",
-      "legacy is report-only, so this is allowed, and counted. There is no line services.orders.calls.legacy. To allow " +
-        "it, write 'legacy: [a]' under services.orders.calls.",
+      "legacy is report-only, so the call is allowed and reported. services.orders.calls.legacy does not exist. To allow " +
+        "it, add 'legacy: [a]' to services.orders.calls.",
     ],
   ])("of %s calling %s for %s", (caller, callee, scope, why) => {
     expect(explainCall(policy, caller, callee, scope, enabled).why).toBe(why);
@@ -230,8 +232,8 @@ describe("an explanation", () => {
   it("names both lists where the callee does not list the scope either", () => {
     const listing = rotationPolicyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
     expect(explainCall(listing, "orders", "stock", "b", enabled).why).toBe(
-      "services.orders.calls.stock has a, and not b. To allow it, add b to that list and add it to " +
-        "services.stock.scopes, which lacks it too.",
+      "services.orders.calls.stock grants a, but not b. To allow it, add b to that list and add it to " +
+        "services.stock.scopes as well.",
     );
   });
 
@@ -240,14 +242,14 @@ describe("an explanation", () => {
     const ask = (caller: string, callee: string) => explainCall(policy, caller, callee, undefined, stateOf);
     expect(ask("orders", "inventory")).toEqual({
       ...{ allowed: false, reported: false },
-      why: expect.stringMatching(/^orders is disabled: it gets no token\. services\.orders\.calls\.inventory has /),
+      why: expect.stringMatching(/^orders is disabled: it gets no token\. services\.orders\.calls\.inventory grants /),
     });
     expect(ask("cart", "inventory")).toMatchObject({
       ...{ allowed: false, why: expect.stringMatching(/^cart is not registered: it gets no token\. /) },
     });
     expect(ask("inventory", "ghost").why).toBe(
-      "There is no line services.inventory.calls.ghost. To allow it, register ghost, declare ghost under services and " +
-        "write 'ghost: []' under services.inventory.calls.",
+      "services.inventory.calls.ghost does not exist. To allow it, register ghost, declare ghost in services and " +
+        "add 'ghost: []' to services.inventory.calls.",
     );
     expect(ask("orders", "legacy")).toMatchObject({ allowed: false, reported: false });
     expect(explainCall(undefined, "ghost", "inventory", undefined, stateOf).why).toMatch(
@@ -255,7 +257,7 @@ describe("an explanation", () => {
     );
     const isOrders = (one: string) => (one === "orders" ? ("enabled" as const) : undefined);
     expect(explainCall(policy, "orders", "inventory", undefined, isOrders)).toMatchObject({
-      ...{ allowed: true, why: expect.stringMatching(/ But inventory is not registered any more\.$/) },
+      ...{ allowed: true, why: expect.stringMatching(/ But inventory is no longer registered\.$/) },
     });
   });
 

@@ -92,7 +92,7 @@ describe("problemOfClaims", () => {
   it.each([
     ["depth over 16", JSON.parse(nested(17)) as JsonObject, "16"],
     ["a forbidden name", JSON.parse('{"__proto__":1}') as JsonObject, "__proto__"],
-    ["a lone surrogate", { a: "\ud800" }, "reads alike"],
+    ["a lone surrogate", { a: "\ud800" }, "read identically"],
   ])("names %s", (_what, claims, word) => {
     const built = build(claims);
     expect(problemOfClaims(claimsOf(built))).toContain(word);

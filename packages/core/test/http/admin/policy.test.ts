@@ -59,7 +59,7 @@ it("a policy is compared, applied, shown, listed and asked", async () => {
     test: {
       allowed: false,
       reported: false,
-      why: expect.stringMatching(/^There is no line services\.orders\.calls\.inventory/),
+      why: expect.stringMatching(/^services\.orders\.calls\.inventory does not exist/),
     },
   });
   expect((await call("/report")).json).toEqual({ calls: [] });
@@ -88,10 +88,10 @@ describe("a mistake", () => {
         {
           error: {
             code: "invalid",
-            message: "line 4, column 7: 'inventory' is not declared under 'services', and 1 more",
+            message: 'line 4, column 7: "inventory" is not declared in services, and 1 more',
             mistakes: [
-              { line: 4, column: 7, message: "'inventory' is not declared under 'services'" },
-              { line: 5, column: 3, message: "no service 'ghost' is registered in this app" },
+              { line: 4, column: 7, message: '"inventory" is not declared in services' },
+              { line: 5, column: 3, message: 'service "ghost" is not registered in this app' },
             ],
           },
         },

@@ -82,7 +82,7 @@ describe("services", () => {
 
   it("are refused with words that repeat nothing of what was sent (H9)", async () => {
     await services("", { name: "taken" });
-    expectRefused(await services("", { name: "<img src=x>" }), 400, "invalid", /^a service's name has 1 to 63/);
+    expectRefused(await services("", { name: "<img src=x>" }), 400, "invalid", /^a service name has 1 to 63/);
     expectRefused(await services("", { name: "taken" }), 409, "conflict", /already/);
     expectRefused(await services("", {}), 400, "invalid", /^name: /);
     expectRefused(await services("", { name: "x", "<b>": 1 }), 400, "invalid", /^body: an unknown field$/);

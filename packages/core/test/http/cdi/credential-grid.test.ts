@@ -270,7 +270,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
       const answer = await ask(kind, { [claim]: 4_102_444_800 });
       expect([answer.status, answer.text]).toEqual([
         400,
-        `payload must not contain '${claim}': it follows from the field 'validity'`,
+        `payload: must not contain '${claim}'; set 'validity' instead`,
       ]);
     }
   });

@@ -56,7 +56,7 @@ describe("a service's token", () => {
 
   it("is never for an audience or a scope while no policy has been applied (S3)", async () => {
     for (const fields of [{ audience: "billing" }, { scope: "a" }, { audience: "", scope: "a b" }]) {
-      expectText(await ask(fields), 403, "no policy has been applied, so nobody may ask for an audience or a scope");
+      expectText(await ask(fields), 403, "no policy has been applied, so tokens have no audience and no scope");
     }
     expect(Object.keys(await claimsFor())).not.toEqual(expect.arrayContaining(["aud"]));
     expect(Object.keys(await claimsFor())).not.toEqual(expect.arrayContaining(["scope"]));

@@ -233,17 +233,17 @@ describe("a trust", () => {
   const good = () => ({ service: "billing", issuer: cluster.issuer, subject: "a:b", audience: "core" });
 
   it.each([
-    [{ subject: "*" }, /behind ':' or '\/'/],
-    [{ subject: "repo:org/app*" }, /behind ':' or '\/'/],
+    [{ subject: "*" }, /after ':' or '\/'/],
+    [{ subject: "repo:org/app*" }, /after ':' or '\/'/],
     [{ subject: "repo:*/app" }, /at its end/],
     [{ subject: "repo:**" }, /at its end/],
     [{ subject: "" }, /1 to 512/],
-    [{ subject: "a b" }, /without blanks/],
+    [{ subject: "a b" }, /without spaces/],
     [{ subject: "a".repeat(513) }, /1 to 512/],
-    [{ audience: "" }, /audience: 1 to 512/],
+    [{ audience: "" }, /audience: must have 1 to 512/],
     [{ issuer: "http://platform.test" }, /https/],
     [{ issuer: "http://169.254.169.254" }, /https/],
-    [{ issuer: "https://platform.test\n" }, /issuer: 1 to 512/],
+    [{ issuer: "https://platform.test\n" }, /issuer: must have 1 to 512/],
     [{ issuer: "platform" }, /URL/],
     [{ issuer: "file:///etc/passwd" }, /https/],
     [{ issuer: "https://platform.test/?tenant=1" }, /without query/],

@@ -69,13 +69,13 @@ describe("a service gets a token", () => {
       const text = "payload: the core sets claim 'aud' of a service token";
       expectText(await ask(service, { payload: { aud } }), 403, text);
     }
-    const scope = "the policy does not let cart ask inventory for this scope: it has stock:read";
+    const scope = "the policy does not grant cart this scope for inventory; it grants stock:read";
     expectText(await ask("cart", { payload: { aud: "inventory" }, scope: "stock:reserve" }), 403, scope);
     for (const aud of [["orders"], null, 1, {}]) {
       expectText(
         await ask("cart", { payload: { aud } }),
         400,
-        "'audience' is missing: cart may call inventory and orders",
+        "'audience' is missing: cart can call inventory and orders",
       );
     }
     // The field goes before the payload, which may not say otherwise.
@@ -84,16 +84,16 @@ describe("a service gets a token", () => {
   });
 
   it("S3 for nobody else and nothing else, and no answer repeats what it asked for", async () => {
-    const target = "the policy does not let orders call this audience: orders may call inventory";
+    const target = "the policy does not allow orders to call this audience; orders can call inventory";
     for (const audience of ["billing", "cart", "orders", "INVENTORY", "inventory billing", "", "<b>"]) {
       expectText(await ask("orders", { audience }), 403, target);
     }
-    const scope = "the policy does not let cart ask inventory for this scope: it has stock:read";
+    const scope = "the policy does not grant cart this scope for inventory; it grants stock:read";
     for (const asked of ["stock:reserve", "stock:read stock:reserve", "*"]) {
       expectText(await ask("cart", { audience: "inventory", scope: asked }), 403, scope);
     }
-    expectText(await ask("cart", {}), 400, "'audience' is missing: cart may call inventory and orders");
-    expectText(await ask("billing", {}), 400, "'audience' is missing: billing may call nobody");
+    expectText(await ask("cart", {}), 400, "'audience' is missing: cart can call inventory and orders");
+    expectText(await ask("billing", {}), 400, "'audience' is missing: billing can call no service");
     expect((await ask("orders", { audience: "inventory", payload: { aud: "billing" } })).status).toBe(403);
     expect((await ask("orders", { payload: { scope: "stock:read" } })).status).toBe(403);
     expect(await call("orders", { payload: { aud: "inventory", scope: "stock:read stock:reserve" } })).toHaveLength(2);

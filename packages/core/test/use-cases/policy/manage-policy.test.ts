@@ -66,10 +66,10 @@ describe("a policy that is applied", () => {
     expect(await apply(FIRST.replace("inventory: {}", "ghost: {}"))).toEqual({
       ok: false,
       status: 400,
-      problem: "line 2, column 22: 'inventory' is not declared under 'services', and 1 more",
+      problem: 'line 2, column 22: "inventory" is not declared in services, and 1 more',
       mistakes: [
-        { line: 2, column: 22, message: "'inventory' is not declared under 'services'" },
-        { line: 3, column: 3, message: "no service 'ghost' is registered in this app" },
+        { line: 2, column: 22, message: '"inventory" is not declared in services' },
+        { line: 3, column: 3, message: 'service "ghost" is not registered in this app' },
       ],
     });
     expect(await apply(FIRST.replace("stock:read", "stock read"))).toMatchObject({ ok: false, status: 400 });
@@ -186,8 +186,8 @@ describe("a service that the policy names", () => {
     expect(await apply(FIRST, { on: late })).toEqual({
       ok: false,
       status: 400,
-      problem: "line 3, column 3: no service 'inventory' is registered in this app",
-      mistakes: [{ line: 3, column: 3, message: "no service 'inventory' is registered in this app" }],
+      problem: 'line 3, column 3: service "inventory" is not registered in this app',
+      mistakes: [{ line: 3, column: 3, message: 'service "inventory" is not registered in this app' }],
     });
     expect(await instance.store.readPolicyVersions("public")).toEqual([]);
   });
