@@ -152,7 +152,7 @@ describe("the master key (S8)", () => {
     await chmod(join(dataDir, "master.key"), 0o644);
     await (await embedCore({ dataDir }, { environment: {}, log })).close();
     expect(log.lines.filter((line) => line.startsWith("warn"))).toEqual([
-      expect.stringMatching(/master key file is readable by other users.*master\.key.*chmod 600/),
+      expect.stringMatching(/master key file is readable by other users.*master\.key.*chmod 600/s),
     ]);
   });
 
@@ -168,7 +168,9 @@ describe("the master key (S8)", () => {
     expect(partsOf(await again.mint()).header["kid"]).toBe(partsOf(tokens[0]!).header["kid"]);
     await again.close();
     const refused = embedCore({ dataDir }, { vault: standInForKms("other-key/1").vault, environment: {} });
-    await expect(refused).rejects.toThrow(/encrypted with master key kms-key\/1, but the configured one is other-key\/1/);
+    await expect(refused).rejects.toThrow(
+      /encrypted with master key kms-key\/1, but the configured one is other-key\/1/,
+    );
     const database = "postgres://127.0.0.1:1/keys";
     await expect(embedCore({ database }, { vault: kms.vault, environment: {} })).rejects.toThrow(/connection refused/);
   });

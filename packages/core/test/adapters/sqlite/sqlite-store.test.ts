@@ -112,7 +112,9 @@ describe("the directory", () => {
     await writeFile(file, "");
     const opening = openSqliteStore({ dataDir: join(file, "data") });
     await expect(opening).rejects.toThrow(StartupError);
-    await expect(opening).rejects.toThrow(/cannot create the data directory .*a file with this name already exists.*--data-dir/);
+    await expect(opening).rejects.toThrow(
+      /cannot create the data directory .*a file with this name already exists.*--data-dir/,
+    );
   });
 
   it("with another directory where the file should be is refused", async () => {
@@ -289,7 +291,8 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     return { dataDir, path, older, store };
   }
   const expectRefused = async (store: Store) => {
-    const words = /countersign\.db: file was moved or replaced while in use; put the original back, or restart all processes/;
+    const words =
+      /countersign\.db: file was moved or replaced while in use; put the original back, or restart all processes/;
     const write = () => store.write((writer) => writer.apps.insert("lost"));
     for (const ask of [store.readState, store.readSnapshot, write]) {
       const error = await ask().catch((reason: unknown) => reason);

@@ -64,7 +64,7 @@ describe("mistakes are named with their place, all at once", () => {
     [JSON.parse('{"services":{"__proto__":{}}}'), [/^services\.__proto__# a service/]],
     [
       { services: { orders: { calls: { stock: ["a", "b"] } }, stock: { scopes: ["b", "c"] } } },
-      [/^services\.orders\.calls\.stock\.0 \"stock\" does not list this scope in its scopes$/],
+      [/^services\.orders\.calls\.stock\.0 "stock" does not list this scope in its scopes$/],
     ],
     [
       { services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: [] } } },
