@@ -1,4 +1,4 @@
-// How long to wait before the next token request after the core failed to issue a token.
+// The delays before the next token request after the core failed to issue a token.
 import { CountersignError } from "../protocol/errors.ts";
 
 /**

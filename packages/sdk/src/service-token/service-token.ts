@@ -49,7 +49,7 @@ export class ServiceToken {
     this.#clock = clock;
   }
 
-  /** Returns the cached token, or undefined if there is no valid one. Starts to renew it when that is due. */
+  /** Returns the cached token, or undefined if none is valid. Starts to renew it when that is due. */
   current(): string | undefined {
     const now = this.#clock.monotonic();
     if (this.#cached === undefined || now >= this.#cached.expiresAt) return undefined;
@@ -77,7 +77,7 @@ export class ServiceToken {
     return withTimeout(renewed, this.#requestedAt + REPLACE_WITHIN - now, undefined); // a late token is still cached
   }
 
-  /** Renews the token in the background from now on, also without calls. @returns a function that stops it */
+  /** Renews the token in the background, also without calls. @returns a function that stops it */
   hold(): () => void {
     this.#holders++;
     this.#schedule();
@@ -89,14 +89,14 @@ export class ServiceToken {
     };
   }
 
-  /** Whether deleting it loses nothing. */
+  /** True if deleting it loses nothing. */
   get isIdle(): boolean {
     const isOver =
       this.#cached === undefined ? this.#failure !== undefined : this.#clock.monotonic() >= this.#cached.expiresAt;
     return isOver && !this.isInUse;
   }
 
-  /** Whether it is held, requested or waited for. */
+  /** True if it is held, requested or waited for. */
   get isInUse(): boolean {
     return this.#holders > 0 || this.#pending !== undefined || this.#waiting !== undefined;
   }

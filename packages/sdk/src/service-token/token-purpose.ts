@@ -1,7 +1,7 @@
 import { isScope } from "../protocol/claims.ts";
 import { CountersignError } from "../protocol/errors.ts";
 
-/** What a service's own token is for. */
+/** The purpose of a service's own token. */
 export interface TokenPurpose {
   /**
    * The service to call; becomes `aud`. Default: none. With a service credential: the only service that the policy grants.

@@ -22,7 +22,7 @@ export class MemoryIssuer {
   readonly #revokedTokens: [string, number][] = [];
   readonly #revokedServices = new Map<string, number>();
   readonly #revokedKids: string[] = [];
-  /** Whether it responds. */
+  /** False: every request fails, as if the issuer were down. */
   up = true;
 
   /** @param now returns milliseconds since the epoch, by the issuer's clock */

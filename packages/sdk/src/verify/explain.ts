@@ -23,7 +23,7 @@ export interface Check {
 }
 
 export interface Explanation {
-  /** Whether a verifier with these options accepts the token; undefined if the keys to verify it are missing. */
+  /** True if a verifier with these options accepts the token; undefined if the keys to verify it are missing. */
   readonly allowed: boolean | undefined;
   readonly checks: readonly Check[];
   /** The decoded token, unverified unless it is allowed. Undefined if it cannot be decoded. */

@@ -6,7 +6,7 @@ import * as LIMITS from "../protocol/limits.ts";
 import { isLoopbackHost } from "../protocol/loopback.ts";
 import { isPlainObject } from "../protocol/strict-json.ts";
 
-/** What a token must be to be accepted. Every option can also be set per issuer. */
+/** Rules for accepted tokens. Every option can also be set per issuer. */
 export interface TokenRules {
   /**
    * Names of this service; `aud` must contain one of them. Default: `aud` must be absent, because a token with an `aud` is

@@ -17,7 +17,7 @@ import { resolveVerifierOptions, type VerifierOptions } from "./verifier-options
 
 /** Verifies tokens locally. */
 export interface Verifier {
-  /** Decides about a token. Never rejects, whatever the argument is. */
+  /** Decides about a token. Never rejects, for any argument. */
   verify(token: unknown): Promise<Decision>;
   /**
    * Decides about a request by all values of its Authorization header, one per field (`headersDistinct` of node:http).
@@ -31,13 +31,13 @@ export interface Verifier {
 }
 
 export interface VerifierHealth {
-  /** Whether usable keys of every issuer are cached. The first call of `health` starts to fetch them. */
+  /** True if usable keys of every issuer are cached. The first call of `health` starts to fetch them. */
   readonly ready: boolean;
   readonly issuers: readonly IssuerHealth[];
 }
 
 export interface IssuerHealth {
-  /** Where its keys come from. */
+  /** The source of its keys: a URL, or the core. */
   readonly source: string;
   readonly keys: KeySetHealth;
   /** Undefined: revocation is off. */

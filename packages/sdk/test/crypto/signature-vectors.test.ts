@@ -92,7 +92,7 @@ describe("Wycheproof RSA", () => {
     ["rsa_signature_2048_sha384", 221],
     ["rsa_signature_2048_sha512", 221],
     ["rsa_pss_2048_sha256_mgf1_32", 108],
-  ])("T2 nothing of %s isRetryable for RS256 but case %i, which is what RS256 signs", (name, really) => {
+  ])("T2 nothing of %s is accepted for RS256 but case %i, which is what RS256 signs", (name, really) => {
     for (const group of wycheproof<Group>(name)) {
       const key = importOne(jwkOf(group));
       if (typeof key === "string") continue; // of one group e is 3

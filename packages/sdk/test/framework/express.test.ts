@@ -43,7 +43,7 @@ describe("middleware of Express", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("another service verifies by this service's front interface alone", async () => {
+  test("another service can verify with this service's endpoints alone", async () => {
     const core = await startStandInCore();
     const service = await listen(express().use(middleware({ countersign: instanceAt(core.url) })));
     const result = await instanceAt(core.url).createJWT({ source: "microservice", sub: "orders" });

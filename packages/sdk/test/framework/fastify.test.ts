@@ -43,7 +43,7 @@ describeFramework("Fastify, as preHandler", async ({ handlesErrors, guard, handl
 const key = edKey();
 const authorization = `Bearer ${tokenBy(key, { iat: 0, exp: 4_102_444_800 })}`;
 
-test("a Fastify app whose every route is guarded serves the front that it registered before", async () => {
+test("a Fastify app with a guard on every route serves the endpoints that it registered before", async () => {
   const { jwksUri } = await serveKeys(key);
   const core = await startStandInCore();
   const app = Fastify();
@@ -57,7 +57,7 @@ test("a Fastify app whose every route is guarded serves the front that it regist
   expect(await (await fetch(`${url}/stock`, { headers: { authorization } })).json()).toEqual({ calledBy: "orders" });
 });
 
-test("Fastify's inject meets the guard like a request over a wire", async () => {
+test("the guard applies to Fastify's inject like to a request over a socket", async () => {
   const { jwksUri } = await serveKeys(key);
   const app = Fastify();
   app.get("/stock", { onRequest: verifyMicroservice({ jwksUri }) }, async ({ caller }) => ({

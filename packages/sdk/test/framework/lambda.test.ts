@@ -27,7 +27,7 @@ for (const format of ["1.0", "2.0", "load balancer"] as const) {
   });
 }
 
-test("H1 two Authorization headers of an event are two, whatever letters they are written in", async () => {
+test("H1 two Authorization headers of an event are rejected, in any case of letters", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
   const handler = verifyMicroservice({ jwksUri })(async () => ({ statusCode: 200, body: "" }));
@@ -41,7 +41,7 @@ test("H1 two Authorization headers of an event are two, whatever letters they ar
   expect(await statusOf(null)).toBe(401);
 });
 
-test("H3 a token in the query of an event, in whatever form, is one too many beside a header", async () => {
+test("H3 a token in the query of an event, in any form, is one too many next to a header", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
   const handler = verifyMicroservice({ jwksUri })(async () => ({ statusCode: 200, body: "" }));
@@ -62,7 +62,7 @@ test("H3 a token in the query of an event, in whatever form, is one too many bes
   }
 });
 
-test("the context is Lambda's own, with the caller", async () => {
+test("the context is that of Lambda, with the caller", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
   const now = Math.floor(Date.now() / 1000);

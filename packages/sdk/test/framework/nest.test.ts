@@ -71,7 +71,7 @@ describeFramework("NestJS on Fastify", async (service) => {
   return (req, res) => fastify.routing(req, res);
 });
 
-test("@CurrentCaller on a route that nothing guards is an error of the service, not a caller of none", async () => {
+test("@CurrentCaller on a route without a guard is an error of the service, not an undefined caller", async () => {
   let handled = 0;
   @Controller()
   class Open {
@@ -90,7 +90,7 @@ test("@CurrentCaller on a route that nothing guards is an error of the service, 
   expect(await answer.text()).not.toContain("verifyMicroservice guard");
 });
 
-test("the guard of NestJS lets nothing through that is not HTTP", async () => {
+test("the NestJS guard rejects everything that is not HTTP", async () => {
   const context = { getType: () => "rpc" } as ExecutionContext;
   await expect(verifyMicroservice({ optional: true }).canActivate(context)).rejects.toThrow(/createVerifier/);
 });

@@ -25,7 +25,7 @@ describeFramework(
   { hasErrorHandler: false },
 );
 
-test("H1 a second Authorization behind more fields than Node keeps is refused", async () => {
+test("H1 a second Authorization after more fields than Node keeps is rejected", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
   const { port } = await listen(verifyMicroservice({ jwksUri })((_req, res) => void res.end()));
@@ -38,7 +38,7 @@ test("H1 a second Authorization behind more fields than Node keeps is refused", 
   for (const others of [0, 900, 997, 998, 999, 1_000, 1_500]) expect(await statusWith(others), `${others}`).toBe(400);
 });
 
-test("H1 two authorization fields over HTTP/2, of which node:http2 shows the first, are refused", async () => {
+test("H1 two authorization fields over HTTP/2, of which node:http2 exposes the first, are rejected", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
   const told: VerifierEvent[] = [];
@@ -100,7 +100,7 @@ async function sendHttp2(port: number, authorizations: readonly string[]): Promi
   }
 }
 
-test("what went wrong is told to the operator of a service of node:http", async () => {
+test("errors cause a warning, because node:http has no log", async () => {
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
   const { url } = await listen(verifyMicroservice()(() => expect.unreachable()));
   const answer = await fetch(url, { headers: { authorization: "Bearer c2VjcmV0" } });
@@ -109,7 +109,7 @@ test("what went wrong is told to the operator of a service of node:http", async 
   expect(JSON.stringify(warn.mock.calls)).not.toContain("c2VjcmV0");
 });
 
-test("a service that answered before the guard could is left in peace", async () => {
+test("a response that the service sent before the guard stays unchanged", async () => {
   let fail = (): void => {};
   const failed = new Promise<void>((resolve) => (fail = resolve));
   const keys = await listen((_req, res) => void failed.then(() => res.writeHead(500).end()));

@@ -10,19 +10,19 @@ afterEach(forgetDefaultInstance);
 const NOT_INITIALISED = "Initialisation not done. Did you forget to call the Jwt.init function?";
 
 describe("before init", () => {
-  test("the recipe says so", async () => {
+  test("recipe functions reject with that message", async () => {
     await expect(jwt.createJWT({})).rejects.toMatchObject({ code: "not_initialised", message: NOT_INITIALISED });
     await expect(jwt.getJWKS()).rejects.toThrow(NOT_INITIALISED);
   });
 
-  test("and so it does after an init without the recipe", async () => {
+  test("and also after an init without the recipe", async () => {
     init({ appInfo });
     await expect(createJWT()).rejects.toThrow(NOT_INITIALISED);
   });
 });
 
 describe("init", () => {
-  test("makes the instance that the recipe functions use, by every name they are exported under", async () => {
+  test("creates the instance that the recipe functions use, under every exported name", async () => {
     const core = await startStandInCore();
     countersign.init({ appInfo, supertokens: { connectionURI: core.url }, recipeList: [jwt.init()] });
     expect(await jwt.createJWT({ a: 1 }, 60, false)).toMatchObject({ status: "OK" });
@@ -34,7 +34,7 @@ describe("init", () => {
     ]);
   });
 
-  test("core is the same option under our own name; both together are an error", async () => {
+  test("core and supertokens are the same option; both together are an error", async () => {
     const core = await startStandInCore();
     const both = { core: { connectionURI: core.url }, supertokens: { connectionURI: core.url } };
     expect(() => init({ appInfo, ...both })).toThrow(/are the same option/);
@@ -43,7 +43,7 @@ describe("init", () => {
     expect(await createJWT()).toMatchObject({ status: "OK" });
   });
 
-  test("a second time does nothing, whatever it is called with", async () => {
+  test("a second call has no effect, with any argument", async () => {
     const [first, second] = [await startStandInCore(), await startStandInCore()];
     init({ appInfo, core: { connectionURI: first.url }, recipeList: [jwt.init()] });
     const instance = defaultInstance();
@@ -59,7 +59,7 @@ describe("init", () => {
     expect(first.calls[0]!.body["jwksDomain"]).toBe("http://localhost:4001");
   });
 
-  test("takes every option that existing services pass", async () => {
+  test("accepts every option that existing services pass", async () => {
     const core = await startStandInCore();
     init({
       appInfo: { ...appInfo, origin: "http://localhost:3000", websiteBasePath: "/login", apiGatewayPath: "/gw" },

@@ -35,8 +35,8 @@ async function optionalRoute(options: GuardOptions = {}, debug = false) {
 const INVALID = '401 error="invalid_token"';
 const FORBIDDEN = '403 error="insufficient_scope"';
 
-describe("an optional route that has a name", () => {
-  test("T23 takes a good token of an end user for nobody of ours, whatever its audience, and tells of no refusal", async () => {
+describe("an optional route with an audience", () => {
+  test("T23 accepts a valid end user token without a caller, for any audience, and reports no rejection", async () => {
     const { answer, told } = await optionalRoute({ allow: ["orders"], scope: "stock:read" });
     for (const aud of [undefined, "inventory", "billing", "https://shop.test", ["a", "b"], []]) {
       for (const source of [undefined, "user", 1]) expect(await answer(ofUser({ aud, source }))).toBe("nobody");
@@ -46,7 +46,7 @@ describe("an optional route that has a name", () => {
     expect(told()).toEqual([]);
   });
 
-  test("T23 refuses a bad one all the same, and tells why", async () => {
+  test("T23 rejects an invalid token and reports the reason", async () => {
     const { answer, told, clock } = await optionalRoute({ issuer: "https://core.test" });
     const iss = "https://core.test";
     expect(await answer(ofUser({ iss }))).toBe("nobody");
@@ -71,7 +71,7 @@ describe("an optional route that has a name", () => {
     expect(await answer(short)).toBe(INVALID);
   });
 
-  test("S3 refuses a service as every other route does, the second time too", async () => {
+  test("S3 rejects a service as every other route does, also the second time", async () => {
     const { answer, told } = await optionalRoute({ allow: ["orders", "billing"], scope: "stock:read" });
     const refusals = [
       [{ aud: "billing" }, INVALID, { reason: "audience_mismatch", expected: '["inventory"]', seen: "billing" }],
@@ -89,7 +89,7 @@ describe("an optional route that has a name", () => {
     }
   });
 
-  test("that only reports lets services in, and tells of what it would refuse", async () => {
+  test("with reportOnly accepts services and reports what it would reject", async () => {
     const { answer, told } = await optionalRoute({ reportOnly: true });
     expect(await answer(ofOrders({ aud: "billing" }))).toBe("orders");
     expect(told()).toMatchObject([{ type: "would_refuse", reason: "audience_mismatch" }]);
@@ -97,7 +97,7 @@ describe("an optional route that has a name", () => {
     expect(told()).toEqual([]);
   });
 
-  test("decides by the rules of each of several issuers", async () => {
+  test("applies the rules of each of several issuers", async () => {
     const other = await serveIssuer(edKey("s-2"));
     const one = await serveIssuer(key);
     const trusted = [
@@ -118,7 +118,7 @@ describe("an optional route that has a name", () => {
     expect(told()).toMatchObject([{ reason: "insufficient_scope" }, { reason: "caller_not_allowed" }]);
   });
 
-  test("prints with debug what it refuses, as refused, and no user's token", async () => {
+  test("prints rejections as refused with debug, and no token of a user", async () => {
     const written = vi.spyOn(process.stderr, "write").mockReturnValue(true);
     try {
       const { answer } = await optionalRoute({}, true);
@@ -136,7 +136,7 @@ describe("an optional route that has a name", () => {
   });
 });
 
-test("a route that is not optional answers a user's token as ever: 401 for another audience, else 403", async () => {
+test("a route that is not optional responds to an end user's token with 401 for another audience, otherwise 403", async () => {
   const { answer, told } = await optionalRoute({ optional: false });
   expect(await answer(ofUser({ aud: "billing" }))).toBe(INVALID);
   expect(await answer(ofUser({ aud: "inventory" }))).toBe(FORBIDDEN);

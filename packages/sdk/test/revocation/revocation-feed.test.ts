@@ -132,7 +132,7 @@ describe("a feed that cannot be had or verified", () => {
     expect(await reader.outcome(tokenBy(key, { jti: "id-2" }))).toBe("allowed");
   });
 
-  test("R17 V5 after a long freeze nothing isRetryable by what was known before it, kept or not", async () => {
+  test("R17 V5 after a long freeze no token is accepted by an outdated feed, cached or not", async () => {
     const issuer = await serveIssuer(key, other);
     issuer.revoke({});
     const reader = readerOf(issuer);

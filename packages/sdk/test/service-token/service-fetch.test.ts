@@ -47,7 +47,7 @@ async function startCallee(): Promise<Callee> {
 }
 
 describe("a call", () => {
-  test("goes out with the service's token, for which the core was asked once however many ask at once", async () => {
+  test("is sent with the service's token, which simultaneous calls request from the core once", async () => {
     const callee = await startCallee();
     const call = instance().createServiceFetch();
     const answers = await Promise.all(Array.from({ length: 50 }, () => call(`${callee.url}/stock`)));
@@ -57,7 +57,7 @@ describe("a call", () => {
     expect(core.calls).toHaveLength(1);
   });
 
-  test("is fetch's in all else: method, headers, body, Request, URL", async () => {
+  test("otherwise behaves like fetch: method, headers, body, Request, URL", async () => {
     const callee = await startCallee();
     const call = instance().createServiceFetch();
     const headers = { "x-trace": "t" };
@@ -81,7 +81,7 @@ describe("a call", () => {
     }
   });
 
-  test("leaves an Authorization of the caller's own as it is, and asks the core for nothing", async () => {
+  test("leaves an Authorization header of its own unchanged, and requests no token", async () => {
     const callee = await startCallee();
     callee.status = 401;
     const call = instance().createServiceFetch();
@@ -97,7 +97,7 @@ describe("a call", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("without init is an error that says so; made before init, it finds the instance later", async () => {
+  test("without init is an error with that message; a function created before init finds the instance later", async () => {
     const callee = await startCallee();
     const call = createServiceFetch({ audience: "inventory" });
     call.close(); // nothing was begun
@@ -112,7 +112,7 @@ describe("a call", () => {
     call.close();
   });
 
-  test("of an instance without a core is an error that says so", async () => {
+  test("of an instance without a core is an error with that message", async () => {
     const { createServiceFetch: make } = closingInstance(buildCountersign({ appInfo }).countersign);
     await expect(make()("http://localhost")).rejects.toMatchObject({
       code: "invalid_option",
@@ -120,7 +120,7 @@ describe("a call", () => {
     });
   });
 
-  test("that waits for a token ends with its signal, and others go on waiting", async () => {
+  test("that waits for a token ends with its signal, and others continue to wait", async () => {
     let answer = () => {};
     core.intercept = (req, res) => {
       if (req.url !== "/recipe/jwt") return false;
@@ -141,7 +141,7 @@ describe("a call", () => {
   });
 });
 
-describe("what the core is asked for", () => {
+describe("the token request", () => {
   const asked = { audience: "inventory", scope: ["stock:read", "stock:reserve"] };
 
   test("with an API key: the claims", async () => {
@@ -158,7 +158,7 @@ describe("what the core is asked for", () => {
     expect(decodeJwt(token)).toMatchObject({ ...claims, iss: "http://localhost:4001" });
   });
 
-  test("with a service's credential: what the token is to be for, and no claim that is the core's to say", async () => {
+  test("with a service credential: the purpose of the token, and no claim that the core sets", async () => {
     await instance(core.url, CREDENTIAL, "something else").getServiceToken(asked);
     await instance(core.url, CREDENTIAL).getServiceToken();
     expect(core.calls).toMatchObject([{ headers: { "api-key": CREDENTIAL } }, {}]);
@@ -195,7 +195,7 @@ describe("what the core is asked for", () => {
     },
   );
 
-  test("a token each for every audience and scope, shared by all that ask for the same", async () => {
+  test("one token per audience and scope, shared by all calls with the same", async () => {
     const callee = await startCallee();
     const own = instance();
     const purposes = [{}, { audience: "a" }, { audience: "b" }, { audience: "a", scope: "x" }, { scope: "x" }];
@@ -244,7 +244,7 @@ describe("what the core is asked for", () => {
   });
 });
 
-describe("a callee's 401", () => {
+describe("a 401 of the called service", () => {
   const only = (good: () => string | undefined) => (token: string | undefined) => (token === good() ? 200 : 401);
 
   test.each<[string, () => RequestInit | undefined, string]>([
@@ -287,7 +287,7 @@ describe("a callee's 401", () => {
     expect(core.calls).toHaveLength(1);
   });
 
-  test("to many calls at once costs one fresh token", async () => {
+  test("to many simultaneous calls causes one new token", async () => {
     const callee = await startCallee();
     const call = instance().createServiceFetch();
     await call.ready();
@@ -298,7 +298,7 @@ describe("a callee's 401", () => {
     expect(core.calls).toHaveLength(2);
   });
 
-  test("that no token helps against costs the core one token in 5 s, not one for each call", async () => {
+  test("that no new token fixes causes one token in 5 s, not one per call", async () => {
     const callee = await startCallee();
     callee.status = 401;
     let monotonic = 0;
@@ -315,7 +315,7 @@ describe("a callee's 401", () => {
     expect(core.calls).toHaveLength(3);
   });
 
-  test("is the answer where the core has no fresh token to give; the old one stays in use", async () => {
+  test("is returned if the core issues no new token; the old one stays in use", async () => {
     const callee = await startCallee();
     const call = instance().createServiceFetch();
     await call(callee.url);
@@ -328,7 +328,7 @@ describe("a callee's 401", () => {
     expect(new Set(callee.tokens).size).toBe(1);
   });
 
-  test("is the answer where another token is the same to the letter, as with cores that number none", async () => {
+  test("is returned if the new token is identical, as with cores that set no jti", async () => {
     core.tokenIds = false;
     vi.spyOn(Date, "now").mockReturnValue(Date.now());
     const callee = await startCallee();
@@ -338,7 +338,7 @@ describe("a callee's 401", () => {
     expect([core.calls.length, callee.tokens.length]).toEqual([2, 1]);
   });
 
-  test("can be answered by other clients too: getServiceToken instead of the one that was refused", async () => {
+  test("other clients can get a new token with getServiceToken({ insteadOf })", async () => {
     const own = instance();
     const refused = await own.getServiceToken();
     const fresh = await own.getServiceToken({ insteadOf: refused });
@@ -349,7 +349,7 @@ describe("a callee's 401", () => {
   });
 });
 
-describe("S3 a callee's 403 for want of a scope", () => {
+describe("S3 a 403 of the called service for a missing scope", () => {
   const CHALLENGE = 'Bearer realm="microservices", error="insufficient_scope"';
 
   /** A callee that wants stock:reserve, and a core that grants what the policy has at the time. */
@@ -377,7 +377,7 @@ describe("S3 a callee's 403 for want of a scope", () => {
     return { policy, sent, asked: () => asked, call: () => call(callee.url), pass: (ms: number) => (monotonic += ms) };
   }
 
-  test("S3 is answered with a fresh token, which has what the policy has granted since", async () => {
+  test("S3 is retried with a new token, which has the scopes that the policy granted since then", async () => {
     const { policy, sent, asked, call, pass } = await reserving();
     const refused = await call();
     expect([refused.status, await refused.text()]).toEqual([403, "answer"]);
@@ -390,7 +390,7 @@ describe("S3 a callee's 403 for want of a scope", () => {
     expect(asked()).toBe(3);
   });
 
-  test("S3 that the policy goes on refusing costs the core one token in 5 s, not one for each call", async () => {
+  test("S3 that the policy still denies causes one token in 5 s, not one per call", async () => {
     const { asked, call, pass } = await reserving();
     for (let i = 0; i < 20; i++) expect((await call()).status).toBe(403);
     expect(asked()).toBe(2);
@@ -399,7 +399,7 @@ describe("S3 a callee's 403 for want of a scope", () => {
     expect(asked()).toBe(3);
   });
 
-  test("S3 is the answer where this scope was not asked for: another token would not have it either", async () => {
+  test("S3 is returned if the call did not request the scope, because a new token would lack it too", async () => {
     const { policy, asked, call } = await reserving({ scope: "stock:read" });
     policy.grants = "stock:read stock:reserve";
     core.intercept = undefined;
@@ -423,7 +423,7 @@ describe("S3 a callee's 403 for want of a scope", () => {
 });
 
 describe("where the token does not go", () => {
-  test("K10 to another origin, by a redirect: its 401 is not answered with another token either", async () => {
+  test("K10 to another origin, by a redirect; its 401 causes no retry", async () => {
     const [callee, other] = [await startCallee(), await startCallee()];
     const call = instance().createServiceFetch();
     for (const status of [301, 302, 303, 307, 308]) {
@@ -456,7 +456,7 @@ describe("where the token does not go", () => {
     ["http://localhost.evil.test"],
     ["ftp://inventory.internal"],
     ["data:text/plain,x"],
-  ])("K10 over plain http to another machine: %j is rejected, and nobody asked", async (url) => {
+  ])("K10 over plain HTTP to another host: %j is rejected, and no request is sent", async (url) => {
     const call = instance().createServiceFetch();
     const sent = vi.spyOn(globalThis, "fetch");
     try {
@@ -472,7 +472,7 @@ describe("where the token does not go", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("allowHttp says it out loud", async () => {
+  test("with allowHttp, to any host over plain HTTP", async () => {
     const callee = await startCallee();
     const elsewhere = `http://0.0.0.0:${callee.port}`; // this machine by another name
     const own = instance();
@@ -482,7 +482,7 @@ describe("where the token does not go", () => {
   });
 });
 
-test("S6 errors and warnings hold neither the credential nor a token", async () => {
+test("S6 errors and warnings contain neither the credential nor a token", async () => {
   const warnings: string[] = [];
   const remember = (warning: Error) => void warnings.push(String(warning.stack));
   process.on("warning", remember);

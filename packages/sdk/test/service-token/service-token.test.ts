@@ -86,7 +86,7 @@ describe("renewal", () => {
     expect(Math.max(...due)).toBeLessThan(15); // 200 within 468 seconds
   }, 30_000);
 
-  test("goes on by itself while somebody holds it, and ends with the last who does", async () => {
+  test("continues in the background while the token is held, and stops with the last holder", async () => {
     const { core, token } = tokenOf();
     const [one, two] = [token.hold(), token.hold()];
     await pass(10 * LIFE);
@@ -108,7 +108,7 @@ describe("renewal", () => {
     expect(token.current()).toBeUndefined();
   });
 
-  test("no timer lives as long as a token says: a hundred years are an hour", async () => {
+  test("no timer depends on the lifetime of a token: a hundred years count as an hour", async () => {
     const { core, token } = tokenOf(3_153_600_000);
     token.hold();
     await token.get();
@@ -116,7 +116,7 @@ describe("renewal", () => {
     expect(core.asked).toHaveLength(2);
   });
 
-  test("a token without a life is none", async () => {
+  test("a token without a lifetime is rejected", async () => {
     for (const life of [0, -1, NaN, "1"]) {
       const { token } = tokenOf(life as number);
       await expect(token.get()).rejects.toMatchObject({ code: "core_refused" });
@@ -125,7 +125,7 @@ describe("renewal", () => {
 });
 
 describe("while the core is down", () => {
-  test("the token is used to its end, which is told once, and renewed as soon as the core is back", async () => {
+  test("the token is used until it expires, with one warning, and renewed as soon as the core is available", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const { core, token } = tokenOf();
     token.hold();
@@ -145,7 +145,7 @@ describe("while the core is down", () => {
     expect(numberOf(token.current())).toBe("2");
   });
 
-  test("who has no token learns at once why it is waited for, and once only", async () => {
+  test("a call without a token causes one warning immediately", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const { core, token } = tokenOf();
     core.problem = DOWN;
@@ -169,7 +169,7 @@ describe("while the core is down", () => {
     expect(warned).toHaveBeenCalledTimes(1);
   });
 
-  test("it is asked less and less often, and not by everybody at the same moment", async () => {
+  test("requests become less frequent, and have jitter", async () => {
     const { core, token } = tokenOf();
     token.hold();
     await token.get();
@@ -185,7 +185,7 @@ describe("while the core is down", () => {
     expect(new Set(pauses.slice(8).map((pause) => pause.toFixed(2))).size).toBeGreaterThan(5);
   });
 
-  test("who has no token waits for two minutes, all by the same tries, and then nobody is kept waiting", async () => {
+  test("calls without a token wait for two minutes and share requests; later calls reject immediately", async () => {
     const { core, token } = tokenOf();
     core.problem = DOWN;
     const outcomes = Promise.allSettled(Array.from({ length: 100 }, () => token.get()));
@@ -208,7 +208,7 @@ describe("while the core is down", () => {
     expect(numberOf(await late.get())).toBe("1");
   });
 
-  test("one that took long to fail is overrun: the next try comes later, and is given more time", async () => {
+  test("a slow failure means overload: the next request comes later, and has a longer timeout", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0.999_999);
     const timeouts: number[] = [];
     const began = Date.now();
@@ -229,7 +229,7 @@ describe("while the core is down", () => {
     expect(Date.now() - began).toBe(120_000);
   });
 
-  test("what no other try changes is an error at once, and the core is left alone for a while", async () => {
+  test("an error that a retry cannot fix is thrown immediately, and the next request is delayed", async () => {
     const { core, token } = tokenOf();
     core.problem = REFUSED;
     for (let i = 0; i < 100; i++) await expect(token.get()).rejects.toBe(REFUSED);
@@ -239,27 +239,30 @@ describe("while the core is down", () => {
     expect(numberOf(await token.get())).toBe("1");
   });
 
-  test.each([400, 403])("what the policy grants after a long no is had within 6 s by who calls: %i", async (status) => {
-    for (let run = 0; run < 10; run++) {
-      const { core, token } = tokenOf();
-      token.hold(); // so that it is asked for also while nobody calls
-      core.problem = new CountersignError("core_refused", "no", { status });
-      await expect(token.get()).rejects.toBe(core.problem);
-      await pass(60 + 3.7 * run);
-      const before = core.asked.length;
-      for (let i = 0; i < 600; i++) {
+  test.each([400, 403])(
+    "a call gets what the policy newly grants within 6 s, also after a long denial: %i",
+    async (status) => {
+      for (let run = 0; run < 10; run++) {
+        const { core, token } = tokenOf();
+        token.hold(); // so that it is asked for also while nobody calls
+        core.problem = new CountersignError("core_refused", "no", { status });
         await expect(token.get()).rejects.toBe(core.problem);
-        await pass(0.1);
+        await pass(60 + 3.7 * run);
+        const before = core.asked.length;
+        for (let i = 0; i < 600; i++) {
+          await expect(token.get()).rejects.toBe(core.problem);
+          await pass(0.1);
+        }
+        expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
+        core.problem = undefined;
+        await pass(4); // two seconds are left for the instances of the core, and for its answer
+        expect(numberOf(await token.get())).toBe("1");
+        token.close();
       }
-      expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
-      core.problem = undefined;
-      await pass(4); // two seconds are left for the instances of the core, and for its answer
-      expect(numberOf(await token.get())).toBe("1");
-      token.close();
-    }
-  });
+    },
+  );
 
-  test("S1 what no other try changes is not asked for more than a few times a minute", async () => {
+  test("S1 an error that a retry cannot fix causes only a few requests a minute", async () => {
     const { core, token } = tokenOf();
     token.hold();
     core.problem = REFUSED;
@@ -272,7 +275,7 @@ describe("while the core is down", () => {
   });
 });
 
-describe("in place of a token that a callee refused", () => {
+describe("in place of a token that the called service rejected", () => {
   /** A core that gives one token, and then hangs until it is let go on. */
   async function hanging() {
     const answers: ((token: string) => void)[] = [];
@@ -289,7 +292,7 @@ describe("in place of a token that a callee refused", () => {
     return { token, first: await token.get(), answers, asked: () => asked };
   }
 
-  test("another one is waited for for two seconds; what comes later is had in the background", async () => {
+  test("a new token is awaited for two seconds; a later one is cached in the background", async () => {
     const { token, first, answers, asked } = await hanging();
     const outcomes: (string | undefined)[] = [];
     const replace = () => void token.replace(first).then((second) => outcomes.push(second && numberOf(second)));
@@ -310,7 +313,7 @@ describe("in place of a token that a callee refused", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("one that comes in time is taken, and no timer is left", async () => {
+  test("one that arrives in time is used, and no timer is left", async () => {
     const { token, first, answers } = await hanging();
     const second = token.replace(first);
     await pass(1.9);
@@ -339,7 +342,7 @@ describe("S1 a key that the core does not know", () => {
     return { core, of };
   }
 
-  test("S1 uses up no more of what an address may fail than one try a minute, while nobody calls", async () => {
+  test("S1 causes one failed request a minute at most without calls", async () => {
     const { core, of } = tokensOf();
     const token = of("inventory");
     token.hold();
@@ -354,7 +357,7 @@ describe("S1 a key that the core does not know", () => {
     expect(await token.get()).toBeDefined();
   });
 
-  test("S1 is told at once also where the core has begun to send it away, for whatever purpose", async () => {
+  test("S1 is thrown immediately, also if the core throttles the address, for every purpose", async () => {
     const { core, of } = tokensOf();
     await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
     core.problem = SENT_AWAY;
@@ -365,7 +368,7 @@ describe("S1 a key that the core does not know", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("S1 is forgotten once the core has another word: who is asked too much is waited for", async () => {
+  test("S1 is forgotten after another response: calls wait for an overloaded core again", async () => {
     const { core, of } = tokensOf();
     await expect(of("inventory").get()).rejects.toBe(UNKNOWN);
     core.problem = undefined;
@@ -379,7 +382,7 @@ describe("S1 a key that the core does not know", () => {
   });
 });
 
-test("closing tells who waits at once, and nothing is asked any more", async () => {
+test("close rejects waiting calls immediately and stops all requests", async () => {
   const { core, token } = tokenOf();
   token.hold();
   core.problem = DOWN;
@@ -393,7 +396,7 @@ test("closing tells who waits at once, and nothing is asked any more", async () 
   expect(core.asked).toHaveLength(asked);
 });
 
-test("what is released or held after closing begins nothing anew", async () => {
+test("release and hold after close start nothing", async () => {
   const { core, token } = tokenOf();
   const release = token.hold();
   await token.get();
@@ -408,7 +411,7 @@ test("what is released or held after closing begins nothing anew", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("a life of many audiences keeps some hundreds of tokens: those that are held, and those wanted last", async () => {
+test("with many audiences, a few hundred tokens are cached: those that are held and the last used", async () => {
   let asked = 0;
   const tokens = new ServiceTokenCache(
     async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
@@ -436,7 +439,7 @@ test("a life of many audiences keeps some hundreds of tokens: those that are hel
   tokens.close();
 });
 
-test("what nobody uses any more is forgotten: the purposes of a long life do not add up", async () => {
+test("unused tokens are deleted, so purposes do not accumulate", async () => {
   let asked = 0;
   const tokens = new ServiceTokenCache(
     async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
@@ -454,7 +457,7 @@ test("what nobody uses any more is forgotten: the purposes of a long life do not
   tokens.close();
 });
 
-describe("a core that is asked too much", () => {
+describe("an overloaded core", () => {
   const ANSWER = JSON.stringify({ status: "OK", jwt: tokenBy(key, { iat: 1, exp: 1 + LIFE }) });
   const DATE = "Tue, 01 Jan 2030 00:00:00 GMT";
 
@@ -474,7 +477,7 @@ describe("a core that is asked too much", () => {
     const waiting = countersign.getServiceToken();
     const came: number[] = [];
     while (came.length < 3) {
-      // Sockets have a time of their own: none isRetryable before the answer is there and somebody waits because of it.
+      // Sockets have a time of their own: time stands still until the response has arrived and a call waits because of it.
       if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
       await new Promise((resolve) => setImmediate(resolve));
       if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
@@ -488,7 +491,7 @@ describe("a core that is asked too much", () => {
     await countersign.close();
   });
 
-  test("S1 has nobody wait for longer than somebody would: a Retry-After of an hour is an error at once", async () => {
+  test("S1 a Retry-After of an hour is an immediate error, because no call waits that long", async () => {
     const core = await listen((req, res) => {
       if (req.method === "GET") return void res.end('{"versions":["5.4"]}');
       res.writeHead(503, { "retry-after": "3600" }).end("later");
@@ -500,7 +503,7 @@ describe("a core that is asked too much", () => {
     await countersign.close();
   });
 
-  test("gives everybody a token in the end: a thousand services at once, each sent away twice", async () => {
+  test("every service gets a token: a thousand at once, each rejected twice", async () => {
     vi.useRealTimers();
     const came = new Map<unknown, number[]>();
     const core = await listen((req, res) => {

@@ -4,7 +4,7 @@ import { NOW } from "./keys.ts";
 export interface FakeClock extends Clock {
   /** Lets time pass, on both hands of the clock. */
   advance(seconds: number): void;
-  /** Sets the wall clock forward, or back, while no time isRetryable. */
+  /** Sets the wall clock forward, or back, without letting time pass. */
   jump(seconds: number): void;
 }
 

@@ -49,7 +49,7 @@ test.each(["RS256", "ES256", "Ed25519"] as const)(
   },
 );
 
-test("time isRetryable at once, for tokens and for keys", async () => {
+test("advance changes the time immediately, for tokens and keys", async () => {
   const ask = await service();
   const headers = issuer.actAs("orders");
   expect(await ask(headers)).toBe("orders");
@@ -61,7 +61,7 @@ test("time isRetryable at once, for tokens and for keys", async () => {
   await expect(issuer.advance(-1)).rejects.toThrow(/advance: expected seconds from 0 up, got -1/);
 });
 
-test("a rotated key strands nobody, a revoked one everybody that it signed for", async () => {
+test("tokens of a rotated key remain valid, those of a revoked key do not", async () => {
   const ask = await service();
   const first = issuer.actAs("orders");
   await issuer.rotate();
@@ -85,7 +85,7 @@ test("tokens and services are revoked", async () => {
   await expect(issuer.revokeToken("nothing")).rejects.toThrow(/revokeToken: expected headers of actAs/);
 });
 
-test("the issuer goes down: what is known verifies for three days, and what is new after it came back", async () => {
+test("while the issuer is down, known keys verify for three days; new keys after it is back", async () => {
   const ask = await service();
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
   issuer.goDown();
@@ -98,7 +98,7 @@ test("the issuer goes down: what is known verifies for three days, and what is n
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
 });
 
-test("a clock that is ahead by more than is forgiven", async () => {
+test("a clock that is ahead by more than the tolerance", async () => {
   const ask = await service();
   issuer.skew(29);
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
@@ -106,7 +106,7 @@ test("a clock that is ahead by more than is forgiven", async () => {
   expect(await ask(issuer.actAs("orders"))).toBe(401);
 });
 
-test("the service under test calls with a token of the issuer's, and gets another where that was revoked", async () => {
+test("the service under test calls with a token of the issuer, and gets a new one if it was revoked", async () => {
   const call = createServiceFetch({ audience: "inventory", scope: "stock:read" });
   for (let i = 0; i < 2; i++) {
     issuer = startTestIssuer(); // the second one has other keys: what a module made before goes on with them
@@ -141,7 +141,7 @@ test.each([
   call.close();
 });
 
-test("createJWT and the front interface of the service under test are the issuer's", async () => {
+test("createJWT and the endpoints of the service under test use the issuer", async () => {
   const ask = await service();
   const answer = await createJWT({ sub: "orders", source: "microservice" }, 60);
   if (answer.status !== "OK") throw new Error(answer.status);
@@ -150,7 +150,7 @@ test("createJWT and the front interface of the service under test are the issuer
   expect(keys).toMatchObject([{ kid: "s-test-1", alg: "RS256" }]);
 });
 
-test("it refuses to start in production, and puts back what was there", async () => {
+test("it does not start in production, and restores the previous instance", async () => {
   init({ appInfo: { appName: "a", apiDomain: "http://localhost" } });
   const before = defaultInstance();
   issuer = startTestIssuer({ algorithm: "Ed25519" });

@@ -10,7 +10,7 @@ const failedOf = (checks: readonly Check[]) =>
 const namesOf = (checks: readonly Check[], wanted: Check["outcome"]) =>
   checks.filter(({ outcome }) => outcome === wanted).map(({ name }) => name);
 
-test("a good token isRetryable every check, each with what it wants and what is there", async () => {
+test("a valid token passes every check, each with the expected and the actual value", async () => {
   const issuer = await serveIssuer(key);
   issuer.revoke({});
   const options = { jwksUri: issuer.jwksUri, audience: "inventory", issuer: "https://core.test" };
@@ -24,7 +24,7 @@ test("a good token isRetryable every check, each with what it wants and what is 
   expect(explained.checks.find(({ name }) => name === "exp")).toMatchObject({ seen: String(NOW + 3600) });
 });
 
-test("all that is wrong is shown, not only what is met first", async () => {
+test("every failed check is shown, not only the first", async () => {
   const issuer = await serveIssuer(key);
   issuer.revoke({ tokens: [["id-1", NOW]] });
   const token = tokenBy(edKey("s-1"), { exp: NOW - 60, aud: "payments", source: "user" });
@@ -43,7 +43,7 @@ test("all that is wrong is shown, not only what is met first", async () => {
   ]);
 });
 
-test("without a key set it says what it can, and proves nothing", async () => {
+test("without a key set it checks everything but signature and revocation", async () => {
   const { allowed, checks } = await explainToken(tokenBy(key), {}, fakeClock());
   expect(allowed).toBeUndefined();
   expect(namesOf(checks, "not checked")).toEqual(["key", "signature", "revocation"]);

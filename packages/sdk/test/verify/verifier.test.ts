@@ -16,7 +16,7 @@ const rsa = rsaKey();
 const ec = ecKey();
 const ed = edKey();
 
-describe("a token that isRetryable", () => {
+describe("an accepted token", () => {
   test.each([[rsa], [ec], [ed]])(
     "as jose makes it, checked through createVerifier: $algorithm",
     async (key: TestKey) => {
@@ -34,7 +34,7 @@ describe("a token that isRetryable", () => {
     },
   );
 
-  test("keys are fetched once for many tokens, also at the same moment", async () => {
+  test("keys are fetched once for many tokens, also for simultaneous ones", async () => {
     const route = await openRoute([ed]);
     await Promise.all(Array.from({ length: 20 }, (_, n) => route.expectAllowed(tokenBy(ed, { n }))));
     await route.expectAllowed(tokenBy(ed));
@@ -51,7 +51,7 @@ describe("a token that isRetryable", () => {
     expect((await route.expectAllowed(tokenBy(ed, claims))).service).toBe(service);
   });
 
-  test("V4 the decision is frozen to its leaves", async () => {
+  test("V4 the decision is deeply frozen", async () => {
     const route = await openRoute([ed]);
     const decision = await route.verifier.verify(tokenBy(ed, { roles: [{ name: "reader" }] }));
     if (!decision.allowed) throw new Error(decision.reason);
@@ -71,7 +71,7 @@ describe("a token that isRetryable", () => {
 });
 
 describe("several issuers", () => {
-  test("K2 each has its own keys and rules: the same kid at two issuers is two keys", async () => {
+  test("K2 each issuer has its own keys and rules: the same kid at two issuers is two keys", async () => {
     const [a, b] = [edKey("same"), edKey("same")];
     const [atA, atB] = [await serveKeys(a), await serveKeys(b)];
     const verifier = closing(
@@ -136,12 +136,15 @@ describe("discovery", () => {
     };
   }
 
-  test.each([[""], ["/auth"]])("an issuer alone is found through its discovery document: path %j", async (path) => {
-    const found = await issuerWith((issuer, jwks_uri) => ({ issuer, jwks_uri }), path);
-    expect(await found.verdict()).toBe("allowed");
-  });
+  test.each([[""], ["/auth"]])(
+    "an issuer without a jwksUri is found through its discovery document: path %j",
+    async (path) => {
+      const found = await issuerWith((issuer, jwks_uri) => ({ issuer, jwks_uri }), path);
+      expect(await found.verdict()).toBe("allowed");
+    },
+  );
 
-  test("K6 an issuer's keys are those of its jwks_uri, and never those of a document beside it", async () => {
+  test("K6 an issuer's keys come from its jwks_uri, and never from a document next to it", async () => {
     const server = await listen((req, res) => {
       if (req.url === "/jwks.json") return void res.end(JSON.stringify({ keys: [rsa.jwk] }));
       if (req.url === "/jwks-all.json") return void res.end(JSON.stringify({ keys: [ed.jwk] }));
@@ -154,7 +157,7 @@ describe("discovery", () => {
     expect(server.count("/jwks-all.json")).toBe(0);
   });
 
-  test("R17 the way to an issuer's revocations is asked for once, with the way to its keys", async () => {
+  test("R17 the discovery document is fetched once, for the keys and the revocation feed", async () => {
     const clock = fakeClock();
     const server = await listen((req, res) => {
       if (req.url === "/jwks.json") return void res.end(JSON.stringify({ keys: [rsa.jwk] }));
@@ -185,7 +188,7 @@ describe("discovery", () => {
   });
 });
 
-describe("what an instance knows", () => {
+describe("the documents of an instance", () => {
   const knownOf = (key: TestKey) => {
     const source: Source = {
       name: "the core",
@@ -197,13 +200,13 @@ describe("what an instance knows", () => {
     return { keySet, feed: undefined };
   };
 
-  test("fills what the options leave out", async () => {
+  test("are the default for options that name no source", async () => {
     const verifier = closing(buildVerifier({ issuer: "orders" }, knownOf(ed), fakeClock()));
     expect(await verifier.verify(tokenBy(ed, { iss: "orders" }))).toMatchObject({ allowed: true });
     expect(await verifier.verify(tokenBy(ed, { iss: "other" }))).toMatchObject({ reason: "issuer_mismatch" });
   });
 
-  test("revocations may be somewhere else than the keys, or nowhere", async () => {
+  test("the revocation feed can be at another URL than the keys, or turned off", async () => {
     const issuer = await serveIssuer(ed);
     issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
     const outcome = async (revocationsUri: string | null | undefined) => {
@@ -215,7 +218,7 @@ describe("what an instance knows", () => {
     expect(await outcome(null)).toBe("allowed");
   });
 
-  test("K6 is never taken for the keys of a listed issuer, which is found by discovery", async () => {
+  test("K6 are never used for a listed issuer, which is found by discovery", async () => {
     const issuer = await listen((_req, res) => res.end(JSON.stringify({ issuer: issuer.url, jwks_uri: keys.jwksUri })));
     const keys = await serveKeys(ec);
     const verifier = closing(buildVerifier({ jwksUri: [{ issuer: issuer.url }] }, knownOf(ed), fakeClock()));
@@ -238,7 +241,7 @@ describe("the RSA set and the full set", () => {
     ["https://a.test/myjwks.json", ["https://a.test/myjwks.json"]],
   ])("of %s", (jwksUri, places) => expect(placesOf(jwksUri)).toEqual(places));
 
-  test.each([[401], [404]])("the full set is read first; %i there means the other", async (status) => {
+  test.each([[401], [404]])("the full set is read first; with %i, the RSA set is read", async (status) => {
     const server = await listen((req, res) => {
       if (req.url === "/jwks-all.json") return void res.writeHead(status).end();
       res.end(JSON.stringify({ keys: [rsa.jwk] }));
@@ -248,7 +251,7 @@ describe("the RSA set and the full set", () => {
     expect(server.requests.map((req) => req.url)).toEqual(["/revocations", "/jwks-all.json", "/jwks.json"]);
   });
 
-  test("an Ed25519 token isRetryable where only the full set has its key", async () => {
+  test("an Ed25519 token is accepted if only the full set has its key", async () => {
     const server = await listen((req, res) =>
       res.end(JSON.stringify({ keys: req.url === "/jwks-all.json" ? [ed.jwk, rsa.jwk] : [rsa.jwk] })),
     );
@@ -259,7 +262,7 @@ describe("the RSA set and the full set", () => {
 });
 
 describe("events", () => {
-  test("S6 have nothing that a stranger could forge a line of a log with, nor the secrets of an address", async () => {
+  test("S6 contain no characters that can forge a line of a log, and no secrets of a URL", async () => {
     const keys = await serveKeys(ed);
     const events: VerifierEvent[] = [];
     const options = {
@@ -273,7 +276,7 @@ describe("events", () => {
     expect(JSON.stringify([events, verifier.health()])).not.toContain("canary");
   });
 
-  test("say what the token says of itself, shortened, and never hold it", async () => {
+  test("describe the claims of the token, truncated, and never contain the token", async () => {
     const route = await openPrimedRoute(ed);
     const token = tokenBy(ed, { exp: NOW - 99, jti: "j".repeat(300), sub: "s".repeat(300) });
     await route.verifier.verify(token);
@@ -321,7 +324,7 @@ describe("events", () => {
     expect(warnings.map((warning) => (warning as NodeJS.ErrnoException).code)).toContain("COUNTERSIGN_ON_EVENT");
   });
 
-  test("a good token makes none", async () => {
+  test("a valid token emits none", async () => {
     const route = await openPrimedRoute(ed);
     const before = route.events.length;
     await route.expectAllowed(forge(ed, headerOf(ed), goodClaims()));

@@ -1,4 +1,4 @@
-// The tokens that a verifier keeps: the same decision object means that it was kept, another one that it was made anew.
+// Cached tokens: the same decision object means that the token was cached, another one that it was verified again.
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { Decision } from "../../../src/protocol/decision.ts";
@@ -11,7 +11,7 @@ import { ecKey, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "../../s
 const key = edKey("s-1");
 const token = tokenBy(key);
 
-/** A token is kept from its second time on. */
+/** Caches a token, which its second use does. */
 async function keep(verifier: Verifier, text: string): Promise<Decision> {
   await verifier.verify(text);
   return verifier.verify(text);
@@ -20,7 +20,7 @@ async function keep(verifier: Verifier, text: string): Promise<Decision> {
 const isKept = async (verifier: Verifier, text: string) =>
   (await keep(verifier, text)) === (await verifier.verify(Buffer.from(text).toString()));
 
-test("a token is verified twice: the same decision is given out from then on", async () => {
+test("a token is verified twice; later uses return the same decision", async () => {
   const { verifier } = await openRoute([key]);
   const decisions = [await verifier.verify(token), await verifier.verify(token), await verifier.verify(token)];
   expect(decisions[1]).not.toBe(decisions[0]);
@@ -28,13 +28,13 @@ test("a token is verified twice: the same decision is given out from then on", a
   expect(decisions[1]).toEqual(decisions[0]);
 });
 
-test("many that come at once count as often as they come", async () => {
+test("simultaneous uses count individually", async () => {
   const { verifier } = await openRoute([key]);
   const decisions = await Promise.all(Array.from({ length: 20 }, () => verifier.verify(token))); // while keys are fetched
   expect(decisions).toContain(await verifier.verify(token));
 });
 
-test("what came once is forgotten in time: not every new token looks like one that came before", () => {
+test("marks of tokens that were used once are cleared: few new tokens look used before", () => {
   const cache = createVerifiedTokens<object>();
   const entry = { caller: {}, allowed: Promise.resolve({}), issuer: {}, key: {}, revocations: undefined, expiresAt: 0 };
   let kept = 0;
@@ -47,7 +47,7 @@ test("what came once is forgotten in time: not every new token looks like one th
   expect(kept).toBeLessThan(2_000);
 });
 
-test("tokens that come once push nothing out, and are kept when they come again", async () => {
+test("tokens that are used once evict nothing, and are cached at their second use", async () => {
   const { verifier } = await openRoute([key]);
   const kept = await keep(verifier, token);
   const ones = Array.from({ length: 12_000 }, (_, i) => tokenBy(key, { jti: `id-${i}` }));
@@ -57,7 +57,7 @@ test("tokens that come once push nothing out, and are kept when they come again"
 });
 
 describe("V1 the whole token is the key", () => {
-  test("V1 a token with the signature of a kept one, whole, is told apart", async () => {
+  test("V1 a token with the whole signature of a cached one is distinguished", async () => {
     const { verifier, expectAllowed, expectRefused } = await openRoute([key]);
     await expectAllowed(token);
     const signature = token.split(".")[2]!;
@@ -67,7 +67,7 @@ describe("V1 the whole token is the key", () => {
     expect(await isKept(verifier, token)).toBe(true);
   });
 
-  test("V1 tokens that share all but their last letters are told apart", async () => {
+  test("V1 tokens that differ only in their last characters are distinguished", async () => {
     const { verifier, expectAllowed, expectRefused } = await openRoute([key]);
     await expectAllowed(token);
     await expectRefused(token.slice(0, -1), "token_malformed");
@@ -79,7 +79,7 @@ describe("V1 the whole token is the key", () => {
     }
   });
 
-  test("V1 two verifiers keep nothing for each other", async () => {
+  test("V1 two verifiers share no cached tokens", async () => {
     const one = await openPrimedRoute(key);
     const two = await openRoute([ecKey("s-1")]); // to which the token is a forgery
     expect(await isKept(one.verifier, token)).toBe(true);
@@ -87,7 +87,7 @@ describe("V1 the whole token is the key", () => {
   });
 });
 
-test("V2 what a route asks for is asked of a kept token too, each time", async () => {
+test("V2 the rules of a route apply to a cached token as well, each time", async () => {
   const { verifier, clock, expectRefused } = await openPrimedRoute(key, { maxTokenLifetime: 3600, clockTolerance: 0 });
   expect(await isKept(verifier, token)).toBe(true);
   clock.jump(-60); // now it is not valid yet
@@ -96,7 +96,7 @@ test("V2 what a route asks for is asked of a kept token too, each time", async (
   expect(await isKept(verifier, token)).toBe(true);
 });
 
-describe("V3 a kept token ends", () => {
+describe("V3 a cached token expires", () => {
   test.each([[{}], [{ iat: undefined }]])("V3 with its exp and the tolerance, to the second %j", async (claims) => {
     const { verifier, clock, expectRefused, expectAllowed } = await openRoute([key], { clockTolerance: 10 });
     const short = tokenBy(key, { ...claims, exp: NOW + 60 });
@@ -108,8 +108,8 @@ describe("V3 a kept token ends", () => {
   });
 });
 
-describe("R6 the clock is set", () => {
-  test("R6 back, by an hour or a day: an expired token that was kept is not let in again, and it is told", async () => {
+describe("R6 the clock jumps", () => {
+  test("R6 backward, by an hour or a day: an expired cached token stays rejected, and the jump is reported", async () => {
     for (const jump of [-3_600, -86_400]) {
       const { verifier, clock, events, expectAllowed, expectRefused } = await openRoute([key]);
       const short = tokenBy(key, { iat: NOW - 90_000, exp: NOW + 60 });
@@ -124,7 +124,7 @@ describe("R6 the clock is set", () => {
     }
   });
 
-  test("R6 forward and back again: a good token is refused only meanwhile, and kept keys stay fresh", async () => {
+  test("R6 forward and back again: a valid token is rejected only in the meantime, and cached keys stay fresh", async () => {
     for (const jump of [3_700, 86_400]) {
       const { clock, events, keys, expectAllowed, expectRefused } = await openPrimedRoute(key);
       clock.jump(jump);
@@ -139,7 +139,7 @@ describe("R6 the clock is set", () => {
     }
   });
 
-  test("R6 a clock that is slewed is no jump", async () => {
+  test("R6 a slewed clock is not a jump", async () => {
     const { clock, events, expectAllowed } = await openPrimedRoute(key);
     for (let i = 0; i < 20; i++) {
       clock.jump(1);
@@ -150,7 +150,7 @@ describe("R6 the clock is set", () => {
   });
 });
 
-test("V4 nobody can change what the next one gets", async () => {
+test("V4 a caller cannot change the decision that the next one gets", async () => {
   const { verifier } = await openRoute([key]);
   const nested = forge(key, headerOf(key), goodClaims({ roles: ["reader"], act: { sub: "a" } }));
   const first = await keep(verifier, nested);
@@ -170,7 +170,7 @@ test("V4 nobody can change what the next one gets", async () => {
   expect(claims).toMatchObject({ sub: "orders", roles: ["reader"], act: { sub: "a" } });
 });
 
-describe("V5 a key that goes takes its tokens along", () => {
+describe("V5 a removed key invalidates its cached tokens", () => {
   test("V5 removed from the set", async () => {
     const issuer = await serveIssuer(key, edKey("s-2"));
     const { verifier, outcome, later } = readerOf(issuer);
@@ -191,7 +191,7 @@ describe("V5 a key that goes takes its tokens along", () => {
     expect(await outcome(token)).toBe("signature_invalid");
   });
 
-  test("V5 too old a set lets nothing pass, kept or not", async () => {
+  test("V5 an outdated key set accepts no token, cached or not", async () => {
     const issuer = await serveIssuer(key);
     const { verifier, outcome, clock } = readerOf(issuer, { maxStale: 600 });
     const long = tokenBy(key, { exp: NOW + 86_400 });
@@ -201,7 +201,7 @@ describe("V5 a key that goes takes its tokens along", () => {
     expect(await outcome(long)).toBe("keys_unavailable");
   });
 
-  test("a set that comes again unchanged leaves them kept", async () => {
+  test("an unchanged key set leaves tokens cached", async () => {
     const issuer = await serveIssuer(key);
     issuer.maxAge = 20; // due after 15 to 19 s, overdue 5 s later
     const { verifier, later } = readerOf(issuer, { revocationsUri: null });
@@ -215,8 +215,8 @@ describe("V5 a key that goes takes its tokens along", () => {
   });
 });
 
-describe("V6 bounds", () => {
-  test("V6 10,000 tokens, and the one not used for longest goes first", async () => {
+describe("V6 limits", () => {
+  test("V6 10,000 tokens; the least recently used one is evicted first", async () => {
     const { verifier } = await openRoute([key]);
     const tokens = Array.from({ length: 10_001 }, (_, i) => tokenBy(key, { jti: `id-${i}` }));
     const first = await keep(verifier, tokens[0]!);
@@ -228,7 +228,7 @@ describe("V6 bounds", () => {
     expect(await verifier.verify(tokens[1]!)).not.toBe(second);
   });
 
-  test("V6 twenty thousand failures push nothing out, and are not kept", async () => {
+  test("V6 twenty thousand failures evict nothing, and are not cached", async () => {
     const { verifier } = await openRoute([key]);
     const kept = await keep(verifier, token);
     const parts = token.split(".");

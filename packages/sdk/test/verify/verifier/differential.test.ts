@@ -94,7 +94,7 @@ const isName = (value: unknown) => value === undefined || (typeof value === "str
 
 /**
  * All that we refuse and jose does not, each with the reason we give. Each is found by a look of its own at the token,
- * never by our answer: exactly what shows none of them isRetryable.
+ * never by our answer: exactly what shows none of them passes.
  */
 const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolean]>> = {
   "longer than 8192 characters": ["token_too_large", ({ token }) => token.length > 8192],

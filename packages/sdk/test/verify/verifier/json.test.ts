@@ -28,7 +28,7 @@ describe("JSONTestSuite", () => {
     return decision.allowed ? "allowed" : decision.reason;
   };
 
-  test("T20 T21 T22 what is no JSON is refused, in every place: brackets, bytes, numbers, strings", async () => {
+  test("T20 T21 T22 invalid JSON is rejected, in every place: brackets, bytes, numbers, strings", async () => {
     for (const { name, bytes } of files.filter((file) => file.name.startsWith("n_"))) {
       for (const token of tokensWith(bytes)) {
         expect(["token_malformed", "token_too_large"], name).toContain(await verdict(token));
@@ -36,7 +36,7 @@ describe("JSONTestSuite", () => {
     }
   });
 
-  test("T11 T22 what is JSON is read as JSON.parse reads it, where it stands in an object and repeats nothing", async () => {
+  test("T11 T22 valid JSON is read as by JSON.parse, inside an object without duplicate keys", async () => {
     for (const { name, bytes } of files.filter((file) => file.name.startsWith("y_"))) {
       const [payload, inPayload, header, inHeader] = tokensWith(bytes) as [string, string, string, string];
       // None of them is a payload or a header that says what it must.
@@ -55,7 +55,7 @@ describe("JSONTestSuite", () => {
     }
   });
 
-  test("what parsers disagree about is refused, or read as JSON.parse reads it", async () => {
+  test("JSON that parsers disagree about is rejected, or read as by JSON.parse", async () => {
     for (const { name, bytes } of files.filter((file) => file.name.startsWith("i_"))) {
       const decision = await route.verifier.verify(forge(key, headerOf(key), withMember(goodClaims(), bytes)));
       if (decision.allowed) expect(decision.caller.claims["v"], name).toEqual(JSON.parse(bytes.toString()));
@@ -80,7 +80,7 @@ describe("naughty strings", () => {
   ];
   const naughty = [...strings, ...(readVectors<string[]>("blns/blns.json") ?? [])];
 
-  test("C7 T21 as claims and names of claims come out as they went in", async () => {
+  test("C7 T21 as claims and names of claims are returned unchanged", async () => {
     for (const text of naughty) {
       const { claims, service } = await route.expectAllowed(tokenBy(key, { x: text, [`x-${text}`]: [text] }));
       expect([claims["x"], claims[`x-${text}`], service]).toEqual([text, [text], "orders"]);
@@ -94,7 +94,7 @@ describe("naughty strings", () => {
     }
   });
 
-  test("as iss, aud, source or typ open nothing that asks for another", async () => {
+  test("as iss, aud, source or typ are not accepted in place of the required value", async () => {
     const named = await openPrimedRoute(key, { issuer: "core", audience: "stock" }, { iss: "core", aud: "stock" });
     const good = { iss: "core", aud: "stock" };
     for (const text of naughty) {

@@ -23,7 +23,7 @@ describe("T4 T15 the key decides the algorithm", () => {
     await route.expectRefused(tokenBy(key, {}, { alg: "HS256" }), "algorithm_not_allowed");
   });
 
-  test("T4 T15 a key whose alg is not its own is no key", async () => {
+  test("T4 T15 a key whose alg does not fit its type is not used", async () => {
     const keys = [rsa, ec, ed];
     for (const key of keys) {
       for (const alg of [
@@ -46,7 +46,7 @@ describe("T4 T15 the key decides the algorithm", () => {
     }
   });
 
-  test("an algorithm that this route does not take is refused before any key is looked for", async () => {
+  test("an algorithm that this route does not accept is rejected before any key lookup", async () => {
     const route = await openRoute([rsa, ec], { algorithms: ["ES256"] });
     await route.expectRefused(tokenBy(rsa), "algorithm_not_allowed");
     await route.expectAllowed(tokenBy(ec));
@@ -70,7 +70,7 @@ describe("T5 T16 T17 what is no key is never used", () => {
     await route.expectRefused(forge(rsa, { alg: "HS256", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
   });
 
-  test("T16 a weak RSA key is not used, though it signed well", async () => {
+  test("T16 a weak RSA key is not used, although its signature is valid", async () => {
     const weak = rsaKey("s-weak", 1024);
     const route = await openRoute([weak, rsa]);
     await route.expectRefused(tokenBy(weak), "key_unknown", { fetches: 1 });
@@ -99,7 +99,7 @@ describe("T5 T16 T17 what is no key is never used", () => {
     await route.expectRefused(`${input}.${signature.toString("base64url")}`, "key_unknown", { fetches: 1 });
   });
 
-  test("T17 a key of small order is not used, though a signature of zeros holds with it", async () => {
+  test("T17 a key of small order is not used, although it verifies a signature of zeros", async () => {
     const token = tokenBy(ed, {}, { kid: "s-small" });
     const signature = Buffer.concat([Buffer.from([1]), Buffer.alloc(63)]);
     const jwk = { kty: "OKP", crv: "Ed25519", x: Buffer.from("01" + "00".repeat(31), "hex").toString("base64url") };
@@ -115,7 +115,7 @@ describe("T5 T16 T17 what is no key is never used", () => {
 });
 
 describe("K3 K5 unknown and removed keys", () => {
-  test("K3 an unknown kid finds no key, though the set has only one", async () => {
+  test("K3 an unknown kid finds no key, although the set has only one", async () => {
     const route = await openPrimedRoute(rsa);
     for (const kid of [
       "s-other",
@@ -132,12 +132,12 @@ describe("K3 K5 unknown and removed keys", () => {
     expect(route.keys.fetches()).toBe(2);
   });
 
-  test("a token without a kid is refused without looking for one", async () => {
+  test("a token without a kid is rejected without a key lookup", async () => {
     const route = await openPrimedRoute(rsa);
     await route.expectRefused(forge(rsa, { alg: "RS256" }, goodClaims()), "header_not_allowed");
   });
 
-  test("K5 a key that left the set is gone at the next refresh, and its successor is found at once", async () => {
+  test("K5 a removed key is rejected after the next refresh, and its successor is found immediately", async () => {
     const route = await openPrimedRoute(rsa);
     const next = rsaKey("s-next");
     route.keys.publish(next);
@@ -148,7 +148,7 @@ describe("K3 K5 unknown and removed keys", () => {
 });
 
 describe("K7 keys that cannot be had", () => {
-  test("K7 nobody gets in while no key set was had: 503", async () => {
+  test("K7 no token is accepted before the first key set: 503", async () => {
     const route = await openRoute([rsa]);
     route.keys.failWith({ status: 500 });
     await route.expectRefused(tokenBy(rsa), "keys_unavailable", { status: 503, fetches: 1 });
@@ -158,12 +158,12 @@ describe("K7 keys that cannot be had", () => {
     await route.expectAllowed(tokenBy(rsa));
   });
 
-  test("K7 nothing listens: 503", async () => {
+  test("K7 the key server is down: 503", async () => {
     const verifier = closing(createVerifier({ jwksUri: `${deadAddress()}/keys.json` }));
     expect(await verifier.verify(tokenBy(rsa))).toEqual({ allowed: false, reason: "keys_unavailable", status: 503 });
   });
 
-  test("K7 what is malformed is refused without asking for keys at all", async () => {
+  test("K7 malformed tokens are rejected without fetching keys", async () => {
     const route = await openRoute([rsa]);
     await route.expectRefused("a.b.c", "token_malformed");
     await route.expectRefused(tokenBy(rsa, {}, { alg: "none" }), "algorithm_not_allowed");
@@ -172,7 +172,7 @@ describe("K7 keys that cannot be had", () => {
 });
 
 describe("K8 K9 key sets that are partly or wholly bad", () => {
-  test("K8 bad members are skipped with an alarm, the rest is used", async () => {
+  test("K8 invalid members are skipped and reported, all others are used", async () => {
     const route = await openRoute([
       { kid: "s-broken", kty: "RSA" },
       { ...ec.jwk, kid: "s-point", x: ec.jwk["y"] },
@@ -191,7 +191,7 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
     );
   });
 
-  test("K8 a kid of two different keys opens to neither", async () => {
+  test("K8 a kid of two different keys is accepted for neither", async () => {
     const twin = rsaKey(rsa.kid);
     const route = await openRoute([rsa, twin, ec]);
     await route.expectAllowed(tokenBy(ec));
@@ -217,7 +217,7 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
     await route.expectAllowed(tokenBy(rsa));
   });
 
-  test("K9 a key set that shows a private key does not use that key", async () => {
+  test("K9 a key whose private part is in the key set is not used", async () => {
     const route = await openRoute([
       { ...rsa.privateKey.export({ format: "jwk" }), kid: rsa.kid, alg: "RS256", use: "sig" },
       ec,
@@ -237,7 +237,7 @@ describe("K10 hostile key servers", () => {
     expect(attacker.connections()).toBe(0);
   });
 
-  test("K10 an answer that never ends is cut off at 256 KiB", async () => {
+  test("K10 a response that never ends is aborted at 256 KiB", async () => {
     let sent = 0;
     const endless = await listen((_req, res) => {
       const more = () => {
@@ -251,7 +251,7 @@ describe("K10 hostile key servers", () => {
     expect(sent).toBeLessThan(16 * 1_048_576);
   });
 
-  test("K10 an answer that does not come is waited for 5 s, not longer", async () => {
+  test("K10 a request without a response times out after 5 s", async () => {
     const silent = await listen(() => {});
     const verifier = closing(createVerifier({ jwksUri: `${silent.url}/keys` }));
     const start = performance.now();
@@ -259,7 +259,7 @@ describe("K10 hostile key servers", () => {
     expect(performance.now() - start).toBeLessThan(7_000);
   });
 
-  test("K10 plain http off loopback is refused at creation, for key sets and for discovery", () => {
+  test("K10 plain HTTP to another host is rejected at creation, for key sets and discovery", () => {
     for (const options of [
       { jwksUri: "http://keys.test/jwks.json" },
       { issuer: "http://issuer.test" },
@@ -271,7 +271,7 @@ describe("K10 hostile key servers", () => {
     }
   });
 
-  test("K10 a discovery document cannot lead to plain http off loopback", async () => {
+  test("K10 a discovery document cannot lead to plain HTTP on another host", async () => {
     const issuer = await listen((_req, res) =>
       res.end(JSON.stringify({ issuer: issuer.url, jwks_uri: "http://keys.test/jwks.json" })),
     );
@@ -284,7 +284,7 @@ describe("K10 hostile key servers", () => {
     expect(problems[0]).toMatch(/jwks_uri: expected https/);
   });
 
-  test("K10 key sets are asked for without credentials", async () => {
+  test("K10 key sets are requested without credentials", async () => {
     const route = await openPrimedRoute(rsa);
     const { headers } = route.keys.requests[0]!;
     expect(headers.authorization ?? headers.cookie ?? headers["api-key"]).toBeUndefined();
@@ -292,7 +292,7 @@ describe("K10 hostile key servers", () => {
   });
 });
 
-test("headers of a good token do not choose the key server", async () => {
+test("headers of a valid token do not choose the key server", async () => {
   const route = await openPrimedRoute(ed);
   await route.expectAllowed(forge(ed, { ...headerOf(ed), iss: "https://elsewhere.test" }, goodClaims()));
   expect(route.keys.fetches()).toBe(1);

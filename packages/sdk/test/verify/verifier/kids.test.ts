@@ -43,8 +43,8 @@ const tricks = [
 const naughty = [...tricks, ...(readVectors<string[]>("blns/blns.json") ?? [])];
 const isPrintable = (kid: string) => /^[ -~]{1,256}$/.test(kid);
 
-describe("K1 a kid is looked up and nothing else is done with it", () => {
-  test("K1 no naughty string finds a key, and whatever it says, only the key set is asked, once", async () => {
+describe("K1 a kid is only used for a lookup", () => {
+  test("K1 no naughty string finds a key, and each causes only one request, to the key set", async () => {
     const route = await openPrimedRoute(key);
     for (const kid of naughty) {
       const isLarge = Buffer.from(JSON.stringify({ ...headerOf(key), kid })).length > 1024;
@@ -55,7 +55,7 @@ describe("K1 a kid is looked up and nothing else is done with it", () => {
     await route.expectAllowed(tokenBy(key));
   });
 
-  test("K1 a key may have any printable name, and answers to that alone", async () => {
+  test("K1 a key can have any printable kid, and only that kid finds it", async () => {
     const kids = [...new Set(naughty.filter(isPrintable))].slice(0, 60);
     const named = kids.map((kid) => edKey(kid));
     const route = await openRoute(named);
@@ -67,8 +67,8 @@ describe("K1 a kid is looked up and nothing else is done with it", () => {
   });
 });
 
-describe("K3 an unknown kid is nobody's", () => {
-  test("K3 whatever it is, no other key takes its place", async () => {
+describe("K3 an unknown kid has no key", () => {
+  test("K3 no other key is used for it", async () => {
     const route = await openPrimedRoute(key);
     const kid = fc.oneof(
       fc.string({ unit: "binary" }),
@@ -86,7 +86,7 @@ describe("K3 an unknown kid is nobody's", () => {
 });
 
 describe("K4 a flood of unknown kids", () => {
-  test("K4 50,000 of them cost one fetch in 30 s, and callers with a known kid do not notice", async () => {
+  test("K4 50,000 of them cause one fetch in 30 s and do not affect callers with a known kid", async () => {
     const known = rsaKey();
     const route = await openRoute([key, known]);
     await route.expectAllowed(tokenBy(known));

@@ -18,7 +18,7 @@ describe("S3 scope", () => {
     openPrimedRoute(key, { scope }, { scope: "stock:read stock:reserve" });
 
   test.each([["stock:reserve"], [["stock:reserve"]], ["stock:reserve stock:read"], [["stock:read", "stock:reserve"]]])(
-    "S3 a token with all of %j isRetryable, in any order and with others",
+    "S3 a token with all of %j is accepted, in any order and with other scopes",
     async (scope) => {
       const { expectAllowed } = await routeFor(scope);
       for (const has of ["stock:reserve stock:read", "a stock:read b stock:reserve c"]) {
@@ -54,7 +54,7 @@ describe("S3 scope", () => {
     await expectRefused(tokenBy(key, { scope, source: "user" }), "claim_mismatch", FORBIDDEN);
   });
 
-  test("S3 any one that is missing of several refuses", async () => {
+  test("S3 one missing scope of several is enough to reject", async () => {
     const scopes = fc.uniqueArray(fc.stringMatching(/^[!#-[\]-~]{1,20}$/), { minLength: 1, maxLength: 5 });
     const { keys } = await openRoute([key]);
     await fc.assert(
@@ -69,7 +69,7 @@ describe("S3 scope", () => {
     );
   });
 
-  test("a caller whose token names no scope has none", async () => {
+  test("a token without a scope claim has no scopes", async () => {
     const { expectAllowed } = await openRoute([key]);
     expect((await expectAllowed(tokenBy(key))).scopes).toEqual([]);
     expect((await expectAllowed(tokenBy(key, { scope: ["a"] }))).scopes).toEqual([]);
@@ -77,7 +77,7 @@ describe("S3 scope", () => {
 });
 
 describe("S3 allow", () => {
-  test.each([["orders"], [["orders"]], [["billing", "orders"]]])("S3 allow %j lets orders in", async (allow) => {
+  test.each([["orders"], [["orders"]], [["billing", "orders"]]])("S3 allow %j accepts orders", async (allow) => {
     const { expectAllowed, expectRefused } = await openRoute([key], { allow });
     expect((await expectAllowed(tokenBy(key))).service).toBe("orders");
     for (const sub of ["Orders", "orders2", "order", "orders ", "", "shipping", undefined]) {
@@ -89,7 +89,7 @@ describe("S3 allow", () => {
     await expectRefused(tokenBy(key, { source: "user" }), "claim_mismatch", FORBIDDEN);
   });
 
-  test("of one issuer of several says nothing about the others", async () => {
+  test("of one issuer of several does not apply to the others", async () => {
     const [one, two] = [await serveIssuer(key), await serveIssuer(edKey("s-2"))];
     const { outcome } = readerOf(one, {
       jwksUri: [
@@ -105,7 +105,7 @@ describe("S3 allow", () => {
   });
 });
 
-test("V2 two routes with one key set keep nothing for each other: what one asks, the other does not answer", async () => {
+test("V2 two routes with one key set share no cached tokens: each checks its own rules", async () => {
   const token = tokenBy(key, { aud: "inventory", scope: "stock:read" });
   const reading = await openRoute([key], { audience: "inventory", scope: "stock:read" });
   const reserving = await openRoute([key], { audience: "inventory", scope: "stock:reserve" });
@@ -117,7 +117,7 @@ test("V2 two routes with one key set keep nothing for each other: what one asks,
   }
 });
 
-test("what is refused is told with what was asked for and what was there", async () => {
+test("a rejection is reported with the expected and the actual value", async () => {
   const { verifier, events } = await openPrimedRoute(
     key,
     { allow: ["orders", "billing"], scope: "a b" },
@@ -140,7 +140,7 @@ describe("report-only", () => {
   };
   const good = { aud: "inventory", scope: "stock:reserve" };
 
-  test("lets in who is not meant, and tells of it each time", async () => {
+  test("accepts callers that the rules do not allow, and reports each request", async () => {
     const { events, expectAllowed } = await openRoute([key], rules);
     await expectAllowed(tokenBy(key, good));
     expect(reported(events)).toEqual([]);
@@ -163,7 +163,7 @@ describe("report-only", () => {
     }
   });
 
-  test("of a route without a name, a token for another is let in and told of", async () => {
+  test("of a route without an audience, a token for another service is accepted and reported", async () => {
     const { events, expectAllowed } = await openRoute([key], { reportOnly: true });
     await expectAllowed(tokenBy(key));
     expect(reported(events)).toEqual([]);
@@ -171,7 +171,7 @@ describe("report-only", () => {
     expect(reported(events)).toEqual(["audience_mismatch"]);
   });
 
-  test("S3 forgives nothing else, alone or beside what it forgives", async () => {
+  test("S3 tolerates no other failure, alone or together with one that it tolerates", async () => {
     const { events, clock, expectAllowed, expectRefused } = await openRoute([key], {
       ...rules,
       issuer: "https://core.test",
@@ -203,7 +203,7 @@ describe("report-only", () => {
     expect(reported(events)).toEqual([]);
   });
 
-  test("S3 forgives no revocation, of a token that was let in or of another", async () => {
+  test("S3 tolerates no revocation, of a token that was accepted or of another", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({});
     const { outcome, later, events } = readerOf(issuer, rules);
@@ -222,7 +222,7 @@ describe("report-only", () => {
     expect(reported(events)).toHaveLength(before);
   });
 
-  test("is explained: what is reported lets pass, and what is refused does not", async () => {
+  test("is explained: a reported check accepts the token, and a failed one does not", async () => {
     const { jwksUri } = await serveIssuer(key);
     const explain = (claims: object) => explainToken(tokenBy(key, claims), { ...rules, jwksUri }, fakeClock());
     const { allowed, checks } = await explain({ ...good, aud: "billing", scope: "a" });
@@ -236,7 +236,7 @@ describe("report-only", () => {
   });
 });
 
-test("T23 tokens of the recipe and of the token endpoint pass the same route side by side", async () => {
+test("T23 one route accepts tokens of the recipe and of the token endpoint", async () => {
   const recipe = rsaKey("s-recipe");
   const { expectAllowed, expectRefused } = await openRoute([recipe, key], {
     audience: "inventory",

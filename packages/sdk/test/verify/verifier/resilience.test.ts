@@ -11,8 +11,8 @@ const NOTHING_DUE = {
 };
 const long = (more: object = {}) => tokenBy(key, { exp: NOW + 100 * 24 * HOUR, ...more });
 
-describe("R9 the key set is away for hours", () => {
-  test("R9 known keys verify for 72 h, not a second more, at no more than a fetch per 30 s, and it is told", async () => {
+describe("R9 the key set is unavailable for hours", () => {
+  test("R9 known keys verify for exactly 72 h, with at most one fetch per 30 s, and events report it", async () => {
     const issuer = await serveIssuer(key);
     const { verifier, clock, events, outcome } = readerOf(issuer);
     expect(await outcome(long())).toBe("allowed");
@@ -54,10 +54,10 @@ describe("R9 the key set is away for hours", () => {
   }, 60_000);
 });
 
-describe("R10 the issuer is away when the service starts", () => {
+describe("R10 the issuer is down when the service starts", () => {
   afterEach(() => void vi.useRealTimers());
 
-  test("R10 nothing isRetryable, it is tried again after 1 to 30 s, and all is well soon after it came", async () => {
+  test("R10 no token is accepted, fetches are retried after 1 to 30 s, and tokens are accepted soon after the issuer is up", async () => {
     const issuer = await serveIssuer(key);
     issuer.status = 503;
     const { verifier, clock, outcome } = readerOf(issuer);
@@ -86,7 +86,7 @@ describe("R10 the issuer is away when the service starts", () => {
     expect(await outcome(long())).toBe("allowed");
   }, 60_000);
 
-  test("K7 nothing isRetryable where nobody answers, and no key comes from anywhere else", async () => {
+  test("K7 no token is accepted if the issuer does not respond, and keys come from no other place", async () => {
     const issuer = await serveIssuer(key);
     const { outcome } = readerOf(issuer, { jwksUri: `${deadAddress()}/jwks.json` });
     expect(await outcome(long())).toBe("keys_unavailable");
@@ -94,7 +94,7 @@ describe("R10 the issuer is away when the service starts", () => {
   });
 });
 
-test("a readiness probe gets a service ready that no token has reached yet", async () => {
+test("a readiness probe starts the first fetch before any token arrives", async () => {
   const issuer = await serveIssuer(key);
   const { verifier } = readerOf(issuer);
   expect(verifier.health()).toMatchObject({ ready: false, issuers: [{ keys: { keys: 0, ageSeconds: undefined } }] });
@@ -102,7 +102,7 @@ test("a readiness probe gets a service ready that no token has reached yet", asy
   expect(new Set(issuer.requests.map((request) => request.url))).toEqual(new Set(["/jwks-all.json", "/revocations"]));
 });
 
-test("closing stops every background work", async () => {
+test("close stops all background work", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   try {
     const issuer = await serveIssuer(key);

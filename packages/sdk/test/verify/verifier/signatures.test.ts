@@ -23,7 +23,7 @@ describe("T13 T14 signatures of ES256", () => {
     expect((await own.expectAllowed(twin)).claims).toEqual((await own.expectAllowed(original)).claims);
   });
 
-  test("T14 zero, the order and beyond, DER and wrong lengths are refused", async () => {
+  test("T14 zero, the order and beyond, DER and wrong lengths are rejected", async () => {
     const own = await openPrimedRoute(ec);
     const max = (1n << 256n) - 1n;
     for (const [a, b] of [
@@ -58,7 +58,7 @@ describe("T13 T14 signatures of ES256", () => {
 });
 
 describe("a changed token", () => {
-  test("any change of a signed character is refused", async () => {
+  test("any change of a signed character is rejected", async () => {
     const route = await openPrimedRoute(rsa);
     const token = tokenBy(rsa);
     const signed = token.lastIndexOf(".");
@@ -77,7 +77,7 @@ describe("a changed token", () => {
     );
   });
 
-  test("another key's signature is refused under this key's id", async () => {
+  test("a signature by another key is rejected under this key's kid", async () => {
     const route = await openPrimedRoute(rsa);
     await route.expectRefused(forge(rsaKey(), headerOf(rsa), goodClaims()), "signature_invalid");
   });
