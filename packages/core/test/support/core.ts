@@ -12,16 +12,16 @@ export interface Answer {
   readonly status: number;
   readonly text: string;
   readonly headers: Headers;
-  /** The body as JSON, where it is. */
+  /** The body as JSON. */
   readonly json: Record<string, unknown>;
 }
 
 export interface CallOptions {
   readonly method?: string;
-  /** `null`: none is sent. Default: the first API key. */
+  /** `null` sends none. Default: the first API key. */
   readonly apiKey?: string | null;
   readonly headers?: Record<string, string>;
-  /** A string or bytes are sent as they are, anything else as JSON. */
+  /** A string or bytes are sent unchanged, everything else as JSON. */
   readonly body?: unknown;
 }
 
@@ -29,15 +29,15 @@ export interface TestCore {
   readonly url: string;
   readonly port: number;
   readonly dataDir: string;
-  /** Answers without a socket. */
+  /** Sends a request without a socket. */
   fetch(request: Request): Promise<Response>;
   call(path: string, options?: CallOptions): Promise<Answer>;
-  /** `POST /recipe/jwt` with a good body, except for what is given; `undefined` leaves a field out. */
+  /** Sends `POST /recipe/jwt` with a valid body and these fields; `undefined` omits a field. */
   post(fields?: Record<string, unknown>, options?: CallOptions & { path?: string }): Promise<Answer>;
-  /** A token, or the test fails. */
+  /** Returns a token, or fails the test. */
   mint(fields?: Record<string, unknown>, options?: CallOptions & { path?: string }): Promise<string>;
   keys(prefix?: string): Promise<PublishedJwk[]>;
-  /** The store's epoch, by the admin API. */
+  /** Returns the store's epoch from the admin API. */
   epoch(): Promise<number>;
   close(): Promise<void>;
 }
@@ -48,7 +48,7 @@ afterAll(async () => {
   open.clear();
 });
 
-/** Sent by everybody, sees nothing but a socket. Closed when the test file ends. */
+/** Starts a core on a free port and a new data directory. It closes when the test file ends. */
 export async function startTestCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<TestCore> {
   const dataDir = options.dataDir ?? join(await tempDir(), "data");
   const place = options.database === undefined ? { dataDir } : {};
@@ -94,7 +94,7 @@ export async function startTestCore(options: CoreOptions = {}, surroundings: Sur
       if (open.delete(core)) await core.close();
     },
   };
-  // Nothing changes by itself any more once the second dynamic key is prepared.
+  // The maintenance loop changes nothing more once the second dynamic key is published.
   await vi.waitFor(async () => expect((await self.keys()).length).toBeGreaterThanOrEqual(3), {
     timeout: 10_000,
     interval: 10,
@@ -114,7 +114,7 @@ async function readAnswer(response: Response): Promise<Answer> {
   };
 }
 
-/** An error as the driver interface writes it: these words, plain text, nothing else. */
+/** Expects an error of the driver interface: exactly this text. */
 export function expectText(answer: Answer, status: number, text: string): void {
   expect([answer.status, answer.text]).toEqual([status, text]);
   expect(answer.headers.get("content-type")).toBe("text/plain; charset=utf-8");
@@ -126,13 +126,13 @@ export interface DecodedToken {
   readonly claims: Record<string, unknown>;
 }
 
-/** A token's parts, unverified, by this file's own few lines. */
+/** Decodes a token without verifying it, independently of the code under test. */
 export function partsOf(jwt: string): DecodedToken {
   const [header, claims] = jwt.split(".").map((part) => Buffer.from(part, "base64url").toString("utf8"));
   return { header: JSON.parse(header!), claims: JSON.parse(claims!) } as DecodedToken;
 }
 
-/** A payload nested this deep; `{}` is 1. */
+/** Returns a payload nested this deep; `{}` is 1. */
 export function nested(depth: number): string {
   return '{"a":'.repeat(depth - 1) + "{}" + "}".repeat(depth - 1);
 }

@@ -3,20 +3,28 @@ import type { FakeClock } from "./clock.ts";
 import { ADMIN_KEY, API_KEY, type TestCore } from "./core.ts";
 import { callServices, newCredential } from "./services.ts";
 
-/** Everything that somebody may bring as a key, or as a secret. */
+/** Every kind of key or secret that a request can have. */
 export const KINDS = [
-  ...["none", "a wrong key", "an API key", "an admin key", "a service", "a service of another app"],
-  ...["a wrong credential", "a revoked credential", "an expired credential", "a credential of a disabled service"],
+  "none",
+  "a wrong key",
+  "an API key",
+  "an admin key",
+  "a service",
+  "a service of another app",
+  "a wrong credential",
+  "a revoked credential",
+  "an expired credential",
+  "a credential of a disabled service",
   "a credential of a deleted service",
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** As different as they are, nobody must be able to tell them apart. */
-export const NOBODY: readonly Kind[] = KINDS.filter(
+/** Kinds that must all get the same response. */
+export const INVALID_KINDS: readonly Kind[] = KINDS.filter(
   (kind) => kind.startsWith("a wrong") || / another | credential/.test(kind),
 );
 
-/** One of each kind; null: there is nothing to bring. Makes the app `shop`, and lets a minute pass. */
+/** Creates one of each kind (`null`: nothing to send) and the app `shop`, and advances the clock by a minute. */
 export async function makeCredentials(core: TestCore, clock: FakeClock): Promise<ReadonlyMap<Kind, string | null>> {
   const shop = { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } };
   expect((await core.call("/recipe/multitenancy/app/v2", shop)).status).toBe(200);
@@ -40,7 +48,7 @@ export async function makeCredentials(core: TestCore, clock: FakeClock): Promise
   return presented;
 }
 
-/** What of a key or credential must be seen nowhere: of a credential, its random part. */
+/** Returns the secret part of a key or credential: for a credential, its random part. */
 export function canaryOf(key: string): string {
   return key.replace(/^cs_[^_]+_/, "");
 }

@@ -24,7 +24,7 @@ import { fakeClock, type FakeClock } from "./clock.ts";
 import { recordedLog, type RecordedLog } from "./log.ts";
 import { tempDir } from "./temp-dir.ts";
 
-/** What a core is made of, without HTTP and without anything that happens by itself. */
+/** The parts of a core, without HTTP and without background jobs. */
 export interface Instance {
   readonly dataDir: string;
   readonly clock: FakeClock;
@@ -39,7 +39,7 @@ export interface Instance {
   readonly publishFeed: PublishFeed;
   readonly uses: CredentialUses;
   readonly manageServices: ManageServices;
-  /** Without a configured key: whoever is not somebody is nobody. */
+  /** With an API key that no test knows. */
   readonly authenticate: Authenticate;
   readonly reports: PolicyReports;
   readonly managePolicy: ManagePolicy;
@@ -53,7 +53,7 @@ interface InstanceOptions {
   readonly vault?: KeyVault;
   /** Another store than the embedded one in `dataDir`. Closed when the test file ends. */
   readonly openStore?: () => Promise<Store>;
-  /** Stands between the instance and the real store. */
+  /** Wraps the real store. */
   readonly storeOf?: (real: Store) => Store;
 }
 
@@ -65,7 +65,7 @@ afterAll(async () => {
 
 const masterKey = randomBytes(32);
 
-/** Opens one instance on a data directory; several may share it. ES256 unless told otherwise: its keys are made at once. */
+/** Opens an instance on a data directory, which several can share. Default: ES256, whose keys are fast to generate. */
 export async function openInstance(options: InstanceOptions = {}): Promise<Instance> {
   const { clock = fakeClock(), vault = createEnvelopeVault([masterKey]), storeOf = (real) => real } = options;
   const dataDir = options.dataDir ?? join(await tempDir(), "data");
@@ -81,7 +81,13 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   const registeredIn = (appId: string) => state.servicesOf(appId)?.names() ?? new Set<string>();
   await state.refresh();
   return {
-    ...{ dataDir, clock, store, vault, state, rotateKeys, log },
+    dataDir,
+    clock,
+    store,
+    vault,
+    state,
+    rotateKeys,
+    log,
     issueToken: createIssueToken(state, 3_600_000),
     manageKeys: createManageKeys(state, rotateKeys, vault),
     manageApps: createManageApps(store, state, rotateKeys),
@@ -95,7 +101,7 @@ export async function openInstance(options: InstanceOptions = {}): Promise<Insta
   };
 }
 
-/** The same, with the default app and all that it has at the beginning. */
+/** Opens an instance and creates the default app with its keys. */
 export async function startInstance(options: InstanceOptions = {}): Promise<Instance> {
   const instance = await openInstance(options);
   await instance.rotateKeys.provisionApp("public");
@@ -103,14 +109,14 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   return instance;
 }
 
-/** Lets time pass, and the instance look at what it brings. */
+/** Advances the clock, and runs what the background jobs would. */
 export async function pass(instance: Instance, ms: number): Promise<void> {
   instance.clock.advance(ms);
   await instance.state.refresh();
   await instance.rotateKeys.rotateAll();
 }
 
-/** Of what upkeep looks after, what a test of something else leaves to itself. */
+/** Background jobs that do nothing, for tests of other jobs. */
 export const IDLE_UPKEEP = {
   noticeRestore: async () => {},
   preloadKeys: async () => {},

@@ -12,18 +12,18 @@ export const ISSUER = "https://core.test";
 const PLATFORM = "https://platform.test";
 export const TOKEN = "/oauth/token";
 
-/** How a client shows who it is: in the form, in headers. */
+/** How a client authenticates: form parameters and headers. */
 export type Shown = readonly [form: FormFields, headers?: Record<string, string>];
 export type Show = () => Shown | Promise<Shown>;
 
 const pair = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
 type KeyPair = ReturnType<typeof pair>;
 
-/** A core, and on it clients of every kind: above all `orders`, which has a secret, a key and a platform. */
+/** A core with clients of every kind; `orders` has a secret, a key and a platform. */
 export class OAuthClients {
-  /** Whose keys they are: of the services `orders` and `billing`, of `orders` in the app `shop`, and of the platform. */
+  /** The keys of services, of `orders` in the app `shop`, and of the platform. */
   readonly keys = { orders: pair(), billing: pair(), shop: pair(), platform: pair() };
-  /** All that was answered to `ask`. */
+  /** All responses to `ask`. */
   readonly answers: Answer[] = [];
   readonly #clock = fakeClock();
   readonly #log = recordedLog();
@@ -41,7 +41,7 @@ export class OAuthClients {
     };
     const hasKey = async (name: string, key: KeyPair, app = "public") =>
       admin("PUT", `/${app}/services/${name}/keys`, { jwks: await jwksOf(key) });
-    await newCredential(core, "deleted"); // it is there again, until it has a key and a platform
+    await newCredential(core, "deleted"); // registered again to get a key and a platform, and deleted below
     for (const name of ["orders", "disabled", "deleted"]) {
       await hasKey(name, this.keys.orders);
       const trust = { service: name, issuer: PLATFORM, subject: `pod:${name}`, audience: "core" };
@@ -64,7 +64,7 @@ export class OAuthClients {
     return this.#credentials.get(kind)!;
   }
 
-  /** As if this address had not guessed before. Whoever asks for a token may call whom it asks for. */
+  /** Sends a request after a minute, so that no address is throttled. */
   async ask(path: string, show: Show, fields: FormFields): Promise<Answer> {
     this.#clock.advance(60_000);
     const [form, headers] = await show();
@@ -74,7 +74,7 @@ export class OAuthClients {
     return answer;
   }
 
-  /** A good one of `orders`, except for what is given. */
+  /** Returns a valid assertion of `orders`, with these claims changed. */
   assertion(claims: JWTPayload = {}, by = this.keys.orders): Promise<string> {
     const good = { iss: "orders", sub: "orders", aud: ISSUER, exp: this.now() + 60, jti: randomUUID() };
     return this.#sign({ ...good, ...claims }, by.privateKey);
@@ -94,7 +94,7 @@ export class OAuthClients {
     return byAssertion(client_assertion);
   }
 
-  /** Every way in which `orders` of the app `public` gets a token there. */
+  /** Every method by which `orders` of the app `public` can authenticate. */
   proofs(): readonly (readonly [how: string, show: Show])[] {
     return [
       ["Basic", () => [{}, basic("orders", this.secretOf("a service"))]],
@@ -104,7 +104,7 @@ export class OAuthClients {
     ];
   }
 
-  /** What was brought is in no line of the log and in no answer; what was answered is in no line of the log. */
+  /** Expects no secret in the log or in a response, and no issued token in the log. */
   expectNothingKept(): void {
     const logged = this.#log.lines.join("\n");
     const answered = this.answers.map(({ text, headers }) => text + JSON.stringify([...headers])).join("\n");

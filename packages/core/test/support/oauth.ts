@@ -4,7 +4,7 @@ import type { CoreOptions, Surroundings } from "../../src/index.ts";
 import { startTestCore, type Answer, type TestCore } from "./core.ts";
 import { newCredential } from "./services.ts";
 
-/** Who may call whom in the tests of OAuth. */
+/** The policy of the OAuth tests. */
 const POLICY = {
   services: {
     orders: { calls: { inventory: ["stock:read", "stock:reserve"], billing: ["invoice:write"] } },
@@ -15,13 +15,13 @@ const POLICY = {
 };
 
 export interface OAuthCore extends TestCore {
-  /** Of each service one. */
+  /** One per service. */
   readonly credentials: Readonly<Record<string, string>>;
-  /** A form; `undefined` leaves a parameter out, a list sends it several times. */
+  /** Sends a form; `undefined` omits a parameter, a list repeats it. */
   postForm(path: string, form: FormFields, headers?: Record<string, string>): Promise<Answer>;
-  /** Asks for a token for `inventory` with this in the place of a secret. */
+  /** Requests a token for `inventory` with this assertion. */
   postAssertion(assertion: string, form?: FormFields, path?: string): Promise<Answer>;
-  /** An access token, or the test fails. */
+  /** Returns an access token, or fails the test. */
   accessToken(form?: FormFields): Promise<string>;
 }
 
@@ -33,14 +33,14 @@ export function byAssertion(client_assertion: string): Record<string, string> {
   return { client_assertion, client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" };
 }
 
-/** Whatever is wrong with who somebody says to be. */
+/** Expects the one error for every failed client authentication. */
 export function expectInvalidClient({ status, json, headers }: Answer): void {
   const description = "client authentication failed";
   expect([status, json]).toEqual([401, { error: "invalid_client", error_description: description }]);
   expect(headers.get("cache-control")).toBe("no-store");
 }
 
-/** A core with the services of the policy, which is in force. */
+/** Starts a core with the policy and its services. */
 export async function startOAuthCore(options: CoreOptions = {}, surroundings: Surroundings = {}): Promise<OAuthCore> {
   const core = await startTestCore(options, surroundings);
   const credentials: Record<string, string> = {};
@@ -48,7 +48,9 @@ export async function startOAuthCore(options: CoreOptions = {}, surroundings: Su
   await applyPolicy(core, POLICY, surroundings);
   const postForm: OAuthCore["postForm"] = (path, form, headers = {}) =>
     core.call(path, {
-      ...{ method: "POST", apiKey: null, body: formOf(form) },
+      method: "POST",
+      apiKey: null,
+      body: formOf(form),
       headers: { ...FORM, ...headers },
     });
   return {
@@ -71,7 +73,7 @@ export async function startOAuthCore(options: CoreOptions = {}, surroundings: Su
   };
 }
 
-/** Behind the core's back, which sees it at its next look. */
+/** Writes to the store directly; the core applies it at its next poll. */
 async function applyPolicy(core: TestCore, policy: object, { clock }: Surroundings): Promise<void> {
   const before = await core.epoch();
   const store = await openSqliteStore({ dataDir: core.dataDir, now: clock?.now ?? Date.now });

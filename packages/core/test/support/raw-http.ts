@@ -7,8 +7,8 @@ export interface RawAnswer {
 }
 
 /**
- * Sends bytes that `fetch` would not, and reads one answer. The connection is closed by the core, so the request
- * should say `Connection: close`.
+ * Sends bytes that `fetch` would not, and reads until the core closes the connection. The request must therefore have
+ * `Connection: close`.
  */
 export async function sendRaw(port: number, request: string | Buffer): Promise<RawAnswer> {
   const received = await new Promise<string>((resolve, reject) => {
@@ -17,7 +17,7 @@ export async function sendRaw(port: number, request: string | Buffer): Promise<R
     socket.setEncoding("latin1");
     socket.on("data", (chunk: string) => (text += chunk));
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      // A core that has answered may reset a connection whose rest it does not want to read.
+      // After its response, the core can reset a connection with an unread body.
       if (text === "" || error.code !== "ECONNRESET") reject(error);
     });
     socket.on("close", () => resolve(text));
@@ -34,7 +34,7 @@ export async function sendRaw(port: number, request: string | Buffer): Promise<R
   return { status: Number(statusLine.split(" ")[1]), headers, body: rest.join("\r\n\r\n") };
 }
 
-/** A request from its lines, `Host` and `Connection: close` included unless they are given. */
+/** Returns the bytes of a request, with default `Host` and `Connection: close` headers. */
 export function rawRequest(requestLine: string, headers: readonly string[] = [], body = ""): string {
   const names = headers.map((line) => line.slice(0, line.indexOf(":")).toLowerCase());
   const all = [...headers];

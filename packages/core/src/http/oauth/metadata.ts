@@ -32,7 +32,7 @@ export function metadataRoutes({ issuerUrls, state }: UseCases): readonly Public
       token_endpoint: issuer + TOKEN_PATH,
       jwks_uri: issuer + PATHS.jwksAll,
       grant_types_supported: [GRANT_TYPE],
-      response_types_supported: [], // there is no authorization endpoint
+      response_types_supported: [], // no authorization endpoint
       introspection_endpoint: issuer + INTROSPECTION_PATH,
       revocation_endpoint: issuer + REVOCATION_PATH,
       ...AUTHENTICATION,

@@ -26,7 +26,7 @@ export function revocationHandler(
     const token = form.get("token");
     if (token === undefined) return oauthError(400, "invalid_request", "token is missing");
     const claims = readOwnToken(state, appId, token)?.claims;
-    if (claims === undefined) return REVOKED; // RFC 7009 section 2.2: an invalid token is no error
+    if (claims === undefined) return REVOKED; // RFC 7009 section 2.2: not an error
     if (claims["sub"] !== service || claims["source"] !== "microservice") {
       return oauthError(400, "unauthorized_client", "the token was not issued to this client");
     }

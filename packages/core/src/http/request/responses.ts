@@ -7,7 +7,7 @@ export interface CoreResponse {
   readonly body: string | null;
 }
 
-/** What a handler has read from a request, or the response that rejects it. */
+/** A value read from a request, or the response that rejects the request. */
 export type ReadResult<T> =
   { readonly ok: true; readonly value: T } | { readonly ok: false; readonly response: CoreResponse };
 

@@ -175,7 +175,7 @@ function createRequirePower({ config }: UseCases, { power }: CdiRoute): Check {
 }
 
 function failure({ outages }: UseCases, c: HttpContext, error: unknown): CoreResponse {
-  if (c.isAborted) return textResponse(400, "Bad Request"); // nobody reads it, and attackers cannot fill the log
+  if (c.isAborted) return textResponse(400, "Bad Request"); // no client reads it; logging it would let attackers fill the log
   outages.report(error, { method: c.method, route: c.path.route });
   if (error instanceof StoreUnavailable) {
     return isAdmin(c.path)

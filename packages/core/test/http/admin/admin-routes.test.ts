@@ -48,8 +48,8 @@ beforeAll(async () => {
   core = await startTestCore({ maxRingAge: 1e15, rotation: { algorithms: ["RS256"] } }, { clock });
 });
 
-describe("rotating a static key by hand", () => {
-  it("publishes the new key for the lead before it signs, and the old one verifies for ever after", async () => {
+describe("rotating a static key manually", () => {
+  it("publishes the new key for the lead time before it signs; the old one remains valid for verification", async () => {
     const app = await newApp("rotate-static");
     const old = await active("static", "RS256", app);
     const before = await mintIn(app);
@@ -72,7 +72,7 @@ describe("rotating a static key by hand", () => {
     });
   });
 
-  it("ends the old key at a date where that is asked for, and clamps what it signs until then", async () => {
+  it("expires the old key at a requested date, and clamps the tokens it signs to that date", async () => {
     const app = await newApp("keep-until");
     const keepUntil = new Date(clock.now() + DAY).toISOString();
     expectRefused(
@@ -94,7 +94,7 @@ describe("rotating a static key by hand", () => {
     expectRefused(await admin(`/apps/${app}/keys/rotate`, {}), 409, "conflict", /in progress/);
   });
 
-  it("refuses what it cannot mean", async () => {
+  it("rejects invalid requests", async () => {
     expectRefused(await admin("/apps/public/keys/rotate", { kind: "other" }), 400, "invalid", /kind/);
     expectRefused(await admin("/apps/public/keys/rotate", { algorithm: "HS256" }), 400, "invalid", /algorithm/);
     expectRefused(
@@ -175,7 +175,7 @@ describe("importing a key of an existing core", () => {
   const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const pem = rsa.privateKey.export({ format: "pem", type: "pkcs8" }) as string;
 
-  it("lets its tokens go on verifying, from PEM and from a JWK, and never makes it the signer", async () => {
+  it("keeps its tokens valid, from PEM and from a JWK, and never signs with it", async () => {
     const app = await newApp("import");
     const signer = await active("static", "RS256", app);
     const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
@@ -207,7 +207,7 @@ describe("importing a key of an existing core", () => {
     expect((await published("jwks-all.json", app)).map((key) => key.kid)).not.toContain("d-1700000000000");
   });
 
-  it("makes it the signer after the lead where that is asked for", async () => {
+  it("signs with it after the lead time if requested", async () => {
     const app = await newApp("import-sign");
     const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "pem", type: "pkcs1" });
     expect((await admin(`/apps/${app}/keys/import`, { kid: "s-chosen", key, signs: true })).json["key"]).toMatchObject({
@@ -285,7 +285,7 @@ describe("algorithms of an app", () => {
     const es = (await ask("ES256", true)).json["jwt"] as string;
     await admin(`/apps/${app}/algorithms`, { algorithms: null }, "PUT");
     expect((await ask("ES256", true)).json).toEqual({ status: "UNSUPPORTED_ALGORITHM_ERROR" });
-    expect(await verifies(es, app)).toBe(true); // what was issued goes on
+    expect(await verifies(es, app)).toBe(true); // issued tokens remain valid
   });
 
   it.each([[[]], [["HS256"]], [["RS256", "RS256"]], ["RS256"]])("refuses %j", async (algorithms) => {
@@ -298,7 +298,7 @@ describe("the revocation feed", () => {
     core.call(`/appid-${app}/.well-known/revocations`, { apiKey: null, headers });
   const claimsOf = (answer: Answer) => partsOf(answer.text).claims;
 
-  it("is a signed document that everybody may read, and caches for ten seconds", async () => {
+  it("is a signed public document, cacheable for ten seconds", async () => {
     const app = await newApp("feed");
     const answer = await feed(app);
     expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/jwt"]);
@@ -318,7 +318,7 @@ describe("the revocation feed", () => {
     expect((await feed(app, { "if-none-match": answer.headers.get("etag")! })).status).toBe(304);
   });
 
-  it("T23 is no token: no verifier takes it for one", async () => {
+  it("T23 is not accepted as a token", async () => {
     const { text } = await feed(await newApp("feed-typ"));
     expect(decodeJwt(text)).toEqual({ ok: false, reason: "typ_not_allowed" });
   });

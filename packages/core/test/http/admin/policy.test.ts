@@ -65,7 +65,7 @@ it("a policy is compared, applied, shown, listed and asked", async () => {
   expect((await call("/report")).json).toEqual({ calls: [] });
 });
 
-it("S6 who applied it is told by a digest's beginning, and never by the key", async () => {
+it("S6 the history names the admin key by the prefix of a digest, never by the key itself", async () => {
   const call = await inApp("label");
   await call("", { text: POLICY }, "PUT");
   const { text } = await call("/versions");
@@ -131,7 +131,7 @@ describe("a mistake", () => {
   });
 });
 
-it("a service that the policy in force names is not deleted, and the answer says what to do", async () => {
+it("a service that the current policy references cannot be deleted, and the error explains what to do", async () => {
   const call = await inApp("named");
   const remove = () =>
     core.call("/admin/v1/apps/named/services/orders/delete", { method: "POST", apiKey: ADMIN_KEY, body: {} });
@@ -187,7 +187,8 @@ it("H1 takes 256 KiB of text however it is written in JSON, and no more; nothing
   const large = await admin("/diff", { text: "#".repeat(600_000) });
   expect([large.status, large.json]).toMatchObject([413, { error: { code: "too_large" } }]);
   const elsewhere = await core.call("/admin/v1/apps/public/revocations/services", {
-    ...{ method: "POST", apiKey: ADMIN_KEY },
+    method: "POST",
+    apiKey: ADMIN_KEY,
     body: { service: "x".repeat(70_000) },
   });
   expect([elsewhere.status, elsewhere.json]).toMatchObject([
@@ -195,7 +196,9 @@ it("H1 takes 256 KiB of text however it is written in JSON, and no more; nothing
     { error: { message: expect.stringContaining("65536") } },
   ]);
   const chunked = await fetch(`${core.url}/admin/v1/apps/public/policy/diff`, {
-    ...{ method: "POST", duplex: "half", headers: { "api-key": ADMIN_KEY } },
+    method: "POST",
+    duplex: "half",
+    headers: { "api-key": ADMIN_KEY },
     body: new Blob(["x".repeat(600_000)]).stream(),
   } as RequestInit);
   expect(chunked.status).toBe(413);

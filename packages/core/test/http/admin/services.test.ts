@@ -69,7 +69,7 @@ describe("services", () => {
     await expectNobodyBehindNul(await startTestCore({ database }, { environment }));
   });
 
-  it("S2 are each app's own", async () => {
+  it("S2 belong to one app", async () => {
     await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } });
     await services("", { name: "here" });
     expect((await services("", undefined, "shop")).json).toEqual({ services: [] });
@@ -80,7 +80,7 @@ describe("services", () => {
     expectRefused(await services("", { name: "here" }, "ghost"), 404, "not_found", /app/);
   });
 
-  it("are refused with words that repeat nothing of what was sent (H9)", async () => {
+  it("are rejected without echoing input (H9)", async () => {
     await services("", { name: "taken" });
     expectRefused(await services("", { name: "<img src=x>" }), 400, "invalid", /^a service name has 1 to 63/);
     expectRefused(await services("", { name: "taken" }), 409, "conflict", /already/);
@@ -102,7 +102,7 @@ describe("credentials", () => {
   const shown = async (name: string) =>
     (await services(`/${name}`)).json as unknown as { service: ServiceView; credentials: CredentialView[] };
 
-  it("are in one answer, which nobody keeps, and listed without themselves from then on (S1)", async () => {
+  it("appear in one uncached response, and later lists omit the secret (S1)", async () => {
     await services("", { name: "billing" });
     const added = await services("/billing/credentials", {});
     expect(added.headers.get("cache-control")).toBe("no-store");
@@ -113,7 +113,7 @@ describe("credentials", () => {
     expect((await shown("billing")).credentials).toEqual([view]);
   });
 
-  it("show when they were used, and end when they are told to", async () => {
+  it("show their last use, and expire at their expiry date", async () => {
     const { credential } = await newCredential(core, "timed", { expiresAt: clock.now() + MINUTE });
     const asked = () => core.call("/apiversion", { apiKey: credential });
     expect((await asked()).status).toBe(200);
@@ -127,7 +127,7 @@ describe("credentials", () => {
     });
   });
 
-  it("are revoked one by one: the others go on", async () => {
+  it("are revoked one by one; the others remain valid", async () => {
     const [old, young] = [await newCredential(core, "rotating"), await newCredential(core, "rotating")];
     const revoked = await services(`/rotating/credentials/${old.id}/revoke`, {});
     expect([revoked.status, revoked.json]).toEqual([200, { credential: { id: old.id } }]);
@@ -136,7 +136,7 @@ describe("credentials", () => {
     expectRefused(await services(`/rotating/credentials/${old.id}/revoke`, {}), 404, "not_found", /no credential/);
   });
 
-  it("are refused with an end that is none or has passed, and beyond ten (409)", async () => {
+  it("are rejected with an invalid or past expiry date, and beyond ten (409)", async () => {
     await services("", { name: "many" });
     const add = (body: object) => services("/many/credentials", body);
     expectRefused(await add({ expiresAt: "soon" }), 400, "invalid", /^expiresAt: /);

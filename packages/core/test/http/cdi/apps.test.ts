@@ -136,7 +136,7 @@ describe("two apps", () => {
         keys: { kty: string }[];
       };
       expect(all.filter(({ kty }) => kty === "RSA")).toEqual(keys);
-      expect(all).toHaveLength(2 * keys.length); // ES256 beside RS256
+      expect(all).toHaveLength(2 * keys.length); // ES256 and RS256
     }
   });
 

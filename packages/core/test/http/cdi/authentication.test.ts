@@ -10,7 +10,7 @@ let core: TestCore;
 beforeAll(async () => {
   core = await startTestCore({ maxRingAge: 1e15 }, { log, clock });
 });
-beforeEach(() => clock.advance(60_000)); // this address has not guessed lately
+beforeEach(() => clock.advance(60_000)); // no address is throttled
 
 const versions = (headers: Record<string, string>) => core.call("/apiversion", { apiKey: null, headers });
 const rawVersions = (...lines: string[]) => sendRaw(core.port, rawRequest("GET /apiversion", lines));
@@ -22,7 +22,7 @@ describe("the API key", () => {
     ["Authorization: Bearer K", { authorization: `Bearer ${API_KEY}` }],
     ["Authorization: bearer K", { authorization: `bearer ${API_KEY}` }],
     ["Authorization: K", { authorization: API_KEY }],
-    ["blanks around it, which HTTP does not count", { "api-key": `  ${API_KEY}\t` }],
+    ["surrounding spaces, which are not part of the value", { "api-key": `  ${API_KEY}\t` }],
   ] as [string, Record<string, string>][]) {
     it(`is taken as ${what}`, async () => {
       expect((await versions(headers)).status).toBe(200);
@@ -38,7 +38,7 @@ describe("the API key", () => {
     ["is longer", { "api-key": `${API_KEY}1` }],
     ["is all of them", { "api-key": `${API_KEY},${OTHER_API_KEY}` }],
     ["is a megaword", { "api-key": "k".repeat(8_000) }],
-    ["comes with two blanks", { authorization: `Bearer  ${API_KEY}` }],
+    ["comes with two spaces", { authorization: `Bearer  ${API_KEY}` }],
     ["comes with another scheme", { authorization: `Basic ${API_KEY}` }],
     ["comes as basic credentials", { authorization: `Basic ${Buffer.from(`:${API_KEY}`).toString("base64")}` }],
     ["is only a scheme", { authorization: "Bearer" }],
@@ -47,12 +47,12 @@ describe("the API key", () => {
     ["is the admin key, which cannot mint (S2)", { "api-key": ADMIN_KEY }],
   ];
   for (const [what, headers] of wrong) {
-    it(`is refused where it ${what}: 401, with the same words (S1)`, async () => {
+    it(`is rejected if it ${what}: 401, with the same text (S1)`, async () => {
       expectText(await versions(headers), 401, "Invalid API key");
     });
   }
 
-  it("in the query or the body counts for nothing (H3)", async () => {
+  it("in the query or the body is ignored (H3)", async () => {
     const path = `/recipe/jwt?api-key=${API_KEY}&access_token=${API_KEY}`;
     const answer = await core.post({ "api-key": API_KEY }, { path, apiKey: null });
     expectText(answer, 401, "Invalid API key");
@@ -74,7 +74,7 @@ describe("the API key", () => {
     ["authorization", [`api-key: ${API_KEY}`, "authorization: a", "Authorization: b"]],
     ["api-key", [`api-key: ${API_KEY}`, ...Array.from({ length: 1_100 }, () => "a:1"), "api-key: wrong"]],
   ] as [string, string[]][]) {
-    it(`is refused where the header is there twice: ${lines.length > 3 ? "behind 1,100 others" : lines.map((line) => line.slice(0, 20)).join(" + ")} (H1)`, async () => {
+    it(`is rejected if the header occurs twice: ${lines.length > 3 ? "behind 1,100 others" : lines.map((line) => line.slice(0, 20)).join(" + ")} (H1)`, async () => {
       const answer = await rawVersions(...lines);
       expect([answer.status, answer.body]).toEqual([400, `The header ${what} was sent more than once`]);
       const admin = await sendRaw(core.port, rawRequest("GET /admin/v1/status", lines));
@@ -84,8 +84,8 @@ describe("the API key", () => {
     });
   }
 
-  it("is asked for before anything is said about paths, methods, versions, tenants, apps or bodies (H7)", async () => {
-    const strangers: [string, string, Record<string, string>][] = [
+  it("is checked before paths, methods, versions, tenants, apps and bodies (H7)", async () => {
+    const requests: [string, string, Record<string, string>][] = [
       ["GET", "/nothing", {}],
       ["DELETE", "/recipe/jwt", {}],
       ["POST", "/recipe/jwt", { "cdi-version": "nonsense" }],
@@ -94,7 +94,7 @@ describe("the API key", () => {
       ["POST", "/appid-ghost/t1/recipe/jwt", { "cdi-version": "2.7" }],
       ["GET", "/recipe/multitenancy/app/list/v2", {}],
     ];
-    for (const [method, path, headers] of strangers) {
+    for (const [method, path, headers] of requests) {
       for (const key of [null, "wrong-key-wrong-key-wrong"]) {
         const body = method === "POST" ? { body: "not json" } : {};
         expectText(await core.call(path, { method, apiKey: key, headers, ...body }), 401, "Invalid API key");
@@ -102,7 +102,7 @@ describe("the API key", () => {
     }
   });
 
-  it("S1 is guessed at ten times a minute by one address, which then waits; who brings a right one never does", async () => {
+  it("S1 can be guessed ten times a minute per address; a valid key is never throttled", async () => {
     const guess = () => versions({ "api-key": "wrong-key-wrong-key-wrong" });
     for (let i = 0; i < 10; i++) expectText(await guess(), 401, "Invalid API key");
     const waiting = await guess();
@@ -123,7 +123,7 @@ describe("the API key", () => {
     expectText(await guess(), 401, "Invalid API key");
   });
 
-  it("is in no line of the log, right or wrong (S6)", () => {
+  it("never appears in the log, valid or invalid (S6)", () => {
     const text = log.lines.join("\n");
     expect(text).toContain("made a key"); // there is a log to look at
     for (const key of [API_KEY, OTHER_API_KEY, ADMIN_KEY, "wrong-key-wrong-key-wrong"]) expect(text).not.toContain(key);
@@ -131,7 +131,7 @@ describe("the API key", () => {
 });
 
 describe("the admin key", () => {
-  it("opens the admin API, in either header, and an API key does not (S2)", async () => {
+  it("grants access to the admin API, in either header; an API key does not (S2)", async () => {
     const status = (headers: Record<string, string>) => core.call("/admin/v1/status", { apiKey: null, headers });
     for (const headers of [{ "api-key": ADMIN_KEY }, { authorization: `Bearer ${ADMIN_KEY}` }]) {
       const answer = await status(headers);
@@ -154,20 +154,20 @@ describe("the admin key", () => {
     }
   });
 
-  it("learns about unknown resources, an API key does not", async () => {
+  it("gets 404 for unknown resources, an API key 401", async () => {
     const unknown = (apiKey: string) => core.call("/admin/v1/nothing", { apiKey });
     expect((await unknown(ADMIN_KEY)).json).toEqual({ error: { code: "not_found", message: expect.any(String) } });
     expect((await unknown(ADMIN_KEY)).status).toBe(404);
     expect((await unknown(API_KEY)).status).toBe(401);
   });
 
-  it("opens none of the routes of the API key (S2)", async () => {
+  it("grants no access to the routes of the API key (S2)", async () => {
     expectText(await core.post({}, { apiKey: ADMIN_KEY }), 401, "Invalid API key");
     expectText(await core.call("/recipe/jwt/jwks", { apiKey: ADMIN_KEY }), 401, "Invalid API key");
     expectText(await core.call("/apiversion", { apiKey: ADMIN_KEY }), 401, "Invalid API key");
   });
 
-  it("manages apps once there is one; the API key does not any more (S2)", async () => {
+  it("manages apps if one is configured; the API key then cannot (S2)", async () => {
     const routes: [string, string][] = [
       ["PUT", "/recipe/multitenancy/app/v2"],
       ["GET", "/recipe/multitenancy/app/list/v2"],
@@ -193,7 +193,7 @@ describe("without an API key", () => {
     open = await startTestCore({ apiKeys: [], adminKeys: [] });
   });
 
-  it("loopback callers are served, whatever key they bring", async () => {
+  it("loopback callers are accepted with any key", async () => {
     for (const apiKey of [null, "anything"]) expect((await open.post({}, { apiKey })).status).toBe(200);
   });
 
@@ -247,7 +247,7 @@ describe("without an API key", () => {
     }
   });
 
-  it("a key protects against any Host: with one configured, the name is the proxy's affair", async () => {
+  it("with a configured key, every Host is accepted", async () => {
     const lines = ["Host: core.internal.test", `api-key: ${API_KEY}`];
     expect((await rawVersions(...lines)).status).toBe(200);
   });

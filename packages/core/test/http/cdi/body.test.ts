@@ -15,14 +15,14 @@ const send = (body: string | Uint8Array, headers: Record<string, string> = {}) =
 const bodyWith = (payload: string, rest = "") =>
   `{"payload":${payload},"algorithm":"RS256","jwksDomain":"https://a.test","validity":60${rest}}`;
 
-/** A good body of exactly this many bytes, the rest of it blanks. */
+/** Returns a valid body of exactly this many bytes, padded with spaces. */
 const bodyOfSize = (bytes: number) => bodyWith("{}").padEnd(bytes, " ");
 
 describe("what is not JSON", () => {
   const good = bodyWith("{}");
   const bad: [string, string | Uint8Array][] = [
     ["nothing", ""],
-    ["blanks", "   "],
+    ["spaces", "   "],
     ["a word", "hello"],
     ["half of an object", good.slice(0, -1)],
     ["something after the object", `${good}x`],
@@ -115,7 +115,7 @@ describe("size (H6)", () => {
     expect(answer.status).toBe(413);
   });
 
-  it("comes after authentication: a stranger's body is not read", async () => {
+  it("comes after authentication: the core does not read the body of an unauthenticated client", async () => {
     const answer = await core.call("/recipe/jwt", { method: "POST", apiKey: null, body: bodyOfSize(BODY_LIMIT + 1) });
     expectText(answer, 401, "Invalid API key");
   });
@@ -163,7 +163,7 @@ describe("depth (H6, T20)", () => {
   });
 });
 
-describe("after all of it", () => {
+describe("after these requests", () => {
   it("nothing has been written", async () => {
     expect(await core.epoch()).toBe(epoch);
     expect(await core.keys()).toHaveLength(3);

@@ -37,7 +37,7 @@ describe("a token", () => {
     expect(answer.headers.get("set-cookie")).toBeNull();
   });
 
-  it("is signed by the static key by default and by the dynamic key where that is asked for", async () => {
+  it("is signed with the static key by default, and with the dynamic key if requested", async () => {
     const kidOf = async (fields: Record<string, unknown>) => partsOf(await core.mint(fields)).header["kid"];
     const uuid = /^s-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
     expect(await kidOf({})).toMatch(uuid);
@@ -45,7 +45,7 @@ describe("a token", () => {
     expect(await kidOf({ useStaticSigningKey: false })).toMatch(/^d-\d{13}$/);
   });
 
-  it("is static below cdi-version 2.21, whatever is asked for", async () => {
+  it("is always static below cdi-version 2.21", async () => {
     const fields = { useStaticSigningKey: false };
     const kindIn = async (version: string) => {
       const { header } = partsOf(await core.mint(fields, { headers: { "cdi-version": version } }));
@@ -61,7 +61,7 @@ describe("a token", () => {
     expect(partsOf(await core.mint({ payload: { jti: "mine" } })).claims["jti"]).toBe("mine");
   });
 
-  it("has the payload's own iss, where it has one (C10)", async () => {
+  it("has the payload's iss if there is one (C10)", async () => {
     expect(partsOf(await core.mint({ payload: { iss: "https://own.test" } })).claims["iss"]).toBe("https://own.test");
   });
 
@@ -151,7 +151,7 @@ describe("fields", () => {
 
 describe("registered claims in the payload (C10)", () => {
   for (const name of ["exp", "iat"]) {
-    it(`refuses ${name}, whatever its value, and names validity`, async () => {
+    it(`rejects ${name} with any value, and names validity`, async () => {
       for (const value of [4_102_444_800, null, "1", 0, {}]) {
         const answer = await core.post({ payload: { [name]: value } });
         expect(answer.status).toBe(400);
@@ -174,14 +174,14 @@ describe("registered claims in the payload (C10)", () => {
     ...["1", null, -1, 1.5, 1e308, true, []].map((value) => ["nbf", value] as [string, unknown]),
   ];
   for (const [name, value] of mistyped) {
-    it(`refuses ${name} = ${JSON.stringify(value)}, which no verifier of ours would take (C1, C2, C3, T21)`, async () => {
+    it(`refuses ${name} = ${JSON.stringify(value)}, which our verifier would reject (C1, C2, C3, T21)`, async () => {
       const answer = await core.post({ payload: { [name]: value } });
       expect(answer.status).toBe(400);
       expect(answer.text).toContain(`'${name}'`);
     });
   }
 
-  it("passes on sub, aud, nbf and source of the right types: an API key may say anything", async () => {
+  it("keeps sub, aud, nbf and source of the right types: an API key can set any claim", async () => {
     const payload = { sub: "a", aud: ["b", "c"], nbf: 0, source: "microservice" };
     expect(partsOf(await core.mint({ payload })).claims).toMatchObject(payload);
   });
@@ -209,7 +209,7 @@ describe("what our own verifier would refuse is not minted", () => {
   const send = (payload: string) => core.call("/recipe/jwt", { method: "POST", body: body(payload) });
 
   for (const payload of ['{"sub":"a","sub":"admin"}', '{"sub":"a","s\\u0075b":"b"}', '{"x":[{"y":{"z":1,"z":2}}]}']) {
-    it(`refuses ${payload}: a name twice, and says so (T11)`, async () => {
+    it(`rejects ${payload} because of a duplicate name (T11)`, async () => {
       const answer = await send(payload);
       expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(/twice/)]);
     });
@@ -221,7 +221,7 @@ describe("what our own verifier would refuse is not minted", () => {
     '{"prototype":1}',
     '{"\\u005f_proto__":1}',
   ]) {
-    it(`refuses ${payload}: a forbidden name, and says so (C7)`, async () => {
+    it(`rejects ${payload} because of a forbidden name (C7)`, async () => {
       const answer = await send(payload);
       expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(/__proto__.*constructor.*prototype/)]);
     });

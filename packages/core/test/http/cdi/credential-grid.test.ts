@@ -1,17 +1,17 @@
-// Every kind of credential at every endpoint, and with every claim that it might try to set. What is not said to be open
-// is closed. A new endpoint is a new row, and one that makes tokens a new column of the second table. What is brought to
-// OAuth in ways that only OAuth has is in credential-grid-oauth.test.ts.
+// Every kind of credential at every endpoint, and with every claim that it could try to set. An endpoint accepts only the
+// kinds in its row. Add a row for a new endpoint, and an entry in MINTS if it issues tokens. The methods that only OAuth
+// has are in http/oauth/credential-grid.test.ts.
 import { beforeAll, describe, expect, it } from "vitest";
 import { fakeClock } from "../../support/clock.ts";
 import { partsOf, startTestCore, type Answer, type CallOptions, type TestCore } from "../../support/core.ts";
-import { canaryOf, KINDS, makeCredentials, NOBODY, type Kind } from "../../support/credential-kinds.ts";
+import { canaryOf, KINDS, makeCredentials, INVALID_KINDS, type Kind } from "../../support/credential-kinds.ts";
 import { recordedLog } from "../../support/log.ts";
 import { FORM, formOf, type FormFields } from "../../support/oauth.ts";
 
 const clock = fakeClock();
 const log = recordedLog();
 let core: TestCore;
-/** On the same store: nobody has told it by which name others reach it. */
+/** On the same store, without a public URL. */
 let nameless: TestCore;
 
 let presented: ReadonlyMap<Kind, string | null>;
@@ -25,7 +25,7 @@ beforeAll(async () => {
 
 type Sent = Pick<CallOptions, "body" | "headers">;
 
-/** As if this address had not guessed before: how often it may is another test's. */
+/** Sends a request after a minute, so that no address is throttled. */
 async function call(kind: Kind, method: string, path: string, sent: Sent = {}, at = core): Promise<Answer> {
   clock.advance(60_000);
   const answer = await at.call(path, { method, apiKey: presented.get(kind)!, ...sent });
@@ -36,16 +36,16 @@ async function call(kind: Kind, method: string, path: string, sent: Sent = {}, a
 interface Row {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
-  /** To whom it is open, and what it answers then. Everybody: as the public documents are. */
-  readonly open: Partial<Record<Kind, number>> | "everybody";
-  /** What everybody is answered; default: 200. */
+  /** The accepted kinds, with the status. `public`: accepts every request. */
+  readonly open: Partial<Record<Kind, number>> | "public";
+  /** The status of a public endpoint; default: 200. */
   readonly status?: number;
-  /** Who is known and not let in, and how that is said; who is neither gets a 401. */
+  /** The status of kinds that authenticate without access. All others get 401. */
   readonly forbidden?: Partial<Record<Kind, number>>;
   readonly body?: unknown;
   readonly form?: FormFields;
-  /** What a service is told that is nobody there. */
-  readonly nobody?: string;
+  /** The response to a service of another app; default: `Invalid API key`. */
+  readonly unauthenticated?: string;
 }
 
 const sentTo = ({ body, form }: Row) => (form === undefined ? { body } : { body: formOf(form), headers: FORM });
@@ -53,31 +53,41 @@ const sentTo = ({ body, form }: Row) => (form === undefined ? { body } : { body:
 const DRIVER = { "an API key": 200, "a service": 200 };
 const APPS = { "an API key": 403, "a service": 403 };
 const administration = (method: Row["method"], path: string, status: number): Row => ({
-  ...{ method, path: `/admin/v1${path}`, open: { "an admin key": status } },
+  method,
+  path: `/admin/v1${path}`,
+  open: { "an admin key": status },
   ...(method === "GET" ? {} : { body: {} }),
 });
 const NO_CLIENT = '{"error":"invalid_client","error_description":"client authentication is missing"}';
 const WRONG_CLIENT = '{"error":"invalid_client","error_description":"client authentication failed"}';
 
 const ROWS: readonly Row[] = [
-  { method: "GET", path: "/hello", open: "everybody" },
-  { method: "GET", path: "/", open: "everybody" },
-  { method: "GET", path: "/.well-known/jwks.json", open: "everybody" },
-  { method: "GET", path: "/.well-known/jwks-all.json", open: "everybody" },
-  { method: "GET", path: "/.well-known/revocations", open: "everybody" },
-  { method: "GET", path: "/.well-known/oauth-authorization-server", open: "everybody" },
-  { method: "GET", path: "/.well-known/openid-configuration", open: "everybody" },
+  { method: "GET", path: "/hello", open: "public" },
+  { method: "GET", path: "/", open: "public" },
+  { method: "GET", path: "/.well-known/jwks.json", open: "public" },
+  { method: "GET", path: "/.well-known/jwks-all.json", open: "public" },
+  { method: "GET", path: "/.well-known/revocations", open: "public" },
+  { method: "GET", path: "/.well-known/oauth-authorization-server", open: "public" },
+  { method: "GET", path: "/.well-known/openid-configuration", open: "public" },
 
   // A key in a header is a way to authenticate at one of them only.
-  { method: "POST", path: "/oauth/token", open: {}, form: { grant_type: "client_credentials" }, nobody: NO_CLIENT },
-  { method: "POST", path: "/oauth/introspect", open: DRIVER, form: { token: "x" }, nobody: WRONG_CLIENT },
-  { method: "POST", path: "/oauth/revoke", open: {}, form: { token: "x" }, nobody: NO_CLIENT },
-  { method: "GET", path: "/oauth/token", open: "everybody", status: 405 },
+  {
+    method: "POST",
+    path: "/oauth/token",
+    open: {},
+    form: { grant_type: "client_credentials" },
+    unauthenticated: NO_CLIENT,
+  },
+  { method: "POST", path: "/oauth/introspect", open: DRIVER, form: { token: "x" }, unauthenticated: WRONG_CLIENT },
+  { method: "POST", path: "/oauth/revoke", open: {}, form: { token: "x" }, unauthenticated: NO_CLIENT },
+  { method: "GET", path: "/oauth/token", open: "public", status: 405 },
 
   { method: "GET", path: "/apiversion", open: DRIVER },
   { method: "GET", path: "/recipe/jwt/jwks", open: DRIVER },
   {
-    ...{ method: "POST", path: "/recipe/jwt", open: DRIVER },
+    method: "POST",
+    path: "/recipe/jwt",
+    open: DRIVER,
     body: { payload: {}, algorithm: "RS256", jwksDomain: "https://c.test", validity: 60 },
   },
   { method: "PUT", path: "/recipe/multitenancy/app/v2", open: { "an admin key": 400 }, forbidden: APPS, body: {} },
@@ -130,18 +140,18 @@ describe.each(ROWS)("$method $path", (row) => {
   const { method, path, open, status: toAll = 200, forbidden = {} } = row;
   it.each(KINDS)("S2 S3 %s", async (kind) => {
     const answer = await call(kind, method, path, sentTo(row));
-    const expected = open === "everybody" ? toAll : (open[kind] ?? forbidden[kind] ?? 401);
+    const expected = open === "public" ? toAll : (open[kind] ?? forbidden[kind] ?? 401);
     expect(answer.status).toBe(expected);
   });
 
-  it("S1 S2 tells nobody from nobody", async () => {
+  it("S1 S2 all invalid kinds get the same response", async () => {
     const seen = new Set<string>();
-    for (const kind of NOBODY) {
+    for (const kind of INVALID_KINDS) {
       const { status, text, headers } = await call(kind, method, path, sentTo(row));
       const { date: _, ...others } = Object.fromEntries(headers);
       seen.add(JSON.stringify([status, text, others]));
     }
-    expect([NOBODY.length, seen.size]).toEqual([7, 1]);
+    expect([INVALID_KINDS.length, seen.size]).toEqual([7, 1]);
   });
 });
 
@@ -150,18 +160,18 @@ describe("in the path of another app", () => {
     ["a service", "shop"],
     ["a service of another app", "public"],
     ["a service", "ghost"],
-  ] as const)("S2 %s is nobody in %s", async (kind, app) => {
+  ] as const)("S2 %s does not authenticate in %s", async (kind, app) => {
     for (const row of ROWS) {
-      const { method, path, open, nobody = "Invalid API key" } = row;
-      if (open === "everybody" || path.startsWith("/admin/")) continue;
+      const { method, path, open, unauthenticated = "Invalid API key" } = row;
+      if (open === "public" || path.startsWith("/admin/")) continue;
       const answer = await call(kind, method, `/appid-${app}${path}`, sentTo(row));
-      expect([path, answer.status, answer.text]).toEqual([path, 401, nobody]);
+      expect([path, answer.status, answer.text]).toEqual([path, 401, unauthenticated]);
     }
   });
 
-  it("what is everybody's is, in every app", async () => {
+  it("a public endpoint is public in every app", async () => {
     for (const { method, path, open, status = 200 } of ROWS) {
-      if (open !== "everybody") continue;
+      if (open !== "public") continue;
       for (const kind of ["none", "a service", "a service of another app"] as const) {
         const answer = await call(kind, method, `/appid-shop${path}`);
         expect([path, answer.status]).toEqual([path, status]);
@@ -169,7 +179,7 @@ describe("in the path of another app", () => {
     }
   });
 
-  it("S2 a service is somebody in its own", async () => {
+  it("S2 a service authenticates in its own app", async () => {
     const answer = await call("a service of another app", "GET", "/appid-shop/apiversion");
     expect(answer.status).toBe(200);
     const admin = await call("a service of another app", "GET", "/admin/v1/apps/shop/services");
@@ -179,9 +189,9 @@ describe("in the path of another app", () => {
 
 interface Mint {
   readonly what: string;
-  /** What the core calls itself there; undefined: nothing. */
+  /** The issuer of service tokens; `undefined`: none. */
   readonly issuer: string | undefined;
-  /** Asks for a token with this in its payload. @returns the token, or why there is none */
+  /** Requests a token with this payload. */
   ask(kind: Kind, payload: object): Promise<Answer>;
   tokenIn(answer: Answer): string;
 }
@@ -190,16 +200,20 @@ const minted = (payload: object) => ({ payload, algorithm: "RS256", jwksDomain: 
 const jwtIn = (answer: Answer) => answer.json["jwt"] as string;
 const MINTS: readonly Mint[] = [
   {
-    ...{ what: "POST /recipe/jwt", issuer: "https://a.test", tokenIn: jwtIn },
+    what: "POST /recipe/jwt",
+    issuer: "https://a.test",
+    tokenIn: jwtIn,
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }),
   },
   {
-    ...{ what: "POST /recipe/jwt of a core without a name", issuer: undefined, tokenIn: jwtIn },
+    what: "POST /recipe/jwt of a core without a name",
+    issuer: undefined,
+    tokenIn: jwtIn,
     ask: (kind, payload) => call(kind, "POST", "/recipe/jwt", { body: minted(payload) }, nameless),
   },
 ];
 
-/** What a service may not set, what it would like to, and what the core says of `orders` where it says something. */
+/** Claims that a service cannot set, with a forged value, and the value that the core sets for `orders`, if any. */
 const CLAIMS: readonly [claim: string, another: unknown, same?: unknown][] = [
   ["iss", "https://b.test", "https://a.test"],
   ["sub", "billing", "orders"],
@@ -229,13 +243,13 @@ const CLAIMS: readonly [claim: string, another: unknown, same?: unknown][] = [
 ];
 
 describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
-  it("C10 iss is the core's own name or none for a service, and what it says for an API key", async () => {
+  it("C10 iss is the core's issuer or absent for a service, and jwksDomain for an API key", async () => {
     expect(partsOf(tokenIn(await ask("a service", {}))).claims["iss"]).toBe(issuer);
     expect(partsOf(tokenIn(await ask("an API key", {}))).claims["iss"]).toBe("https://c.test");
   });
 
   it.each(CLAIMS)(
-    "C10 S3 %s is the core's to set for a service, and an API key's own: %j",
+    "C10 S3 only the core sets %s for a service, an API key can set it: %j",
     async (claim, another, same) => {
       const refused = await ask("a service", { [claim]: another });
       expect([refused.status, refused.text]).toEqual([
@@ -261,11 +275,11 @@ describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
     ["iss", "https://c.test"],
     ["jti", null],
     ["aud", null],
-  ])("C10 %s as %j is another value than the core's", async (claim, value) => {
+  ])("C10 %s as %j differs from the core's value", async (claim, value) => {
     expect((await ask("a service", { [claim]: value })).status).toBe(403);
   });
 
-  it.each(["exp", "iat"])("C10 %s is nobody's to set", async (claim) => {
+  it.each(["exp", "iat"])("C10 %s cannot be set", async (claim) => {
     for (const kind of ["a service", "an API key"] as const) {
       const answer = await ask(kind, { [claim]: 4_102_444_800 });
       expect([answer.status, answer.text]).toEqual([
@@ -275,7 +289,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
     }
   });
 
-  it("C10 what says nothing about who it is or what it may do is everybody's own", async () => {
+  it("C10 claims without meaning for identity or permissions can be set", async () => {
     const payload = { nbf: 5, region: "eu", name: "billing", Sub: "billing", tenant: { id: 7 } };
     for (const kind of ["a service", "an API key"] as const) {
       expect(partsOf(tokenIn(await ask(kind, payload))).claims).toMatchObject(payload);
@@ -284,7 +298,7 @@ describe.each(MINTS)("the claims of $what", ({ ask, issuer, tokenIn }) => {
   });
 });
 
-it("S6 no credential is in any line of the log or in any answer but the one that made it", () => {
+it("S6 no credential is in the log, or in a response except the one that created it", () => {
   const logged = log.lines.join("\n");
   const answered = answers.map(({ text, headers }) => text + JSON.stringify([...headers])).join("\n");
   expect(logged).toContain("made a key"); // there is a log to look at

@@ -23,10 +23,15 @@ beforeAll(async () => {
 
 const naughty = naughtyStrings();
 
-/** Every text that an answer other than 200 may have: none holds a word of the request. */
+/** Every text of a response other than 200. None contains input. */
 const FIXED_TEXTS: readonly (string | RegExp)[] = [
-  ...["Invalid API key", "Not found", "Method not supported", "Invalid Json Input", "cdi-version header is invalid"],
-  ...["Only public tenantId can call this app specific API", "The default app cannot be removed"],
+  "Invalid API key",
+  "Not found",
+  "Method not supported",
+  "Invalid Json Input",
+  "cdi-version header is invalid",
+  "Only public tenantId can call this app specific API",
+  "The default app cannot be removed",
   "Too many requests with an invalid key; retry later",
   "Invalid Json Input: the names '__proto__', 'constructor' and 'prototype' are not allowed",
   /^Field name '(payload|algorithm|jwksDomain|validity|useStaticSigningKey|appId)' is invalid in JSON input$/,
@@ -46,13 +51,13 @@ function expectFixed(answer: Answer): void {
   expect(known ? "" : answer.text).toBe("");
 }
 
-/** Sends each string on its way, many at once. */
+/** Runs `work` for each string, many at the same time. */
 async function forEachNaughty(work: (text: string) => Promise<void>): Promise<void> {
   for (let i = 0; i < naughty.length; i += 32) await Promise.all(naughty.slice(i, i + 32).map(work));
 }
 
 describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
-  it("as a claim: in the token unharmed, or refused with fixed words", async () => {
+  it("as a claim: unchanged in the token, or rejected with a fixed text", async () => {
     let minted = 0;
     await forEachNaughty(async (text) => {
       const answer = await core.post({ payload: { sub: text, list: [text] } });
@@ -115,7 +120,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
     });
   });
 
-  it("as the app to create, where it is no name for one", async () => {
+  it("as the ID of a new app, if it is not a valid ID", async () => {
     await forEachNaughty(async (appId) => {
       if (/^[a-z0-9-]{1,64}$/.test(appId.trim().toLowerCase())) return;
       const path = "/recipe/multitenancy/app/v2";
@@ -147,7 +152,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
   });
 
   it("in the headers", async () => {
-    const possible = /^[\t\x20-\x7e\x80-\xff]*$/; // the rest cannot be said in HTTP
+    const possible = /^[\t\x20-\x7e\x80-\xff]*$/; // HTTP cannot send the others
     expect(naughty.filter((text) => possible.test(text)).length).toBeGreaterThan(2);
     await forEachNaughty(async (text) => {
       if (!possible.test(text)) return;
@@ -163,24 +168,49 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
 describe("path tricks (H7)", () => {
   // Without a key they never reach more than the public routes, with one they never reach another app.
   const protectedAlways = [
-    ...["//recipe/jwt/jwks", "/./recipe/jwt/jwks", "/x/../recipe/jwt/jwks", "/x/%2e%2e/recipe/jwt/jwks"],
-    ...["/.well-known/../recipe/jwt/jwks", "/.well-known/%2e%2e/recipe/jwt/jwks", "/.well-known/.%2E/recipe/jwt/jwks"],
-    ...["/.well-known//../recipe/jwt/jwks", "/hello/../recipe/jwt/jwks", "/hello/%2e%2e/recipe/jwt/jwks"],
-    ...["/hello;/recipe/jwt/jwks", "/hello;x", "/hello/", "/HELLO", "/%68ello", "/hello%00", "/hello%2f", "//hello"],
-    ...["/recipe/jwt/jwks;.well-known", "/recipe/jwt/jwks#/hello", "/recipe/jwt/jwks?/.well-known/jwks.json"],
-    ...["/recipe%2fjwt%2fjwks", "/recipe/jwt%2fjwks", "/RECIPE/JWT/JWKS", "/recipe/jwt/jwks/", "/recipe//jwt/jwks"],
-    ...["/appid-public//recipe/jwt/jwks", "/appid-ghost/../recipe/jwt/jwks", "/appid-public%2frecipe/jwt/jwks"],
-    ...["/appid-/recipe/jwt/jwks", "/appid-public/appid-ghost/recipe/jwt/jwks", "/ghost/recipe/jwt/jwks"],
-    ...[
-      "/.well-known%2f../recipe/jwt/jwks",
-      "/admin/v1/../../recipe/jwt/jwks",
-      "/%61dmin/v1/status",
-      "/.Well-Known/jwks.json",
-    ],
-    ...["http://evil.test/recipe/jwt/jwks", "http://evil.test/.well-known/../recipe/jwt/jwks"],
+    "//recipe/jwt/jwks",
+    "/./recipe/jwt/jwks",
+    "/x/../recipe/jwt/jwks",
+    "/x/%2e%2e/recipe/jwt/jwks",
+    "/.well-known/../recipe/jwt/jwks",
+    "/.well-known/%2e%2e/recipe/jwt/jwks",
+    "/.well-known/.%2E/recipe/jwt/jwks",
+    "/.well-known//../recipe/jwt/jwks",
+    "/hello/../recipe/jwt/jwks",
+    "/hello/%2e%2e/recipe/jwt/jwks",
+    "/hello;/recipe/jwt/jwks",
+    "/hello;x",
+    "/hello/",
+    "/HELLO",
+    "/%68ello",
+    "/hello%00",
+    "/hello%2f",
+    "//hello",
+    "/recipe/jwt/jwks;.well-known",
+    "/recipe/jwt/jwks#/hello",
+    "/recipe/jwt/jwks?/.well-known/jwks.json",
+    "/recipe%2fjwt%2fjwks",
+    "/recipe/jwt%2fjwks",
+    "/RECIPE/JWT/JWKS",
+    "/recipe/jwt/jwks/",
+    "/recipe//jwt/jwks",
+    "/appid-public//recipe/jwt/jwks",
+    "/appid-ghost/../recipe/jwt/jwks",
+    "/appid-public%2frecipe/jwt/jwks",
+    "/appid-/recipe/jwt/jwks",
+    "/appid-public/appid-ghost/recipe/jwt/jwks",
+    "/ghost/recipe/jwt/jwks",
+
+    "/.well-known%2f../recipe/jwt/jwks",
+    "/admin/v1/../../recipe/jwt/jwks",
+    "/%61dmin/v1/status",
+    "/.Well-Known/jwks.json",
+    ,
+    "http://evil.test/recipe/jwt/jwks",
+    "http://evil.test/.well-known/../recipe/jwt/jwks",
   ];
   for (const target of protectedAlways) {
-    it(`${target} is 401 without a key, whatever the version`, async () => {
+    it(`${target} is 401 without a key, with any version`, async () => {
       for (const version of [[], ["cdi-version: 2.7"], ["cdi-version: 5.4"], ["cdi-version: nonsense"]]) {
         const answer = await sendRaw(core.port, rawRequest(`GET ${target}`, version));
         expect([answer.status, answer.body]).toEqual([401, "Invalid API key"]);
@@ -188,7 +218,7 @@ describe("path tricks (H7)", () => {
       }
     });
 
-    it(`${target} is with a key either the default app's set or no such thing`, async () => {
+    it(`${target} is either the default app's key set or an error with a key`, async () => {
       const answer = await sendRaw(core.port, rawRequest(`GET ${target}`, [`api-key: ${API_KEY}`]));
       expect([200, 400, 403, 404]).toContain(answer.status);
       if (answer.status === 200) expect(JSON.parse(answer.body)).toEqual({ status: "OK", keys: await core.keys() });
@@ -200,21 +230,21 @@ describe("path tricks (H7)", () => {
     "/.well-known/%252e%252e/recipe/jwt/jwks",
     "/.well-known/",
   ]) {
-    it(`${target} stays below .well-known, where there is no such thing`, async () => {
+    it(`${target} stays below .well-known, where it is 404`, async () => {
       const answer = await sendRaw(core.port, rawRequest(`GET ${target}`));
       expect([answer.status, answer.body]).toEqual([404, "Not found"]);
     });
   }
 
   for (const target of ["/hello\\..\\recipe\\jwt\\jwks", "/\\recipe/jwt/jwks", "*", "recipe/jwt/jwks", "/recipe jwt"]) {
-    it(`${target} is no path: 400, without words`, async () => {
+    it(`${target} is not a valid path: 400 without a body`, async () => {
       const answer = await sendRaw(core.port, rawRequest(`GET ${target}`, [`api-key: ${API_KEY}`]));
       expect(answer.status).toBe(400);
       expect(answer.body.replace("0\r\n\r\n", "")).toBe("");
     });
   }
 
-  it("the admin API is behind the same door", async () => {
+  it("the admin API requires authentication for the same paths", async () => {
     for (const target of [
       "/admin/v1/status",
       "/x/../admin/v1/status",
@@ -232,12 +262,12 @@ describe("framing (H4)", () => {
   for (const [what, headers, body] of [
     ["both lengths", ["Content-Length: 5", "Transfer-Encoding: chunked"], "0\r\n\r\n"],
     ["two lengths", ["Content-Length: 0", "Content-Length: 5"], ""],
-    ["a length that is no number", ["Content-Length: +5"], ""],
+    ["a length that is not a number", ["Content-Length: +5"], ""],
     ["an unknown transfer encoding", ["Transfer-Encoding: xchunked"], ""],
     ["a folded header", ["X-Folded: a\r\n b"], ""],
-    ["a blank before the colon", ["X-Header : a"], ""],
+    ["a space before the colon", ["X-Header : a"], ""],
     ["a NUL in a header", ["X-Header: a\0b"], ""],
-    ["a chunk size that is no number", ["Transfer-Encoding: chunked"], "zz\r\n\r\n"],
+    ["a chunk size that is not a number", ["Transfer-Encoding: chunked"], "zz\r\n\r\n"],
   ] as [string, string[], string][]) {
     it(`refuses ${what}`, async () => {
       expect((await post(headers, body)).status).toBe(400);
@@ -255,7 +285,7 @@ describe("framing (H4)", () => {
   });
 });
 
-describe("after all of it", () => {
+describe("after these requests", () => {
   it("nothing has been written", async () => {
     expect(await core.epoch()).toBe(epoch);
     expect(await core.keys()).toHaveLength(3);
@@ -263,7 +293,7 @@ describe("after all of it", () => {
 
   it("nothing has failed inside, and no token or key is in the log (S6)", () => {
     const text = log.lines.join("\n");
-    // That somebody has tried too many keys is no failure.
+    // Throttling an address is not a failure.
     expect(text).not.toMatch(/^(error |warn (?!too many failed authentications, throttling address ))/m);
     expect(text).not.toMatch(/eyJ[A-Za-z0-9_-]{10}/);
     expect(text).not.toContain(API_KEY);

@@ -38,7 +38,7 @@ describe("the key set", () => {
     });
   }
 
-  it("is the same, byte by byte, whoever asks and whatever for (K11)", async () => {
+  it("has the same bytes for every request (K11)", async () => {
     const plain = await read(core, RSA);
     for (const headers of [
       { origin: "https://evil.test" },
@@ -56,7 +56,7 @@ describe("the key set", () => {
     expect((await core.call(RSA)).text).toBe(plain.text);
   });
 
-  it("answers 304 to whoever has it already", async () => {
+  it("responds with 304 to a matching If-None-Match", async () => {
     const etag = (await read(core, RSA)).headers.get("etag")!;
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
       const answer = await read(core, RSA, { "if-none-match": known });

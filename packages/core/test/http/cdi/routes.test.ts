@@ -40,8 +40,31 @@ describe("apiversion", () => {
     expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
     expect(answer.json).toEqual({
       versions: [
-        ...["2.7", "2.8", "2.9", "2.10", "2.11", "2.12", "2.13", "2.14", "2.15", "2.16", "2.17", "2.18", "2.19"],
-        ...["2.20", "2.21", "3.0", "3.1", "4.0", "5.0", "5.1", "5.2", "5.3", "5.4", "5.5", "5.6"],
+        "2.7",
+        "2.8",
+        "2.9",
+        "2.10",
+        "2.11",
+        "2.12",
+        "2.13",
+        "2.14",
+        "2.15",
+        "2.16",
+        "2.17",
+        "2.18",
+        "2.19",
+        "2.20",
+        "2.21",
+        "3.0",
+        "3.1",
+        "4.0",
+        "5.0",
+        "5.1",
+        "5.2",
+        "5.3",
+        "5.4",
+        "5.5",
+        "5.6",
       ],
     });
   });
@@ -76,8 +99,19 @@ describe("methods and unknown paths", () => {
   });
 
   for (const path of [
-    ...["/nothing", "/recipe", "/recipe/jwt/", "/recipe/jwt/other", "/Recipe/JWT", "/hello/x", "/ghost", "/ghost/"],
-    ...["/recipe/session", "/recipe/multitenancy/app", "/admin", "/admin/v2/status", "/.well-known"],
+    "/nothing",
+    "/recipe",
+    "/recipe/jwt/",
+    "/recipe/jwt/other",
+    "/Recipe/JWT",
+    "/hello/x",
+    "/ghost",
+    "/ghost/",
+    "/recipe/session",
+    "/recipe/multitenancy/app",
+    "/admin",
+    "/admin/v2/status",
+    "/.well-known",
   ]) {
     it(`answers 404 on ${path}, but 401 without a key`, async () => {
       expectText(await core.call(path), 404, "Not found");
@@ -86,7 +120,7 @@ describe("methods and unknown paths", () => {
     });
   }
 
-  it("answers 404 on an unknown document below .well-known to everybody", async () => {
+  it("answers 404 on an unknown document below .well-known without a key", async () => {
     expectText(await core.call("/.well-known/nothing", { apiKey: null }), 404, "Not found");
   });
 
@@ -97,7 +131,7 @@ describe("methods and unknown paths", () => {
     expect([without.status, without.body]).toEqual([401, "Invalid API key"]);
   });
 
-  it("is no proxy: CONNECT is not answered, and an unknown method is refused without words", async () => {
+  it("is not a proxy: it closes CONNECT, and answers an unknown method with 400 without a body", async () => {
     const connect = await sendRaw(core.port, rawRequest("CONNECT 127.0.0.1:80", [`api-key: ${API_KEY}`]));
     expect([connect.status, connect.body]).toEqual([NaN, ""]);
     const unknown = await sendRaw(core.port, rawRequest("JEFF /hello"));
@@ -106,7 +140,7 @@ describe("methods and unknown paths", () => {
 });
 
 describe("the deprecated key set", () => {
-  it("has the keys of the public one, with a status, for whoever has a key", async () => {
+  it("has the keys of the public one and a status, and requires a key", async () => {
     const answer = await core.call("/recipe/jwt/jwks");
     expect(answer.status).toBe(200);
     expect(answer.json).toEqual({ status: "OK", keys: await core.keys() });
@@ -115,7 +149,7 @@ describe("the deprecated key set", () => {
 });
 
 describe("apps and tenants in the path", () => {
-  it("mints for the default app by each of its spellings", async () => {
+  it("issues tokens for the default app with every spelling of its path", async () => {
     for (const prefix of ["", "/public", "/PUBLIC", "/appid-public", "/appid-PUBLIC", "/appid-public/public"]) {
       expect((await core.post({}, { path: `${prefix}/recipe/jwt` })).status).toBe(200);
     }
@@ -136,7 +170,7 @@ describe("apps and tenants in the path", () => {
     expectText(await core.call("/t1/hello", { apiKey: null }), 403, words);
   });
 
-  it("names an unknown app to everybody on public routes, and on others only to whoever has a key (H7)", async () => {
+  it("reports an unknown app on public routes, and on other routes only with a key (H7)", async () => {
     for (const path of [
       "/appid-ghost/.well-known/jwks.json",
       "/appid-ghost/.well-known/jwks-all.json",

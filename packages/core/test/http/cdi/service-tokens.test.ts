@@ -1,4 +1,4 @@
-// What a service gets with its own credential on the driver interface.
+// Tokens that a service requests with its own credential on the driver interface.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fakeClock, type FakeClock } from "../../support/clock.ts";
@@ -18,13 +18,17 @@ const claimsFor = async (fields: Record<string, unknown> = {}) =>
   partsOf((await ask(fields)).json["jwt"] as string).claims;
 
 describe("a service's token", () => {
-  it("says who it is, whatever it was asked for, and everybody can verify it", async () => {
+  it("identifies the service, ignores conflicting fields, and can be verified", async () => {
     const answer = await ask();
     const now = Math.floor(clock.now() / 1000);
     expect(partsOf(answer.json["jwt"] as string)).toEqual({
       header: { alg: "RS256", typ: "JWT", kid: expect.stringMatching(/^s-/) },
       claims: {
-        ...{ iss: core.url, sub: "orders", source: "microservice", iat: now, exp: now + 3600 },
+        iss: core.url,
+        sub: "orders",
+        source: "microservice",
+        iat: now,
+        exp: now + 3600,
         jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
       },
     });
@@ -37,7 +41,7 @@ describe("a service's token", () => {
     expect(partsOf(jwt).header["kid"]).toMatch(/^d-/);
   });
 
-  it("lives an hour at most, and the answer says so where more was asked for", async () => {
+  it("expires after at most an hour, and the response has the shorter expiry", async () => {
     const now = Math.floor(clock.now() / 1000);
     const hundredYears = await ask({ validity: 3_153_600_000 });
     expect(hundredYears.json).toEqual({ status: "OK", jwt: expect.any(String), expiresAt: now + 3600 });
@@ -48,9 +52,11 @@ describe("a service's token", () => {
     expect(partsOf(minute.json["jwt"] as string).claims["exp"]).toBe(now + 60);
   });
 
-  it("carries what else the service says", async () => {
+  it("carries the other claims of the payload", async () => {
     expect(await claimsFor({ payload: { region: "eu", nested: { a: [1] } } })).toMatchObject({
-      ...{ region: "eu", nested: { a: [1] }, sub: "orders" },
+      region: "eu",
+      nested: { a: [1] },
+      sub: "orders",
     });
   });
 
@@ -93,7 +99,7 @@ describe("a service's token", () => {
 });
 
 describe("without a configured key", () => {
-  it("S2 a credential is its service or nobody, and never manages apps", async () => {
+  it("S2 a credential authenticates only its service, and never manages apps", async () => {
     const { credential, id } = await newCredential(core, "lonely");
     const open = await startTestCore(
       { dataDir: core.dataDir, apiKeys: [], adminKeys: [], maxRingAge: 1e15 },

@@ -20,7 +20,7 @@ const fail = (address: string, times: number) =>
   Array.from({ length: times }, () => limit.waitAfterFailure(address)).at(-1);
 
 describe("failures to authenticate", () => {
-  it("S1 are ten a minute of one address, whatever is tried meanwhile", () => {
+  it("S1 are limited to ten a minute per address", () => {
     expect(fail("192.0.2.1", 10)).toBe(0);
     expect(fail("192.0.2.1", 1)).toBe(60);
     clock.advance(30_500);
@@ -62,7 +62,7 @@ describe("failures to authenticate", () => {
     expect(fail("192.0.2.1", 1)).toBeGreaterThan(0);
   });
 
-  it("S1 are told of in the log when they are too many, once in the window of an address", () => {
+  it("S1 are logged when they reach the limit, once per window of an address", () => {
     const line = (address: string, seconds: number) =>
       `warn too many failed authentications, throttling address { address: '${address}', seconds: ${seconds} }`;
     fail("192.0.2.1", 10);
@@ -80,10 +80,10 @@ describe("failures to authenticate", () => {
     expect(log.lines).toEqual([...first, line("192.0.2.1", 60)]);
   });
 
-  it("S1 S6 over a socket are told of with the address and without what was tried, at any door", async () => {
+  it("S1 S6 over a socket are logged with the address and without the secret, at every endpoint", async () => {
     const core = await startTestCore({}, { clock, log });
     const tried = (i: number) => `cs_orders_${String(i).repeat(43)}`;
-    const told = () => log.lines.filter((line) => line.startsWith("warn "));
+    const warnings = () => log.lines.filter((line) => line.startsWith("warn "));
     for (let i = 0; i < 6; i++) {
       const headers = { ...FORM, ...basic("orders", tried(i)) };
       expect((await core.call("/oauth/token", { method: "POST", apiKey: null, body: "x=y", headers })).status).toBe(
@@ -91,11 +91,11 @@ describe("failures to authenticate", () => {
       );
     }
     for (let i = 6; i < 10; i++) expect((await core.call("/apiversion", { apiKey: tried(i) })).status).toBe(401);
-    expect(told()).toEqual([]);
+    expect(warnings()).toEqual([]);
     for (const path of ["/apiversion", "/admin/v1/status", "/recipe/jwt/jwks"]) {
       expect((await core.call(path, { apiKey: tried(9) })).status).toBe(429);
     }
-    expect(told()).toEqual([
+    expect(warnings()).toEqual([
       "warn too many failed authentications, throttling address { address: '127.0.0.1', seconds: 60 }",
     ]);
     for (let i = 0; i < 10; i++) expect(log.lines.join("\n")).not.toContain(String(i).repeat(43));

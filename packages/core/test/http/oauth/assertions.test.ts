@@ -68,7 +68,7 @@ describe("an assertion of a service's own key", () => {
     expect((await ask(await assertion({ exp: now() - 29 }))).status).toBe(200);
   });
 
-  it("is good by a new key at once, and by the replaced one no longer", async () => {
+  it("is accepted with a new key immediately, and no longer with the replaced one", async () => {
     const [before, after] = [foreign, generateKeyPairSync("ec", { namedCurve: "P-256" })];
     const use = async (key: KeyObject, kid: string) =>
       (await ask(await assertion({ iss: "billing", sub: "billing" }, { key, kid }))).status;
@@ -92,7 +92,7 @@ describe("S4 an assertion", () => {
     ["for the issuer and another one", () => ({ aud: [core.url, other] })],
     ["for the issuer twice", () => ({ aud: [core.url, core.url] })],
     ["for another app of this core", () => ({ aud: `${core.url}/appid-a1` })],
-    ["for nobody", () => ({ aud: [] })],
+    ["without an audience", () => ({ aud: [] })],
     ["without aud", () => ({ aud: undefined })],
     ["without sub", () => ({ sub: undefined })],
     ["about another service", () => ({ sub: "billing" })],
@@ -116,8 +116,8 @@ describe("S4 an assertion", () => {
     ["signed by a key that is not registered", () => ({}), { key: foreign.privateKey, kid: "other" }],
     ["by another kid of the same service", () => ({}), { kid: "RS256" }],
     ["without kid", () => ({}), { kid: undefined }],
-    ["that says to be an access token (T23)", () => ({}), { typ: "at+jwt" }],
-    ["that says to be something else (T23)", () => ({}), { typ: "logout+jwt" }],
+    ["with the type of an access token (T23)", () => ({}), { typ: "at+jwt" }],
+    ["with the type of a logout token (T23)", () => ({}), { typ: "logout+jwt" }],
   ];
   it.each(wrong)("is refused: %s", async (_, claims, made) => {
     expectInvalidClient(await ask(await assertion(claims(), made)));
@@ -134,7 +134,8 @@ describe("S4 an assertion", () => {
         fetch(`${url}/oauth/token`, {
           method: "POST",
           body: new URLSearchParams({
-            ...{ grant_type: "client_credentials", audience: "inventory" },
+            grant_type: "client_credentials",
+            audience: "inventory",
             ...byAssertion(two),
           }),
         }).then(({ status }) => status),
@@ -147,7 +148,7 @@ describe("S4 an assertion", () => {
     expectInvalidClient(await ask(await assertion({ jti, exp: now() + 120 })));
   });
 
-  it("is remembered until nobody would take it any more", async () => {
+  it("is remembered until it has expired", async () => {
     const one = await assertion({ exp: now() + 300 });
     expect((await ask(one)).status).toBe(200);
     for (const seconds of [299, 30, 1]) {
@@ -174,7 +175,7 @@ describe("S4 an assertion", () => {
     for (const one of forged) expectInvalidClient(await ask(one));
   });
 
-  it("is refused with another client_id beside it, or another way to authenticate", async () => {
+  it("is rejected with another client_id, or with a second authentication method", async () => {
     expectInvalidClient(await ask(await assertion(), { client_id: "billing" }));
     const both = await ask(await assertion(), { client_id: "orders", client_secret: core.credentials["orders"] });
     expect([both.status, both.json["error"]]).toEqual([400, "invalid_request"]);
@@ -184,13 +185,13 @@ describe("S4 an assertion", () => {
     }
   });
 
-  it("T23 is not a token that this core has issued, to the service itself or to anybody", async () => {
+  it("T23 cannot be a token that this core has issued, to this service or to another", async () => {
     expectInvalidClient(await ask(await core.accessToken()));
     const payload = { sub: "orders", iss: "orders", aud: core.url };
     expectInvalidClient(await ask(await core.mint({ payload }, { apiKey: API_KEY })));
   });
 
-  it("S2 is good in the app where its key is registered only", async () => {
+  it("S2 is accepted only in the app where its key is registered", async () => {
     await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "a1" } });
     await callServices(core, "", { name: "orders" }, "a1");
     const aud = `${core.url}/appid-a1`;
@@ -224,7 +225,7 @@ describe("the keys of a service", () => {
     ]);
   });
 
-  it("are refused where one is none that anybody should verify with, and the old ones stay", async () => {
+  it("are rejected if one is weak or invalid, and the old ones remain", async () => {
     const good = { ...(await exportJWK(foreign.publicKey)), kid: "good" };
     const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
     for (const [members, problem] of [

@@ -1,5 +1,5 @@
-// The grid of claims, with what only OAuth has: whatever a client writes into a form or into an assertion, its token says
-// what the core says of it.
+// No form parameter and no claim of an assertion changes the claims of an access token, except for what the policy allows.
+// http/cdi/credential-grid.test.ts covers the driver interface.
 import type { JWTPayload } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { partsOf, type Answer } from "../../support/core.ts";
@@ -8,22 +8,29 @@ import { ISSUER, OAuthClients, TOKEN } from "../../support/oauth-clients.ts";
 const clients = new OAuthClients();
 beforeAll(() => clients.start());
 
-/** A token of `orders` for `inventory`, whatever else is said: all of it, and all of its header. */
+/** Expects exactly the header and claims of a token of `orders` for `inventory`. */
 function expectToken({ status, json }: Answer, granted: Record<string, unknown> = {}): void {
   expect([status, json["error"]]).toEqual([200, undefined]);
   expect(partsOf(json["access_token"] as string)).toEqual({
     header: { alg: "ES256", typ: "at+jwt", kid: expect.stringMatching(/^d-/) },
     claims: {
-      ...{ iss: ISSUER, sub: "orders", client_id: "orders", source: "microservice", aud: "inventory" },
-      ...{ scope: "stock:read stock:reserve", iat: clients.now(), exp: clients.now() + 600 },
-      ...{ jti: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/), ...granted },
+      iss: ISSUER,
+      sub: "orders",
+      client_id: "orders",
+      source: "microservice",
+      aud: "inventory",
+      scope: "stock:read stock:reserve",
+      iat: clients.now(),
+      exp: clients.now() + 600,
+      jti: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+      ...granted,
     },
   });
 }
 
 type Claim = readonly [name: string, value: string | number | object];
 
-/** What a client would like to set. */
+/** Claims that an attacker could want to set. */
 const CLAIMS: readonly Claim[] = [
   ["source", "user"],
   ["service", "billing"],
@@ -44,14 +51,14 @@ const CLAIMS: readonly Claim[] = [
   ["nbf", 5],
   ["iat", 5],
 ];
-/** What an assertion says of the client itself, and its end; as a parameter, they are as good as any other. */
+/** Claims that an assertion needs for authentication; as form parameters, they have no effect. */
 const OF_ASSERTIONS: readonly Claim[] = [
   ["sub", "billing"],
   ["iss", "https://b.test"],
   ["aud", "billing"],
   ["exp", 4_102_444_800],
 ];
-/** What `POST /recipe/jwt` knows, and what is in a token's header. */
+/** Fields of `POST /recipe/jwt`, and header parameters of a token. */
 const OF_OTHERS: readonly Claim[] = [
   ["validity", 86_400],
   ["expires_in", 86_400],
@@ -63,7 +70,7 @@ const OF_OTHERS: readonly Claim[] = [
   ["kid", "s-1"],
   ["__proto__", "x"],
 ];
-/** What the endpoint knows by these names is the policy's to allow. */
+/** Parameters of the endpoint, with the expected result. */
 const KNOWN_PARAMETERS: readonly [name: string, value: string, answer: string | Record<string, unknown>][] = [
   ["scope", "stock:read", { scope: "stock:read" }],
   ["scope", "", {}],
@@ -90,7 +97,7 @@ describe.each(clients.proofs())("the claims of POST /oauth/token, with %s", (_, 
     expectToken(await clients.ask(TOKEN, show, Object.fromEntries([[name, text]])));
   });
 
-  it.each(KNOWN_PARAMETERS)("C10 S3 the parameter %s=%s is judged", async (name, value, expected) => {
+  it.each(KNOWN_PARAMETERS)("C10 S3 the parameter %s=%s follows the policy", async (name, value, expected) => {
     const answer = await clients.ask(TOKEN, show, { [name]: value });
     if (typeof expected === "string") expect(`${answer.status} ${answer.json["error"] as string}`).toBe(expected);
     else expectToken(answer, expected);
@@ -106,6 +113,6 @@ describe.each([
   });
 });
 
-it("S6 no assertion and no token is in any line of the log, nor in an answer that is not its own", () => {
+it("S6 the log contains no assertion and no token, and responses contain no other secret than their own token", () => {
   clients.expectNothingKept();
 });

@@ -1,4 +1,4 @@
-// What an app tells of itself (RFC 8414), in both places where programs look for it.
+// The metadata of an app (RFC 8414), at both well-known paths.
 import { beforeAll, describe, expect, it } from "vitest";
 import { ADMIN_KEY, startTestCore, type TestCore } from "../../support/core.ts";
 
@@ -62,18 +62,18 @@ describe("the metadata", () => {
           expect((await read(address, proxied)).json["issuer"]).toBe(issuer + app);
         }
       }
-      // Without the path that all issuerUrls of this core have, it is nobody's.
+      // Every issuer URL of this core has a path, so this is the path of none.
       expect((await read(`${name}/appid-a1`, proxied)).status).not.toBe(200);
       expect((await read(`${name}/authentic`, proxied)).status).not.toBe(200);
     }
   });
 
-  it("K6 says nothing that a request's Host header says", async () => {
+  it("K6 does not depend on the request's Host header", async () => {
     const answer = await core.call(OAUTH, { apiKey: null, headers: { "x-forwarded-host": "evil.test" } });
     expect(answer.json["issuer"]).toBe(core.url);
   });
 
-  it("H7 of an app that there is not is refused as its key set is", async () => {
+  it("H7 of an unknown app is rejected in the same way as its key set", async () => {
     for (const path of [`/appid-ghost${OAUTH}`, `${OAUTH}/appid-ghost`, `${OAUTH}/appid-ghost/..%2f`]) {
       const answer = await read(path);
       expect([400, 401, 403]).toContain(answer.status);

@@ -12,7 +12,7 @@ import { callServices } from "../../support/services.ts";
 
 const WORKLOAD = "system:serviceaccount:shop:orders";
 
-/** What signs tokens of a cluster or of a build, and tells by which keys; as Kubernetes and GitHub do. */
+/** Signs tokens of workloads and publishes its keys, as Kubernetes and GitHub Actions do. */
 interface Platform {
   readonly issuer: string;
   readonly jwks: { keys: object[] };
@@ -38,7 +38,9 @@ async function startPlatform(): Promise<Platform> {
   server.unref();
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    ...{ issuer, jwks, asked },
+    issuer,
+    jwks,
+    asked,
     token: (claims = {}, { key = privateKey, typ } = {}) =>
       new SignJWT({ iss: issuer, sub: WORKLOAD, aud: ["core"], iat: now(), exp: now() + 3600, ...claims })
         .setProtectedHeader({ alg: "RS256", kid: "p", ...(typ !== undefined && { typ }) })
@@ -81,14 +83,17 @@ describe("a platform's token", () => {
     for (const client_id of [undefined, "orders", undefined]) {
       const answer = await ask(token, { client_id });
       expect(partsOf(answer.json["access_token"] as string).claims).toMatchObject({
-        ...{ sub: "orders", client_id: "orders", iss: core.url, aud: "inventory" },
+        sub: "orders",
+        client_id: "orders",
+        iss: core.url,
+        aud: "inventory",
       });
     }
     // Its keys were found once, through the discovery document.
     expect(cluster.asked).toEqual(["/.well-known/openid-configuration", "/openid/v1/jwks"]);
   });
 
-  it("may have a single aud, typ JWT, and claims of any kind beside (GitHub Actions)", async () => {
+  it("can have a single aud, typ JWT, and other claims (GitHub Actions)", async () => {
     const claims = { aud: "core", repository: "shop/orders", run_attempt: "1", nested: { a: [1] } };
     expect((await ask(await cluster.token(claims, { typ: "JWT" }))).status).toBe(200);
   });
@@ -98,10 +103,10 @@ describe("a platform's token", () => {
     ["a workload whose name begins alike", { sub: `${WORKLOAD}-evil` }],
     ["a workload whose name ends alike", { sub: `x${WORKLOAD}` }],
     ["the workload in capitals", { sub: WORKLOAD.toUpperCase() }],
-    ["nobody", { sub: undefined }],
+    ["no subject", { sub: undefined }],
     ["a list", { sub: [WORKLOAD] }],
     ["the workload, for another program", { aud: ["https://kubernetes.default.svc"] }],
-    ["the workload, for nobody", { aud: undefined }],
+    ["the workload, without an audience", { aud: undefined }],
     ["the workload, for a program whose name begins alike", { aud: "core2" }],
     ["the workload, without an end", { exp: undefined }],
     ["the workload, expired five minutes ago", () => ({ iat: now() - 3900, exp: now() - 300 })],
@@ -111,7 +116,7 @@ describe("a platform's token", () => {
     expectInvalidClient(await ask(await cluster.token(made)));
   });
 
-  it("S4 is refused where somebody else has signed it, or it says to be another kind of token", async () => {
+  it("S4 is rejected if another key has signed it, or if it has another type", async () => {
     const foreign = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
     expectInvalidClient(await ask(await cluster.token({}, { key: foreign })));
     expectInvalidClient(await ask(await cluster.token({}, { typ: "at+jwt" })));
@@ -119,7 +124,7 @@ describe("a platform's token", () => {
     expectInvalidClient(await ask(await cluster.token({}), { client_id: WORKLOAD }));
   });
 
-  it("T7 of an issuer that nobody trusts is refused without asking that issuer anything", async () => {
+  it("T7 of an untrusted issuer is rejected without a request to that issuer", async () => {
     const other = await startPlatform();
     expectInvalidClient(await ask(await other.token()));
     expectInvalidClient(await ask(await other.token({ iss: `${cluster.issuer}/` })));
@@ -127,7 +132,7 @@ describe("a platform's token", () => {
     expect(other.asked).toEqual([]);
   });
 
-  it("S2 is good in the app that trusts its platform only, and while the service is not disabled", async () => {
+  it("S2 is accepted only in the app that trusts its platform, and not while the service is disabled", async () => {
     await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "a1" } });
     await callServices(core, "", { name: "orders" }, "a1");
     expectInvalidClient(await ask(await cluster.token(), {}, "/appid-a1/oauth/token"));
@@ -157,7 +162,7 @@ describe("a subject with a star", () => {
     expectInvalidClient(await ask(await cluster.token({ sub })));
   });
 
-  it("that fits two services says neither, unless the client says which", async () => {
+  it("that matches two services authenticates neither, unless the client sends a client_id", async () => {
     const sub = "repo:org/both:x";
     const body = { issuer: cluster.issuer, subject: "repo:org/both:*", audience: "core" };
     const ids = [await trusted({ ...body, service: "orders" }), await trusted({ ...body, service: "billing" })];
@@ -173,7 +178,7 @@ describe("a subject with a star", () => {
 describe("pinned keys", () => {
   it("are used in the place of what the issuer publishes, which is not asked", async () => {
     const hidden = await startPlatform();
-    const issuer = "https://kubernetes.default.svc.cluster.local"; // answers nobody outside of its cluster
+    const issuer = "https://kubernetes.default.svc.cluster.local"; // not reachable from outside its cluster
     const id = await trusted({ service: "orders", issuer, subject: WORKLOAD, audience: "core", jwks: hidden.jwks });
     expect((await ask(await hidden.token({ iss: issuer }))).status).toBe(200);
     expectInvalidClient(await ask(await cluster.token({ iss: issuer })));
@@ -182,11 +187,11 @@ describe("pinned keys", () => {
   });
 });
 
-describe("a platform whose keys cannot be had", () => {
+describe("a platform whose keys are unavailable", () => {
   const issuer = "http://127.0.0.1:9";
   const trust = { service: "orders", issuer, subject: WORKLOAD, audience: "core" };
 
-  it("S4 makes no wrong client: 503, whatever the token says, so that nobody learns which workloads are trusted", async () => {
+  it("S4 leads to 503 for every token, so that attackers cannot learn which workloads are trusted", async () => {
     const gone = await startPlatform();
     const id = await trusted(trust);
     for (const [claims, form] of [
@@ -202,7 +207,7 @@ describe("a platform whose keys cannot be had", () => {
     await untrusted(id);
   });
 
-  it("H5 is told in one line a minute, however many ask", async () => {
+  it("H5 is logged once a minute, for any number of requests", async () => {
     const gone = await startPlatform();
     const id = await trusted(trust);
     const linesOf20 = async () => {
@@ -219,7 +224,7 @@ describe("a platform whose keys cannot be had", () => {
     await untrusted(id);
   });
 
-  it("keeps nobody out whose keys are pinned", async () => {
+  it("does not affect identities with pinned keys", async () => {
     const platform = await startPlatform();
     const aud = Array.from({ length: 12 }, (_, i) => `core-${i}`);
     const ids = [await trusted({ ...trust, jwks: platform.jwks })];
@@ -256,7 +261,7 @@ describe("a trust", () => {
     expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(problem)]);
   });
 
-  it("is of a service that there is, once, listed, and ended by its id", async () => {
+  it("requires an existing service, is unique, listed, and removed by its ID", async () => {
     expect((await postTrust({ ...good(), service: "ghost" })).status).toBe(404);
     const id = await trusted(good());
     expect((await postTrust(good())).status).toBe(409);

@@ -1,4 +1,4 @@
-// What a policy does to the tokens that services ask for.
+// How a policy limits the tokens that services request.
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { ADMIN_KEY, expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
 import { newCredential } from "../../support/services.ts";
@@ -34,7 +34,7 @@ async function apply(text: string): Promise<void> {
 }
 const ask = (service: string, fields: Record<string, unknown>, on = core) =>
   on.post({ payload: {}, ...fields }, { apiKey: credentials[service]! });
-/** What the token says of the call. */
+/** The claims that describe the call. */
 const call = async (service: string, fields: Record<string, unknown>) => {
   const { aud, scope, sub, source } = partsOf((await ask(service, fields)).json["jwt"] as string).claims;
   expect([sub, source]).toEqual([service, "microservice"]);
@@ -53,7 +53,7 @@ describe("a service gets a token", () => {
     expect(await call("cart", { audience: "orders" })).toEqual(["orders", undefined]);
   });
 
-  it("S3 for whom its payload names, where no field does: as programs say it that know no such field", async () => {
+  it("S3 takes the audience from the payload if the request has no audience field, for older clients", async () => {
     expect(await call("cart", { payload: { aud: "orders" } })).toEqual(["orders", undefined]);
     expect(await call("cart", { payload: { aud: "inventory" }, scope: "stock:read" })).toEqual([
       "inventory",
@@ -78,12 +78,12 @@ describe("a service gets a token", () => {
         "'audience' is missing: cart can call inventory and orders",
       );
     }
-    // The field goes before the payload, which may not say otherwise.
+    // The field takes precedence, and the payload cannot contradict it.
     expect((await ask("cart", { audience: "orders", payload: { aud: "inventory" } })).status).toBe(403);
     expect(await call("cart", { audience: "orders", payload: { aud: "orders" } })).toEqual(["orders", undefined]);
   });
 
-  it("S3 for nobody else and nothing else, and no answer repeats what it asked for", async () => {
+  it("S3 for no other audience or scope, and no response echoes the request", async () => {
     const target = "the policy does not allow orders to call this audience; orders can call inventory";
     for (const audience of ["billing", "cart", "orders", "INVENTORY", "inventory billing", "", "<b>"]) {
       expectText(await ask("orders", { audience }), 403, target);
@@ -100,7 +100,7 @@ describe("a service gets a token", () => {
   });
 });
 
-it("whoever is report-only is called by anybody, as asked, and what the policy lacks is counted", async () => {
+it("every service can call a report-only service, and the core counts calls that the policy lacks", async () => {
   const report = async () => {
     const { json } = await core.call("/admin/v1/apps/public/policy/report", { apiKey: ADMIN_KEY });
     const calls = json["calls"] as { caller: string; callee: string; scope: string | null; count: number }[];

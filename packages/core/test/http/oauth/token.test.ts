@@ -1,4 +1,4 @@
-// The token endpoint with a service's credential: what it gives, and every way in which it refuses.
+// The token endpoint with a service credential: its tokens, and every reason to reject a request.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fakeClock, NEW_YEAR } from "../../support/clock.ts";
@@ -12,14 +12,14 @@ let core: OAuthCore;
 beforeAll(async () => {
   core = await startOAuthCore({ maxRingAge: 1e15 }, { clock });
 });
-beforeEach(() => clock.advance(60_000)); // this address has not guessed lately
+beforeEach(() => clock.advance(60_000)); // no address is throttled
 
 const GRANT = { grant_type: "client_credentials", audience: "inventory" };
 const own = () => ({ client_id: "orders", client_secret: core.credentials["orders"] });
 const ask = (form: FormFields, headers?: Record<string, string>) => core.postForm("/oauth/token", form, headers);
 const askAsOrders = (form: FormFields) => ask({ ...GRANT, ...own(), ...form });
 
-/** By RFC 6749 section 5.2, and nobody keeps it. */
+/** Expects an error of RFC 6749 section 5.2 that no cache stores. */
 function expectRefused(answer: Answer, status: number, error: string, description?: string): void {
   expect([answer.status, answer.json["error"]]).toEqual([status, error]);
   expect(Object.keys(answer.json)).toEqual(["error", "error_description"]);
@@ -36,11 +36,14 @@ function expectNotKept({ headers }: Answer): void {
 }
 
 describe("an access token", () => {
-  it("is one of RFC 9068, signed by ES256 unless an app is told otherwise, for ten minutes", async () => {
+  it("follows RFC 9068, is signed with ES256 by default, and expires after ten minutes", async () => {
     const answer = await askAsOrders({ scope: "stock:read" });
     expect(answer.status).toBe(200);
     expect(answer.json).toEqual({
-      ...{ access_token: expect.any(String), token_type: "Bearer", expires_in: 600, scope: "stock:read" },
+      access_token: expect.any(String),
+      token_type: "Bearer",
+      expires_in: 600,
+      scope: "stock:read",
     });
     expectNotKept(answer);
     const now = Math.floor(clock.now() / 1000);
@@ -48,20 +51,27 @@ describe("an access token", () => {
     expect(partsOf(jwt)).toEqual({
       header: { alg: "ES256", typ: "at+jwt", kid: expect.stringMatching(/^d-/) },
       claims: {
-        ...{ iss: core.url, sub: "orders", client_id: "orders", aud: "inventory", scope: "stock:read" },
-        ...{ source: "microservice", iat: now, exp: now + 600, jti: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+        iss: core.url,
+        sub: "orders",
+        client_id: "orders",
+        aud: "inventory",
+        scope: "stock:read",
+        source: "microservice",
+        iat: now,
+        exp: now + 600,
+        jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
       },
     });
     const keySet = (await core.call("/.well-known/jwks-all.json")).json as unknown as JSONWebKeySet;
     await jwtVerify(jwt, createLocalJWKSet(keySet), { currentDate: new Date(clock.now()), typ: "at+jwt" });
   });
 
-  it("has all scopes of the call where none was asked for", async () => {
+  it("has all scopes of the call by default", async () => {
     expect((await askAsOrders({})).json["scope"]).toBe("stock:read stock:reserve");
     expect((await askAsOrders({ scope: "" })).json["scope"]).toBe("stock:read stock:reserve"); // as if left out
   });
 
-  it("is for the only callee that there is, or for the one that resource names (RFC 8707)", async () => {
+  it("is for the only service the caller can call, or for the one in resource (RFC 8707)", async () => {
     const billing = { client_id: "billing", client_secret: core.credentials["billing"], audience: undefined };
     const audienceOf = async (form: FormFields) =>
       partsOf((await ask({ ...GRANT, ...form })).json["access_token"] as string).claims["aud"];
@@ -72,8 +82,12 @@ describe("an access token", () => {
     expect(await audienceOf({ ...own(), audience: undefined, resource })).toBe("billing");
     expect(await audienceOf({ ...own(), audience: "billing", resource })).toBe("billing");
     for (const other of [
-      ...[`${core.url}/services/ghost`, `${core.url}/services/`, `${core.url}/billing`, `${resource}/`],
-      ...["https://other.test/services/billing", `${core.url}/appid-a1/services/billing`],
+      `${core.url}/services/ghost`,
+      `${core.url}/services/`,
+      `${core.url}/billing`,
+      `${resource}/`,
+      "https://other.test/services/billing",
+      `${core.url}/appid-a1/services/billing`,
     ]) {
       const answer = await ask({ ...GRANT, ...own(), audience: undefined, resource: other });
       expectRefused(answer, 400, "invalid_target");
@@ -81,7 +95,7 @@ describe("an access token", () => {
     expectRefused(await ask({ ...GRANT, ...own(), audience: "inventory", resource }), 400, "invalid_target");
   });
 
-  it("is had by a secret in the header as well, encoded as RFC 6749 section 2.3.1 says", async () => {
+  it("can be requested with a secret in the header, encoded as in RFC 6749 section 2.3.1", async () => {
     const secret = core.credentials["orders"]!;
     for (const headers of [
       basic("orders", secret),
@@ -108,12 +122,12 @@ describe("an access token", () => {
       expect(claims).not.toHaveProperty("aud"); // no policy has been applied there
       expect((await core.call("/appid-a1/.well-known/jwks-all.json")).text).toContain(header["kid"]);
     }
-    // S2: neither door opens to the credential of the other one.
+    // S2: a credential of one app grants no access to the other.
     expectRefused(await ask(form), 401, "invalid_client");
     expectRefused(await core.postForm("/appid-a1/oauth/token", { ...form, ...own() }), 401, "invalid_client");
   });
 
-  it("is signed by the app's own algorithm where that is not ES256, and names the public URL", async () => {
+  it("is signed with the app's own algorithm if that is not ES256, and has the public URL as issuer", async () => {
     const publicUrl = "https://auth.example.com/countersign/";
     const other = await startOAuthCore({ publicUrl, rotation: { algorithms: ["RS256"] } });
     const { header, claims } = partsOf(await other.accessToken());
@@ -122,9 +136,9 @@ describe("an access token", () => {
     await other.close();
   });
 
-  it("is had also in the moment in which its app is told to sign with something else", async () => {
+  it("is also issued while the algorithms of its app change", async () => {
     const other = await startOAuthCore({ publicUrl: "https://a.test", rotation: { algorithms: ["RS256"] } });
-    const told = other.call("/admin/v1/apps/public/algorithms", {
+    const changed = other.call("/admin/v1/apps/public/algorithms", {
       method: "PUT",
       apiKey: ADMIN_KEY,
       body: { algorithms: ["RS256", "ES256", "Ed25519"] },
@@ -133,7 +147,7 @@ describe("an access token", () => {
     let answer: Answer | undefined;
     do {
       algorithms.push(partsOf(await other.accessToken()).header["alg"]);
-      answer = await Promise.race([told, Promise.resolve(undefined)]);
+      answer = await Promise.race([changed, Promise.resolve(undefined)]);
     } while (answer === undefined);
     expect(answer.status).toBe(200);
     expect(algorithms[0]).toBe("RS256");
@@ -184,11 +198,13 @@ describe("S5 a client without authentication, or with two", () => {
     });
   }
 
-  it("is nobody on loopback either, where no API key is configured", async () => {
+  it("is required on loopback, too, without a configured API key", async () => {
     const open = await startTestCore({ apiKeys: [] });
     for (const fields of [{}, { client_id: "orders", client_secret: "x" }]) {
       const answer = await open.call("/oauth/token", {
-        ...{ method: "POST", apiKey: null, body: formOf({ ...GRANT, ...fields }) },
+        method: "POST",
+        apiKey: null,
+        body: formOf({ ...GRANT, ...fields }),
         headers: { "content-type": "application/x-www-form-urlencoded" },
       });
       expectRefused(answer, 401, "invalid_client");
@@ -200,15 +216,17 @@ describe("S5 a client without authentication, or with two", () => {
     const { authorization } = basic("orders", core.credentials["orders"]!);
     const body = formOf(GRANT);
     const lines = [
-      ...[`authorization: ${authorization}`, "authorization: Basic eDp5"],
-      ...["content-type: application/x-www-form-urlencoded", `content-length: ${body.length}`],
+      `authorization: ${authorization}`,
+      "authorization: Basic eDp5",
+      "content-type: application/x-www-form-urlencoded",
+      `content-length: ${body.length}`,
     ];
     const answer = await sendRaw(core.port, rawRequest("POST /oauth/token", lines) + body);
     expect([answer.status, JSON.parse(answer.body)]).toMatchObject([400, { error: "invalid_request" }]);
   });
 });
 
-describe("who is not who it says", () => {
+describe("a client that fails to authenticate", () => {
   const bad: [string, () => Promise<FormFields> | FormFields][] = [
     ["is unknown", () => ({ client_id: "ghost", client_secret: `cs_ghost_${"A".repeat(43)}` })],
     ["has a wrong secret", () => ({ client_id: "orders", client_secret: `cs_orders_${"A".repeat(43)}` })],
@@ -258,10 +276,10 @@ describe("who is not who it says", () => {
     ["no base64", "Basic ???"],
     ["nothing in it", "Basic "],
     ["a broken escape", `Basic ${Buffer.from("%zz:%").toString("base64")}`],
-    ["bytes that are no UTF-8", `Basic ${Buffer.from("%ff:%ff").toString("base64")}`],
+    ["bytes that are not UTF-8", `Basic ${Buffer.from("%ff:%ff").toString("base64")}`],
     ["another scheme", "Digest x"],
   ] as const) {
-    it(`is refused with ${what} beside or in its header`, async () => {
+    it(`is rejected with ${what} next to or in its header`, async () => {
       const headers = authorization === undefined ? basic("orders", own().client_secret!) : { authorization };
       const client_id = authorization === undefined ? "billing" : undefined;
       const answer = await ask({ ...GRANT, client_id }, headers);
@@ -270,13 +288,13 @@ describe("who is not who it says", () => {
     });
   }
 
-  it("S1 waits after ten failures, and whoever authenticates does not", async () => {
+  it("S1 is throttled after ten failures, but never with a valid secret", async () => {
     const wrong = () => ask({ ...GRANT, ...own(), client_secret: "cs_orders_x" });
     for (let i = 0; i < 10; i++) expect((await wrong()).status).toBe(401);
     const late = await wrong();
     expectRefused(late, 429, "invalid_client");
     expect(late.headers.get("retry-after")).toBe("60");
-    expect((await ask(GRANT)).status).toBe(401); // who brings nothing has not guessed
+    expect((await ask(GRANT)).status).toBe(401); // a request without a secret is not a guess
     expect((await askAsOrders({})).status).toBe(200);
   });
 
@@ -313,8 +331,8 @@ describe("S3 what is outside of a client's registration", () => {
     ["a scope in capitals", { scope: "STOCK:READ" }, "invalid_scope"],
     ["a part of a scope", { scope: "stock" }, "invalid_scope"],
     ["all scopes at once", { scope: "*" }, "invalid_scope"],
-    ["two blanks between scopes", { scope: "stock:read  stock:reserve" }, "invalid_scope"],
-    ["a blank only", { scope: " " }, "invalid_scope"],
+    ["two spaces between scopes", { scope: "stock:read  stock:reserve" }, "invalid_scope"],
+    ["only a space", { scope: " " }, "invalid_scope"],
     ["a tab between scopes", { scope: "stock:read\tstock:reserve" }, "invalid_scope"],
     ["a quote in a scope", { scope: 'stock:read"' }, "invalid_scope"],
     ["a scope of 129 characters", { scope: "a".repeat(129) }, "invalid_scope"],
@@ -324,15 +342,15 @@ describe("S3 what is outside of a client's registration", () => {
     });
   }
 
-  it("is refused for a service that may call nobody, whatever it asks for", async () => {
+  it("is rejected for a service without any allowed call, with every parameter", async () => {
     const idle = { client_id: "idle", client_secret: core.credentials["idle"] };
     expectRefused(await askAsOrders({ ...idle, audience: undefined }), 400, "invalid_request");
     expectRefused(await askAsOrders(idle), 400, "invalid_target");
   });
 
   it("C10 nothing else of a form becomes a claim", async () => {
-    const said = { sub: "billing", iss: "https://evil.test", source: "user", jti: "1", exp: "9999999999", act: "x" };
-    const { claims } = partsOf((await askAsOrders(said)).json["access_token"] as string);
+    const claimed = { sub: "billing", iss: "https://evil.test", source: "user", jti: "1", exp: "9999999999", act: "x" };
+    const { claims } = partsOf((await askAsOrders(claimed)).json["access_token"] as string);
     expect(claims).toMatchObject({ sub: "orders", iss: core.url, source: "microservice" });
     expect(Object.keys(claims).sort()).toEqual(
       ["iss", "jti", "client_id", "sub", "source", "aud", "scope", "iat", "exp"].sort(),
@@ -342,11 +360,11 @@ describe("S3 what is outside of a client's registration", () => {
   });
 });
 
-describe("a body that is no form", () => {
+describe("a body that is not a form", () => {
   const type = "application/x-www-form-urlencoded";
   for (const [what, body, contentType] of [
     ["JSON", JSON.stringify({ grant_type: "client_credentials" }), "application/json"],
-    ["a form that says to be text", "FORM", "text/plain"],
+    ["a form with the type of text", "FORM", "text/plain"],
     ["a multipart form", "FORM", "multipart/form-data; boundary=x"],
     ["of a type like it", "FORM", "application/x-www-form-urlencoded2"],
     ["with a parameter twice", "FORM&grant_type=client_credentials", type],
@@ -354,7 +372,7 @@ describe("a body that is no form", () => {
     ["with an empty parameter twice", "FORM&x=&x=", type],
     ["with an audience twice", "FORM&audience=billing", type],
     ["with a broken escape", "FORM&x=%zz", type],
-    ["with bytes that are no UTF-8", "FORM&x=%ff%fe", type],
+    ["with bytes that are not UTF-8", "FORM&x=%ff%fe", type],
     ["with bytes outside ASCII", Buffer.from("x=\u00fc&FORM", "latin1"), type],
     ["larger than 64 KiB", `FORM&x=${"x".repeat(65_536)}`, type],
   ] as [string, string | Buffer, string][]) {
@@ -387,7 +405,7 @@ describe("a body that is no form", () => {
   });
 });
 
-it("a core that others reach, and that nobody has told where, says so and issues nothing", async () => {
+it("a core off loopback without a public URL rejects token requests with a clear error", async () => {
   const other = await startOAuthCore({ host: "0.0.0.0" });
   const form = { ...GRANT, client_id: "orders", client_secret: other.credentials["orders"] };
   const answer = await other.postForm("/oauth/token", form);
@@ -396,7 +414,7 @@ it("a core that others reach, and that nobody has told where, says so and issues
   await other.close();
 });
 
-it("a core that has not heard of its store for too long issues nothing", async () => {
+it("a core that has not reached its store for too long issues no token", async () => {
   const late = fakeClock(NEW_YEAR);
   const other = await startOAuthCore({ maxRingAge: 1 }, { clock: late });
   late.advance(60_000);

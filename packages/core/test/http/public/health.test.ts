@@ -8,7 +8,7 @@ import { expectText, startTestCore } from "../../support/core.ts";
 import { recordedLog } from "../../support/log.ts";
 import { openDatabase } from "../../support/sqlite.ts";
 
-it("asks the store once a second at most, however many ask, and logs nothing of it", async () => {
+it("reads the store at most once a second, for any number of requests, and logs nothing", async () => {
   let asked = 0;
   let answer = () => {};
   const store = {
@@ -45,7 +45,7 @@ it("asks the store once a second at most, however many ask, and logs nothing of 
   expect(services.log.lines).toEqual([]);
 });
 
-it("says when the store cannot be read, and within a second when it can", async () => {
+it("reports within a second that the store is unreadable, and that it is readable again", async () => {
   const log = recordedLog();
   const core = await startTestCore({}, { log });
   const database = await openDatabase(join(core.dataDir, "countersign.db"));
@@ -53,8 +53,8 @@ it("says when the store cannot be read, and within a second when it can", async 
   const hello = () => core.call(PATHS.hello, { apiKey: null });
   await vi.waitFor(async () => expect((await hello()).status).toBe(500), { timeout: 3_000 });
   for (let i = 0; i < 100; i++) expectText(await hello(), 500, "Internal Error");
-  expect((await core.post()).status).toBe(200); // issuing goes on
-  // The looks of the core itself have said so, once.
+  expect((await core.post()).status).toBe(200); // the core still issues tokens
+  // Only the maintenance loop has logged it, once.
   expect(log.lines.filter((line) => line.startsWith("error")).length).toBeLessThanOrEqual(1);
   database.exec("alter table core_state_away rename to core_state");
   database.close();

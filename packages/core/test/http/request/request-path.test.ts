@@ -27,7 +27,7 @@ describe("splitPath", () => {
     ["/t1/appid-shop/recipe/jwt", of("public", "public", "/t1/appid-shop/recipe/jwt")],
     ["/APPID-shop/recipe/jwt", of("public", "appid-shop", "/recipe/jwt")],
     ["/appid-/recipe/jwt", of("public", "appid-", "/recipe/jwt")],
-    // What is no route stays as it is, prefixes of tenants included: it is answered with 404.
+    // An unknown path keeps its prefixes.
     ["/nothing", of("public", "public", "/nothing")],
     ["/t1", of("public", "public", "/t1")],
     ["/t1/", of("public", "public", "/t1/")],
@@ -45,7 +45,7 @@ describe("splitPath", () => {
     });
   }
 
-  it("finds app, tenant and route in whatever is put together from them (H7)", () => {
+  it("finds app, tenant and route in every combination of them (H7)", () => {
     const name = fc.stringMatching(/^[a-z0-9-]{1,20}$/);
     const route = fc.constantFrom("/hello", "/recipe/jwt", "/recipe/jwt/jwks", "/.well-known/jwks.json");
     fc.assert(

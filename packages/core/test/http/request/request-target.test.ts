@@ -7,7 +7,20 @@ import { rawRequest, sendRaw } from "../../support/raw-http.ts";
 /** Pieces in which two readers of a path could differ, and harmless ones. */
 const PIECES = [
   ..."/.;?#@:!$&'()*+,=~-_%^|[]{}<>\"` \t\\aZ0é".split(""),
-  ...["//", "/.", "/..", "/./", "/../", "%2e", "%2E%2e", "%2f", "%5c", "%00", "%", "\u0080", "recipe", ".well-known"],
+  "//",
+  "/.",
+  "/..",
+  "/./",
+  "/../",
+  "%2e",
+  "%2E%2e",
+  "%2f",
+  "%5c",
+  "%00",
+  "%",
+  "\u0080",
+  "recipe",
+  ".well-known",
 ];
 const byUrl = (target: string) => new URL(`http://core.invalid${target}`).pathname;
 

@@ -1,4 +1,4 @@
-// What happens on a connection around a response: bodies the core does not read, and clients that leave early.
+// Connections around a response: unread bodies, early disconnects, pipelining.
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
@@ -103,7 +103,7 @@ describe("a connection", () => {
     expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status)).toEqual(["200", "401", "200", "200"]);
   });
 
-  it("tells the length of every response, of HEAD the one of GET", async () => {
+  it("has the content-length of every response, for HEAD the one of GET", async () => {
     const { socket, received } = await open();
     for (const [request, length] of [
       [HELLO, 5],

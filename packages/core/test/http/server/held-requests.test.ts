@@ -1,4 +1,4 @@
-// Who is somebody no longer by the time that its request has arrived, or its platform has answered.
+// A service that loses its authentication while its request is in flight, or while its platform responds.
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -17,7 +17,7 @@ beforeAll(async () => {
 const admin = (path: string, body: object = {}) =>
   core.call(`/admin/v1/apps/public/${path}`, { method: "POST", apiKey: ADMIN_KEY, body });
 
-/** What ends a service's standing between the two halves of a request. */
+/** Changes that invalidate the authentication between the two halves of a request. */
 const ENDINGS: [string, (service: string, credentialId: string) => Promise<unknown>][] = [
   ["was disabled", (service) => callServices(core, `/${service}/disable`, {})],
   ["was deleted", (service) => callServices(core, `/${service}/delete`, {})],
@@ -28,8 +28,8 @@ const restored = async (service: string) => {
   return newCredential(core, service);
 };
 
-/** Sends the beginning, waits until the core has read it, and sends the rest after `meanwhile`. @returns status and text */
-async function sendInTwo(head: string, rest: string, meanwhile: () => Promise<unknown>): Promise<[number, string]> {
+/** Sends the head, waits until the core has read it, runs `between`, and sends the rest. Returns status and text. */
+async function sendInTwo(head: string, rest: string, between: () => Promise<unknown>): Promise<[number, string]> {
   const socket: Socket = connect(core.port, "127.0.0.1");
   let text = "";
   socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
@@ -38,7 +38,7 @@ async function sendInTwo(head: string, rest: string, meanwhile: () => Promise<un
   socket.write(head);
   await asked; // 100 Continue: the headers have been read
   text = "";
-  await meanwhile();
+  await between();
   socket.write(rest);
   await once(socket, "close");
   return [Number(text.split(" ")[1]), text.split("\r\n\r\n")[1] ?? ""];
@@ -48,16 +48,16 @@ describe("S2 a request that is held open", () => {
   it.each(ENDINGS)("gives a service no token after it %s", async (_, end) => {
     const { credential, id } = await restored("holding");
     const body = JSON.stringify({ payload: {}, algorithm: "ES256", jwksDomain: "https://a.test", validity: 60 });
-    const send = (meanwhile: () => Promise<unknown>) => {
+    const send = (between: () => Promise<unknown>) => {
       const head = `POST /recipe/jwt HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\napi-key: ${credential}\r\nContent-Length: ${body.length}\r\n\r\n`;
-      return sendInTwo(head, body, meanwhile);
+      return sendInTwo(head, body, between);
     };
     expect((await send(async () => {}))[0]).toBe(200);
     expect(await send(async () => end("holding", id))).toEqual([401, "Invalid API key"]);
   });
 
   it.each(ENDINGS.slice(0, 2))(
-    "gives no access token after its service %s, by its platform's word either",
+    "gives no access token after its service %s, with a platform token either",
     async (_, end) => {
       const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: "p", alg: "ES256" }] };
@@ -77,9 +77,12 @@ describe("S2 a request that is held open", () => {
         .sign(privateKey);
       const login = () =>
         core.call("/oauth/token", {
-          ...{ method: "POST", apiKey: null, headers: { "content-type": "application/x-www-form-urlencoded" } },
+          method: "POST",
+          apiKey: null,
+          headers: { "content-type": "application/x-www-form-urlencoded" },
           body: formOf({
-            ...{ grant_type: "client_credentials", client_assertion: token },
+            grant_type: "client_credentials",
+            client_assertion: token,
             client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
           }),
         });
