@@ -62,13 +62,12 @@ Exit status: 1 if a ratio is below its minimum`);
 }
 
 const measured = Object.entries(ROUTES).filter(([name]) => names.length === 0 || names.includes(name));
-const loads = measured.flatMap(([name, { path, headers = {}, method, body }]) =>
-  [core, bare].map((base) => {
-    const request = { url: base + path, headers };
-    return [`${name} ${base}`, method === undefined || body === undefined ? request : { ...request, method, body }];
-  }),
-);
-const rates = await routesByTurns(server, Object.fromEntries(loads), rounds, seconds);
+// The core and its peer follow each other, so that other load on the machine affects both alike.
+const groups = measured.map(([name, { path, headers = {}, method, body }]) => {
+  const request = { headers, ...(method !== undefined && body !== undefined && { method, body }) };
+  return Object.fromEntries([core, bare].map((base) => [`${name} ${base}`, { ...request, url: base + path }]));
+});
+const rates = await routesByTurns(server, groups, rounds, seconds);
 
 console.log(
   `${rounds} rounds: medians; ratio with minimum and maximum; by CPU: requests per CPU second of the server\n`,

@@ -23,7 +23,7 @@ export async function protectedRoute(framework, rounds, seconds) {
     name,
     { url: `http://127.0.0.1:${port}${path}`, headers },
   ]);
-  const rates = await routesByTurns(server, Object.fromEntries(loads), rounds, seconds);
+  const rates = await routesByTurns(server, [Object.fromEntries(loads)], rounds, seconds);
   close();
   return rates;
 }
@@ -31,15 +31,16 @@ export async function protectedRoute(framework, rounds, seconds) {
 /**
  * @param {import("node:child_process").ChildProcess} server tells the CPU time that it has spent since it was asked last;
  *   it is ended
- * @param {Record<string, Omit<import("./load.mjs").Load, "seconds">>} loads by name
+ * @param {readonly Record<string, Omit<import("./load.mjs").Load, "seconds">>[]} groups loads by name; those of a group
+ *   follow each other
  * @param {number} rounds @param {number} seconds of each measurement
  * @returns {Promise<import("../rounds.mjs").RatesByName>}
  */
-export async function routesByTurns(server, loads, rounds, seconds) {
+export async function routesByTurns(server, groups, rounds, seconds) {
   const load = fork(LOAD);
-  const rates = emptyRates(Object.keys(loads));
+  const rates = emptyRates(groups.flatMap((group) => Object.keys(group)));
   for (let round = -WARM_UP; round < rounds; round++) {
-    for (const [name, request] of shuffled(Object.entries(loads))) {
+    for (const [name, request] of shuffled(groups).flatMap((group) => shuffled(Object.entries(group)))) {
       await ask(server, "begin");
       const done = await ask(load, { ...request, seconds });
       const { cpuSeconds } = await ask(server, "end");

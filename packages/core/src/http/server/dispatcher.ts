@@ -17,7 +17,7 @@ import type { UseCases } from "../request/use-cases.ts";
 export interface Dispatcher {
   /** @param pathname as the URL standard resolves it */
   pathOf(pathname: string): RequestPath;
-  /** Never rejects. */
+  /** Answers a request. Failures become responses in the form of the contract, and are logged. */
   dispatch(c: HttpContext): Promise<CoreResponse>;
 }
 

@@ -21,10 +21,14 @@ export function createHttpInterface(useCases: UseCases): HttpInterface {
   const { pathOf, dispatch } = createDispatcher(useCases);
   return {
     async serve(incoming, outgoing) {
-      const pathname = pathnameOfRequest(incoming);
-      const response =
-        pathname === undefined ? BAD_REQUEST : await dispatch(new SocketContext(incoming, pathOf(pathname)));
-      sendResponse(incoming, outgoing, response);
+      try {
+        const pathname = pathnameOfRequest(incoming);
+        const response =
+          pathname === undefined ? BAD_REQUEST : await dispatch(new SocketContext(incoming, pathOf(pathname)));
+        sendResponse(incoming, outgoing, response);
+      } catch {
+        outgoing.destroy(); // dispatch() rejects only if the log throws
+      }
     },
 
     async fetch(request) {

@@ -200,12 +200,10 @@ describe("path tricks (H7)", () => {
     "/appid-/recipe/jwt/jwks",
     "/appid-public/appid-ghost/recipe/jwt/jwks",
     "/ghost/recipe/jwt/jwks",
-
     "/.well-known%2f../recipe/jwt/jwks",
     "/admin/v1/../../recipe/jwt/jwks",
     "/%61dmin/v1/status",
     "/.Well-Known/jwks.json",
-    ,
     "http://evil.test/recipe/jwt/jwks",
     "http://evil.test/.well-known/../recipe/jwt/jwks",
   ];

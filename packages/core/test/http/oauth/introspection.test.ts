@@ -62,7 +62,6 @@ describe("introspection", () => {
       `${header}.${payload}.`,
       `${good}x`,
       `${header}.${payload}.${"A".repeat(signature.length)}`,
-      ,
       `${Buffer.from('{"alg":"none"}').toString("base64url")}.${payload}.`,
     ]) {
       const answer = await introspect(token);
