@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runCommand, type CommandResult } from "../../packages/core/test/support/cli.ts";
 import { openDatabase } from "../../packages/core/test/support/sqlite.ts";
+import { rejectionsOf } from "../support/core-client.ts";
 import { startCore } from "../support/in-process.ts";
 import { temporaryDirectory } from "../support/processes.ts";
-import { ADMIN_KEY, ENV, issueTokens, masterKeysIn, rejectionsOf, signWithES256 } from "../support/resealing.ts";
+import { ADMIN_KEY, ENV, issueTokens, masterKeysIn, signWithES256 } from "../support/resealing.ts";
 
 function countersign(flags: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CommandResult> {
   return runCommand(flags, { ...ENV, COUNTERSIGN_ADMIN_KEY: ADMIN_KEY, ...env });

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { masterKeyIdOf } from "../../packages/core/src/adapters/vault/envelope-vault.ts";
+import { rejectionsOf } from "../support/core-client.ts";
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
-import { ENV, issueTokens, masterKeysIn, rejectionsOf, signWithES256 } from "../support/resealing.ts";
+import { ENV, issueTokens, masterKeysIn, signWithES256 } from "../support/resealing.ts";
 
 const RESEAL = ["keys", "reseal", "--new-master-key", "--yes", "--data-dir"];
 

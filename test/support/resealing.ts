@@ -1,6 +1,5 @@
 // A core that issues tokens while its master key changes.
-import { createVerifier } from "countersign";
-import { expect, onTestFinished, vi } from "vitest";
+import { expect, vi } from "vitest";
 import { join } from "node:path";
 import { openDatabase } from "../../packages/core/test/support/sqlite.ts";
 
@@ -54,14 +53,6 @@ export function issueTokens(url: string): Issuing {
       return { tokens, failures };
     },
   };
-}
-
-/** Returns the reasons for which a verifier of this core rejects some of the tokens. */
-export async function rejectionsOf(url: string, tokens: readonly string[]): Promise<string[]> {
-  const verifier = createVerifier({ jwksUri: `${url}/.well-known/jwks-all.json` });
-  onTestFinished(() => verifier.close());
-  const decisions = await Promise.all(tokens.map((token) => verifier.verify(token)));
-  return [...new Set(decisions.flatMap((decision) => (decision.allowed ? [] : [decision.reason])))];
 }
 
 /** Returns the IDs of the master keys that the stored keys are encrypted with. */
