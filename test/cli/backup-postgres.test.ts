@@ -21,7 +21,7 @@ itOnPostgres("R15 backup and restore from one PostgreSQL database to another, wi
   const file = join(await temporaryDirectory(), "backup.json");
   const run = (env: NodeJS.ProcessEnv, ...flags: string[]) => runCommand(flags, env);
   const written = await run(from, "backup", file);
-  expect([written.code, written.stdout]).toEqual([0, expect.stringMatching(/^wrote 6 key\(s\) of 1 app\(s\) to /)]);
+  expect([written.code, written.stdout]).toEqual([0, expect.stringMatching(/^wrote 6 keys of 1 app to /)]);
   expect(await readFile(file, "utf8")).not.toContain(from["COUNTERSIGN_MASTER_KEY"]);
 
   const wrong = await run(environmentOn(to), "restore", file);
@@ -30,7 +30,7 @@ itOnPostgres("R15 backup and restore from one PostgreSQL database to another, wi
   const restored = await run(destination, "restore", file);
   expect([restored.code, restored.stderr]).toEqual([0, expect.stringMatching(/THE STORE WAS RESTORED FROM A BACKUP/)]);
   const { host, pathname } = new URL(to);
-  expect(restored.stdout).toContain(` into ${host}${pathname}, generation `);
+  expect(restored.stdout).toContain(` to ${host}${pathname}, generation `);
   const again = await run(destination, "restore", file);
   expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/in use \(1 app\(s\)\).*--force/)]);
 

@@ -121,7 +121,7 @@ describe("countersign restore", () => {
       const place = await temporaryDirectory();
       await copyFile(join(dataDir, "master.key"), join(place, "master.key"));
       const exit = await succeeded(countersign("restore", file, "--data-dir", place));
-      expect(exit.stdout).toContain(` into ${place}, generation `);
+      expect(exit.stdout).toContain(` to ${place}, generation `);
       expect(exit.stderr.match(/THE STORE WAS RESTORED FROM A BACKUP/g)).toHaveLength(1);
       const restored = await startCore(place, [], CORE_ENV);
       const { generation } = await statusOf(restored);
