@@ -36,8 +36,8 @@ export default defineConfig(({ mode }) => {
     },
     execArgv: ["--expose-gc"], // for the tests that measure memory
     // Ends tests that hang. Far above what any test takes, so that a busy machine does not fail one.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     fileParallelism: !isLong,
     maxWorkers: availableParallelism() + 1, // files often wait for a process, a database or a timer
     setupFiles: isLong ? [] : ["test/support/rsa-key-pool.ts"],

@@ -148,5 +148,4 @@ itOnPostgres(
     expect(await ask(restored.url, { ...orders, audience: "archive", scope: "read" })).toBe("orders archive read");
     expect(restored.stderr).not.toContain(good.slice(-43));
   },
-  60_000,
 );

@@ -38,7 +38,7 @@ async function bench() {
 }
 
 describe.each(["over the network", "on the data directory"] as const)("%s", (way) => {
-  test("a policy is compared, applied, shown, asked and listed", { timeout: 60_000 }, async () => {
+  test("a policy is compared, applied, shown, asked and listed", async () => {
     const { ways, fileOf } = await bench();
     const policy = (...command: string[]) => ways[way](["policy", ...command]);
     expect(await policy("show")).toMatchObject({
@@ -128,7 +128,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(JSON.parse((await policy("diff", same, "--json")).stdout)).toEqual({ diff: { version: 3, changes: [] } });
   });
 
-  test("a mistake is shown in its line, with a caret below it, and changes nothing", { timeout: 60_000 }, async () => {
+  test("a mistake is shown in its line, with a caret below it, and changes nothing", async () => {
     const { ways, fileOf } = await bench();
     const policy = (...command: string[]) => ways[way](["policy", ...command]);
     await policy("apply", await fileOf(POLICY), "--yes");
@@ -190,38 +190,34 @@ test("a mistake far along a line is shown with what is around it, and nothing th
   expect(caret).toBe(`${" ".repeat(62)}^`);
 });
 
-test(
-  "the running core goes by what was applied on its directory within 6 s, and reports over the network",
-  { timeout: 60_000 },
-  async () => {
-    const { core, ways, fileOf } = await bench();
-    const offline = ways["on the data directory"];
-    const added = await offline(["services", "credential", "add", "orders", "--json"]);
-    const { credential } = (JSON.parse(added.stdout) as { credential: { credential: string } }).credential;
-    const status = async (audience: string) => {
-      const response = await fetch(`${core.url}/recipe/jwt`, {
-        method: "POST",
-        headers: { "api-key": credential, "cdi-version": "5.1" },
-        body: JSON.stringify({ payload: {}, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60, audience }),
-      });
-      return response.status;
-    };
-    const until = async (wanted: number, audience: string) => {
-      const began = performance.now();
-      while ((await status(audience)) !== wanted) {
-        if (performance.now() - began > 6_000) throw new Error("not seen within 6 s");
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    };
-    await until(403, "inventory"); // it knows the credential
-    expect((await offline(["policy", "apply", await fileOf(POLICY), "--yes"])).code).toBe(0);
-    await until(200, "inventory");
-    const reporting = await fileOf("services: { orders: {}, inventory: { reportOnly: true } }");
-    expect((await offline(["policy", "apply", reporting, "--yes"])).code).toBe(0);
-    await expect
-      .poll(async () => (await status("inventory")) && (await ways["over the network"](["policy", "report"])).stdout, {
-        timeout: 10_000,
-      })
-      .toMatch(/\norders +inventory +- +\d+ +\S+ \S+Z +\S+ \S+Z\n$/);
-  },
-);
+test("the running core goes by what was applied on its directory within 6 s, and reports over the network", async () => {
+  const { core, ways, fileOf } = await bench();
+  const offline = ways["on the data directory"];
+  const added = await offline(["services", "credential", "add", "orders", "--json"]);
+  const { credential } = (JSON.parse(added.stdout) as { credential: { credential: string } }).credential;
+  const status = async (audience: string) => {
+    const response = await fetch(`${core.url}/recipe/jwt`, {
+      method: "POST",
+      headers: { "api-key": credential, "cdi-version": "5.1" },
+      body: JSON.stringify({ payload: {}, algorithm: "RS256", jwksDomain: "https://a.test", validity: 60, audience }),
+    });
+    return response.status;
+  };
+  const until = async (wanted: number, audience: string) => {
+    const began = performance.now();
+    while ((await status(audience)) !== wanted) {
+      if (performance.now() - began > 6_000) throw new Error("not seen within 6 s");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await until(403, "inventory"); // it knows the credential
+  expect((await offline(["policy", "apply", await fileOf(POLICY), "--yes"])).code).toBe(0);
+  await until(200, "inventory");
+  const reporting = await fileOf("services: { orders: {}, inventory: { reportOnly: true } }");
+  expect((await offline(["policy", "apply", reporting, "--yes"])).code).toBe(0);
+  await expect
+    .poll(async () => (await status("inventory")) && (await ways["over the network"](["policy", "report"])).stdout, {
+      timeout: 10_000,
+    })
+    .toMatch(/\norders +inventory +- +\d+ +\S+ \S+Z +\S+ \S+Z\n$/);
+});

@@ -147,7 +147,10 @@ describe("S8 countersign keys reseal", () => {
     const own = await countersign(["keys", "reseal", "--new-master-key", "--yes", "--data-dir", dataDir], withKeys(b));
     expect([own.code, own.stderr]).toEqual([1, expect.stringMatching(/master key is in COUNTERSIGN_MASTER_KEY/)]);
     const far = await countersign(["keys", "reseal", "--new-master-key", "--url", both.url]);
-    expect([far.code, far.stderr]).toEqual([1, expect.stringMatching(/use --data-dir or COUNTERSIGN_DATABASE instead of --url/)]);
+    expect([far.code, far.stderr]).toEqual([
+      1,
+      expect.stringMatching(/use --data-dir or COUNTERSIGN_DATABASE instead of --url/),
+    ]);
     await both.stop();
 
     const last = await startCore(dataDir, [], withKeys(b));

@@ -58,7 +58,6 @@ test.each(["over the network", "on the data directory"] as const)(
     expect((await services("keys", "orders", "--json")).stdout).toContain('"kid": "k"');
     await expect.poll(itself, within).toBe(200);
   },
-  60_000,
 );
 
 test("the public URL is the issuer, and one that could not be is refused at the start", async () => {
