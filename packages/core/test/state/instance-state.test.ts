@@ -30,7 +30,7 @@ function interruptible(): { storeOf: (real: Store) => Store; away: boolean; read
   return self;
 }
 
-describe("the key ring", () => {
+describe("the instance state", () => {
   const line = interruptible();
   let instance: Instance;
   beforeEach(async () => {

@@ -71,7 +71,8 @@ describe("rotateSigner", () => {
           createdAt: 0,
           signsFrom: NEW_YEAR + sequence * HOUR - HOUR,
         },
-        ...{ signsUntil: NEW_YEAR + 9 * HOUR, verifiesUntil: NEW_YEAR + 99 * HOUR },
+        signsUntil: NEW_YEAR + 9 * HOUR,
+        verifiesUntil: NEW_YEAR + 99 * HOUR,
       });
     const { updates } = decided(rotateSigner("dynamic", "RS256", null), [3, 2, 1].map(dynamic), NEW_YEAR);
     expect(updates.map((update) => update.kid)).toEqual(["d-2", "d-1"]);

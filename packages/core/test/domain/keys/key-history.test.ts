@@ -49,28 +49,36 @@ const events: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      ...{ type: of("mint"), kind: anyKind, which: anyOne },
+      type: of("mint"),
+      kind: anyKind,
+      which: anyOne,
       validity: fc.oneof(fc.integer({ min: 1, max: 10_000 }), fc.constant(LIMITS.validity)),
     }),
   },
   {
     weight: 4,
     arbitrary: fc.record({
-      ...{ type: of("rotate"), kind: anyKind, which: anyOne },
+      type: of("rotate"),
+      kind: anyKind,
+      which: anyOne,
       keepFor: fc.option(fc.integer({ min: -100, max: 3_000 })),
     }),
   },
   {
     weight: 2,
     arbitrary: fc.record({
-      ...{ type: of("import"), which: anyOne, signs: fc.boolean() },
+      type: of("import"),
+      which: anyOne,
+      signs: fc.boolean(),
       verifiesFor: fc.option(fc.integer({ min: 1, max: 50_000 })),
     }),
   },
   {
     weight: 4,
     arbitrary: fc.record({
-      ...{ type: of("revoke"), kind: anyKind, which: anyOne },
+      type: of("revoke"),
+      kind: anyKind,
+      which: anyOne,
       role: fc.constantFrom("signer" as const, "prepared" as const, "any" as const),
     }),
   },

@@ -119,7 +119,10 @@ describe("planRotation", () => {
 
   it("R16 gives a successor that is too late for its lead the moment at which its predecessor ends", () => {
     const ending = signingKey({
-      ...{ kind: "dynamic", signsFrom: 0, signsUntil: NEW_YEAR - hold, verifiesUntil: NEW_YEAR + 60_000 },
+      kind: "dynamic",
+      signsFrom: 0,
+      signsUntil: NEW_YEAR - hold,
+      verifiesUntil: NEW_YEAR + 60_000,
     });
     const [, step] = planRotation([ending], RSA_ROTATION, NEW_YEAR);
     expect(step).toMatchObject({ kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + 60_000 });
@@ -127,16 +130,26 @@ describe("planRotation", () => {
 
   it("R16 gives what takes the place of a revoked key that key's time, so that no more keys follow than would have", () => {
     const signer = signingKey({
-      ...{ kid: "d-1", kind: "dynamic", signsUntil: NEW_YEAR + lead, verifiesUntil: NEW_YEAR + lead + hold },
+      kid: "d-1",
+      kind: "dynamic",
+      signsUntil: NEW_YEAR + lead,
+      verifiesUntil: NEW_YEAR + lead + hold,
     });
     const revoked = signingKey({
-      ...{ kid: "d-2", kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
-      ...{ verifiesUntil: NEW_YEAR + 2 * period + hold, revokedAt: NEW_YEAR },
+      kid: "d-2",
+      kind: "dynamic",
+      sequence: 2,
+      signsFrom: NEW_YEAR + lead,
+      signsUntil: NEW_YEAR + 2 * period,
+      verifiesUntil: NEW_YEAR + 2 * period + hold,
+      revokedAt: NEW_YEAR,
     });
     const planned = planRotation([signingKey(), signer, revoked], RSA_ROTATION, NEW_YEAR);
     expect(planned).toEqual([
       expect.objectContaining({
-        ...{ sequence: 3, signsFrom: NEW_YEAR + lead, signsUntil: NEW_YEAR + 2 * period },
+        sequence: 3,
+        signsFrom: NEW_YEAR + lead,
+        signsUntil: NEW_YEAR + 2 * period,
         verifiesUntil: NEW_YEAR + 2 * period + hold,
       }),
     ]);

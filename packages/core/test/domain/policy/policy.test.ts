@@ -241,11 +241,13 @@ describe("an explanation", () => {
     const stateOf = (one: string) => ({ orders: "disabled" as const, inventory: "enabled" as const })[one];
     const ask = (caller: string, callee: string) => explainCall(policy, caller, callee, undefined, stateOf);
     expect(ask("orders", "inventory")).toEqual({
-      ...{ allowed: false, reported: false },
+      allowed: false,
+      reported: false,
       why: expect.stringMatching(/^orders is disabled: it gets no token\. services\.orders\.calls\.inventory grants /),
     });
     expect(ask("cart", "inventory")).toMatchObject({
-      ...{ allowed: false, why: expect.stringMatching(/^cart is not registered: it gets no token\. /) },
+      allowed: false,
+      why: expect.stringMatching(/^cart is not registered: it gets no token\. /),
     });
     expect(ask("inventory", "ghost").why).toBe(
       "services.inventory.calls.ghost does not exist. To allow it, register ghost, declare ghost in services and " +
@@ -257,7 +259,8 @@ describe("an explanation", () => {
     );
     const isOrders = (one: string) => (one === "orders" ? ("enabled" as const) : undefined);
     expect(explainCall(policy, "orders", "inventory", undefined, isOrders)).toMatchObject({
-      ...{ allowed: true, why: expect.stringMatching(/ But inventory is no longer registered\.$/) },
+      allowed: true,
+      why: expect.stringMatching(/ But inventory is no longer registered\.$/),
     });
   });
 
