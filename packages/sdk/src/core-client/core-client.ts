@@ -1,4 +1,4 @@
-// The only file that talks to a core.
+// The only file that sends requests to a core.
 import {
   boundedFetch,
   retryAfterOf,
@@ -16,7 +16,7 @@ import * as LIMITS from "../protocol/limits.ts";
 import { isLoopbackHost } from "../protocol/loopback.ts";
 import { parseStrictJson, type JsonObject } from "../protocol/strict-json.ts";
 
-/** A request on its way to a core, as a `networkInterceptor` sees it and may change it. */
+/** A request to a core, which a `networkInterceptor` can change. */
 export interface CoreRequest {
   url: string;
   method: string;
@@ -30,27 +30,28 @@ export type NetworkInterceptor = (request: CoreRequest, userContext: Record<stri
 /** How to reach the core. */
 export interface CoreConfig {
   /**
-   * One or several hosts separated by `;`, each with an optional base path, or `file:DIRECTORY` for
-   * a core inside this process (needs the package `countersign-core`).
+   * One or several hosts separated by `;`, each with an optional base path, or `file:DIRECTORY` for a core in this process
+   * (requires the package `countersign-core`).
    */
   connectionURI: string;
-  /** An API key, or a service's own credential (`cs_...`). */
+  /** An API key, or a service credential (`cs_...`). Default: none. */
   apiKey?: string | undefined;
+  /** Changes every request before it is sent. */
   networkInterceptor?: NetworkInterceptor | undefined;
-  /** True: nothing that the core answered is kept; every call asks again. Default false. */
+  /** True: fetch the core's documents for every call instead of caching them. Default false. */
   disableCoreCallCache?: boolean | undefined;
 }
 
 export interface CoreClient {
   /** For events. */
   readonly name: string;
-  /** Whether its key is a service's own credential, with which the core decides what a token says. */
+  /** Whether the key is a service credential, so that the core decides the claims of a token. */
   readonly isService: boolean;
   /**
-   * A call of the driver interface.
+   * Calls the driver interface.
    *
-   * @param timeout milliseconds for an answer of each host; default 5,000
-   * @returns the JSON body of a 200 @throws CountersignError
+   * @param timeout milliseconds per host; default 5,000
+   * @returns the JSON body of a 200 response @throws CountersignError
    */
   call(
     method: "GET" | "POST",
@@ -59,136 +60,202 @@ export interface CoreClient {
     userContext: UserContext,
     timeout?: number,
   ): Promise<JsonObject>;
-  /** A public document of the core, as it is answered now, whatever the status. @throws CountersignError `core_unreachable` */
+  /** Fetches a public document of the core; the response can have any status. @throws CountersignError `core_unreachable` */
   getDocument(
     path: string,
     userContext: UserContext,
     headers?: Readonly<Record<string, string>>,
   ): Promise<BoundedResponse>;
   /**
-   * The same, asked for once per max-age, and served for a day more while the core cannot answer.
+   * Returns a public document of the core from a cache, fetched once per max-age. If the core is unavailable, returns the
+   * old document within its `stale-if-error`.
    *
-   * @throws CountersignError `core_unreachable`, or `core_refused` where the core is in trouble
+   * @throws CountersignError `core_unreachable`, or `core_refused` for 429 and 5xx
    */
   getCachedDocument(path: string, userContext: UserContext): Promise<BoundedResponse>;
-  /** Closes an embedded core; a remote one is none of ours to close. */
+  /** Closes an embedded core. A remote core keeps running. */
   close(): Promise<void>;
 }
 
 export type UserContext = Record<string, unknown>;
 
 const BOUNDS = { timeout: 5_000, maxBytes: LIMITS.feedBytes };
-/** What existing clients do on 429: retry after 10 ms + 250 ms × attempt, five times; later, if the core asks for a little more. */
-const TOO_MANY_RETRIES = 5;
-const LONGEST_RETRY = 2_000;
+/** On 429, retries after 10 ms + 250 ms × attempt, at most five times, as existing clients do. */
+const MAX_RETRIES = 5;
 const retryDelay = (attempt: number) => 10 + 250 * attempt;
+/** Milliseconds: the longest `Retry-After` that a call waits for. */
+const MAX_RETRY_DELAY = 2_000;
 
+/** @throws CountersignError `invalid_option` */
 export function createCoreClient(
   config: CoreConfig,
   appInfo: NormalisedAppInfo,
   clock: Clock = systemClock,
   connection: Connection = connect(config.connectionURI),
 ): CoreClient {
-  const { apiKey, networkInterceptor } = config;
-  if (apiKey !== undefined && !(typeof apiKey === "string" && /^[\x21-\x7e]+$/.test(apiKey))) {
-    // Said here, without the key: a header that cannot be sent would carry it into an error message.
-    throw new CountersignError("invalid_option", "apiKey: visible ASCII characters without blanks were expected");
-  }
-  const { hosts, send, close } = connection;
-  const keyProblem = problemOfKey(apiKey);
-  let nextHost = 0;
-  let version: Promise<string> | undefined;
-  let negotiated: string | undefined;
+  checkApiKey(config.apiKey);
+  return new HttpCoreClient(config, appInfo, clock, connection);
+}
 
-  /** One exchange with the first host that answers, beginning with the next in turn. */
-  async function exchange(
+function checkApiKey(apiKey: unknown): void {
+  if (apiKey === undefined || (typeof apiKey === "string" && /^[\x21-\x7e]+$/.test(apiKey))) return;
+  // Checked here: an invalid header value would appear, key included, in the error of the HTTP client.
+  throw new CountersignError("invalid_option", "apiKey: must contain only printable ASCII without spaces");
+}
+
+/** The parts of a request that differ from call to call. */
+interface CallParts {
+  readonly params?: Record<string, string>;
+  readonly headers?: Record<string, string>;
+  readonly body?: object | undefined;
+}
+
+class HttpCoreClient implements CoreClient {
+  readonly name: string;
+  readonly isService: boolean;
+  readonly #config: CoreConfig;
+  readonly #appInfo: NormalisedAppInfo;
+  readonly #connection: Connection;
+  readonly #documents: DocumentCache;
+  #nextHost = 0;
+  #negotiation: Promise<string> | undefined;
+  #version: string | undefined;
+
+  constructor(config: CoreConfig, appInfo: NormalisedAppInfo, clock: Clock, connection: Connection) {
+    const firstHost = connection.hosts[0]!;
+    this.name = firstHost === EMBEDDED_ORIGIN ? config.connectionURI : firstHost;
+    this.isService = config.apiKey?.startsWith(CREDENTIAL_PREFIX) === true;
+    this.#config = config;
+    this.#appInfo = appInfo;
+    this.#connection = connection;
+    this.#documents = new DocumentCache(clock);
+  }
+
+  async call(
+    method: "GET" | "POST",
+    path: string,
+    body: object | undefined,
+    userContext: UserContext,
+    timeout?: number,
+  ): Promise<JsonObject> {
+    const headers = { "cdi-version": await this.#negotiatedVersion(timeout) };
+    const response = await this.#exchange(method, path, { headers, body }, userContext, timeout);
+    return this.#readBody(method, path, response);
+  }
+
+  async getDocument(
+    path: string,
+    userContext: UserContext,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<BoundedResponse> {
+    const version = this.#version === undefined ? {} : { "cdi-version": this.#version };
+    return this.#exchange("GET", path, { headers: { ...headers, ...version } }, userContext);
+  }
+
+  async getCachedDocument(path: string, userContext: UserContext): Promise<BoundedResponse> {
+    const fetchDocument = async () => {
+      const response = await this.getDocument(path, userContext);
+      if (response.status >= 500 || response.status === 429) throw refusedByCore("GET", path, response);
+      return response;
+    };
+    return this.#config.disableCoreCallCache === true ? fetchDocument() : this.#documents.get(path, fetchDocument);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  /** Sends one request to the first host that responds, starting with the next one in turn. */
+  async #exchange(
     method: string,
     path: string,
-    extra: { params?: Record<string, string>; headers?: Record<string, string>; body?: object | undefined },
+    parts: CallParts,
     userContext: UserContext,
     timeout = BOUNDS.timeout,
   ): Promise<BoundedResponse> {
-    const first = nextHost++ % hosts.length;
     let lastError: unknown;
-    for (let i = 0; i < hosts.length; i++) {
-      const host = hosts[(first + i) % hosts.length]!;
-      const headers: Record<string, string> = { rid: "jwt", ...extra.headers };
-      if (apiKey !== undefined) headers["api-key"] = apiKey;
-      if (extra.body !== undefined) headers["content-type"] = "application/json; charset=utf-8";
-      let request: CoreRequest = { url: host + path, method, headers };
-      if (extra.params !== undefined) request.params = extra.params;
-      if (extra.body !== undefined) request.body = extra.body;
-      if (networkInterceptor !== undefined) request = networkInterceptor(request, userContext);
-      const outgoing = writeRequest(request); // what is wrong with it is no host's fault
+    for (const host of this.#hostsInTurn()) {
+      // Written outside of the try: an invalid request is not the fault of a host.
+      const request = writeRequest(this.#buildRequest(host, method, path, parts, userContext));
       try {
-        return await sendPatiently(send, outgoing, { ...BOUNDS, timeout });
+        return await sendWithRetries(this.#connection.send, request, { ...BOUNDS, timeout });
       } catch (error) {
-        if (error instanceof CountersignError) throw error; // no other host would change it
+        if (error instanceof CountersignError) throw error; // every other host would fail in the same way
         lastError = error;
       }
     }
     throw new CountersignError(
       "core_unreachable",
-      `No host of the core could be reached for ${method} ${path}: ${messageOf(lastError)}`,
+      `cannot reach any host of the core for ${method} ${path}: ${messageOf(lastError)}`,
       { cause: lastError },
     );
   }
 
-  /** The newest version that both sides speak; asked once, and again only if that failed. */
-  function negotiateVersion(timeout?: number): Promise<string> {
-    version ??= askVersion(timeout).catch((error: unknown) => {
-      version = undefined;
-      throw error;
-    });
-    return version;
+  #hostsInTurn(): readonly string[] {
+    const { hosts } = this.#connection;
+    const first = this.#nextHost++ % hosts.length;
+    return [...hosts.slice(first), ...hosts.slice(0, first)];
   }
 
-  async function askVersion(timeout?: number): Promise<string> {
-    const params: Record<string, string> = { apiDomain: appInfo.apiDomain };
-    if (appInfo.websiteDomain !== undefined) params["websiteDomain"] = appInfo.websiteDomain;
-    const response = await exchange("GET", PATHS.apiVersion, { params }, {}, timeout);
-    const answer = readAnswer("GET", PATHS.apiVersion, response, keyProblem);
-    const offered = Array.isArray(answer["versions"]) ? (answer["versions"] as unknown[]) : [];
-    const common = DRIVER_VERSIONS.filter((one) => offered.includes(one)).sort(compareVersions);
-    const newest = common.at(-1);
-    if (newest === undefined) {
-      throw new CountersignError(
-        "core_refused",
-        "The core and this SDK have no version of the driver interface in common",
-      );
+  #buildRequest(
+    host: string,
+    method: string,
+    path: string,
+    { params, headers, body }: CallParts,
+    userContext: UserContext,
+  ): CoreRequest {
+    const { apiKey, networkInterceptor } = this.#config;
+    const request: CoreRequest = { url: host + path, method, headers: { rid: "jwt", ...headers } };
+    if (apiKey !== undefined) request.headers["api-key"] = apiKey;
+    if (params !== undefined) request.params = params;
+    if (body !== undefined) {
+      request.headers["content-type"] = "application/json; charset=utf-8";
+      request.body = body;
     }
-    negotiated = newest;
+    return networkInterceptor === undefined ? request : networkInterceptor(request, userContext);
+  }
+
+  /** The newest version that both sides support. Requested once; after a failure, the next call requests it again. */
+  #negotiatedVersion(timeout?: number): Promise<string> {
+    this.#negotiation ??= this.#negotiateVersion(timeout).catch((error: unknown) => {
+      this.#negotiation = undefined;
+      throw error;
+    });
+    return this.#negotiation;
+  }
+
+  async #negotiateVersion(timeout?: number): Promise<string> {
+    const { apiDomain, websiteDomain } = this.#appInfo;
+    const params: Record<string, string> = { apiDomain };
+    if (websiteDomain !== undefined) params["websiteDomain"] = websiteDomain;
+    const response = await this.#exchange("GET", PATHS.apiVersion, { params }, {}, timeout);
+    const { versions } = this.#readBody("GET", PATHS.apiVersion, response);
+    const offered: readonly unknown[] = Array.isArray(versions) ? versions : [];
+    const newest = DRIVER_VERSIONS.filter((version) => offered.includes(version))
+      .sort(compareVersions)
+      .at(-1);
+    if (newest === undefined) {
+      throw new CountersignError("core_refused", "the core and this SDK have no driver interface version in common");
+    }
+    this.#version = newest;
     return newest;
   }
 
-  const getDocument: CoreClient["getDocument"] = (path, userContext, headers) => {
-    const spoken = negotiated === undefined ? {} : { "cdi-version": negotiated };
-    return exchange("GET", path, { headers: { ...headers, ...spoken } }, userContext);
-  };
-  const kept = new DocumentCache(clock);
-
-  return {
-    name: hosts[0] === EMBEDDED_ORIGIN ? config.connectionURI : hosts[0]!,
-    isService: apiKey?.startsWith(CREDENTIAL_PREFIX) === true,
-    async call(method, path, body, userContext, timeout) {
-      const headers = { "cdi-version": await negotiateVersion(timeout) };
-      const response = await exchange(method, path, { headers, body }, userContext, timeout);
-      return readAnswer(method, path, response, keyProblem);
-    },
-    getDocument,
-    getCachedDocument: (path, userContext) => {
-      const ask = async () => {
-        const response = await getDocument(path, userContext);
-        if (response.status >= 500 || response.status === 429) throw refusedByCore("GET", path, response);
-        return response;
-      };
-      return config.disableCoreCallCache === true ? ask() : kept.get(path, ask);
-    },
-    close,
-  };
+  #readBody(method: string, path: string, response: BoundedResponse): JsonObject {
+    if (response.status !== 200) throw refusedByCore(method, path, response, explainUnauthorized(this.#config.apiKey));
+    const parsed = parseStrictJson(response.text, LIMITS.jsonDepth);
+    if (parsed.ok) return parsed.value;
+    throw new CountersignError(
+      "core_refused",
+      `invalid response from the core to ${method} ${path}: not a JSON object`,
+      {
+        status: 200,
+      },
+    );
+  }
 }
 
-/** A way to a core. */
+/** A connection to a core: over the network, or in this process. */
 export interface Connection {
   readonly hosts: readonly string[];
   readonly send: Fetch;
@@ -199,7 +266,7 @@ function connect(connectionURI: unknown): Connection {
   if (typeof connectionURI !== "string" || connectionURI.trim() === "") {
     throw new CountersignError(
       "invalid_option",
-      "connectionURI: a URL such as http://localhost:3567, or file:./directory, was expected",
+      "connectionURI: expected a URL such as http://localhost:3567, or file:./directory",
     );
   }
   if (/^file:/i.test(connectionURI)) return connectEmbeddedCore(connectionURI);
@@ -207,24 +274,20 @@ function connect(connectionURI: unknown): Connection {
     .split(";")
     .filter((host) => host.trim() !== "")
     .map(normaliseHost);
-  if (hosts.length === 0) throw new CountersignError("invalid_option", "connectionURI: at least one host was expected");
+  if (hosts.length === 0) throw new CountersignError("invalid_option", "connectionURI: expected at least one host");
   for (const host of hosts) warnOfPlainHttp(host);
   return { hosts, send: fetch, close: async () => {} };
 }
 
 const warned = new Set<string>();
 
-/** Clusters run on http, so it is allowed where it follows from the configuration; once per host, people should know. */
+/** Warns once per host. Clusters use plain HTTP, so a configured URL can use it. */
 export function warnOfPlainHttp(address: string): void {
   const url = new URL(address);
   if (url.protocol !== "http:" || isLoopbackHost(url.hostname) || warned.has(url.host)) return;
   warned.add(url.host);
-  process.emitWarning(
-    `${url.origin} is reached over plain http: whoever sits in between can replace its keys and read tokens`,
-    {
-      code: "COUNTERSIGN_PLAIN_HTTP",
-    },
-  );
+  const risk = "an on-path attacker can replace its keys and read tokens";
+  process.emitWarning(`${url.origin} is reached over plain HTTP: ${risk}`, { code: "COUNTERSIGN_PLAIN_HTTP" });
 }
 
 interface OutgoingRequest {
@@ -242,15 +305,15 @@ function writeRequest({ url: address, params = {}, method, headers, body }: Core
     if (body !== undefined) init.body = JSON.stringify(body);
     return { url: url.href, init };
   } catch {
-    // Without its words: they quote the header that cannot be sent.
+    // Without the original message, which quotes the invalid header.
     throw new CountersignError(
       "invalid_argument",
-      `The request ${method} to the core cannot be written: its URL, headers or body are wrong`,
+      `cannot send ${method} to the core: the URL, the headers or the body are invalid`,
     );
   }
 }
 
-async function sendPatiently(
+async function sendWithRetries(
   send: Fetch,
   { url, init }: OutgoingRequest,
   bounds: FetchBounds,
@@ -258,43 +321,28 @@ async function sendPatiently(
   for (let attempt = 0; ; attempt++) {
     const response = await boundedFetch(send, url, init, bounds);
     const delay = Math.max(retryDelay(attempt), (retryAfterOf(response.headers) ?? 0) * 1000);
-    if (response.status !== 429 || attempt === TOO_MANY_RETRIES || delay > LONGEST_RETRY) return response;
+    if (response.status !== 429 || attempt === MAX_RETRIES || delay > MAX_RETRY_DELAY) return response;
     await new Promise((resolve) => setTimeout(resolve, delay));
   }
 }
 
-/** What a core does not tell strangers, for its own services: what may be wrong where it answers 401. */
-function problemOfKey(apiKey: string | undefined): string {
-  if (apiKey === undefined) return "no apiKey was given";
-  if (!apiKey.startsWith(CREDENTIAL_PREFIX)) return "the apiKey is none of this core's";
+/** Explains a 401 response to this service. The core itself gives no reason, because it responds to anyone. */
+function explainUnauthorized(apiKey: string | undefined): string {
+  if (apiKey === undefined) return "no apiKey is set";
+  if (!apiKey.startsWith(CREDENTIAL_PREFIX)) return "the core does not know this apiKey";
   return "the credential is unknown in this app, expired or revoked, or its service is disabled or deleted";
 }
 
-function readAnswer(method: string, path: string, response: BoundedResponse, keyProblem: string): JsonObject {
-  if (response.status !== 200) throw refusedByCore(method, path, response, keyProblem);
-  const parsed = parseStrictJson(response.text, LIMITS.jsonDepth);
-  if (!parsed.ok) {
-    throw new CountersignError(
-      "core_refused",
-      `The core answered ${method} ${path} with something that is not a JSON object`,
-      {
-        status: 200,
-      },
-    );
-  }
-  return parsed.value;
-}
-
-/** @param keyProblem what is added to a 401 */
+/** @param hint added to the message for a 401 response */
 export function refusedByCore(
   method: string,
   path: string,
   response: BoundedResponse,
-  keyProblem?: string,
+  hint?: string,
 ): CountersignError {
   const { status, text, headers } = response;
-  const why = status === 401 && keyProblem !== undefined ? ` (${keyProblem})` : "";
-  const message = `The core answered ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}${why}`;
+  const explanation = status === 401 && hint !== undefined ? ` (${hint})` : "";
+  const message = `the core responded to ${method} ${path} with status ${status}: ${text.trim().slice(0, 300)}${explanation}`;
   return new CountersignError("core_refused", message, { status, retryAfter: retryAfterOf(headers) });
 }
 

@@ -2,10 +2,10 @@ import { fileURLToPath } from "node:url";
 import type { Fetch } from "../runtime/bounded-fetch.ts";
 import { CountersignError } from "../protocol/errors.ts";
 
-/** Where requests to an embedded core go: a name nobody can own (RFC 6761), so that a mistake never leaves the process. */
+/** The origin of requests to an embedded core. `.invalid` never resolves (RFC 6761), so no request can leave the process. */
 export const EMBEDDED_ORIGIN = "http://countersign-core.invalid";
 
-/** The part of `countersign-core` this package uses. Loaded at run time: the SDK depends on nothing. */
+/** The part of `countersign-core` that this package uses. Loaded at run time, because the SDK has no dependencies. */
 interface CorePackage {
   embedCore(options: { dataDir: string }): Promise<EmbeddedCore>;
 }
@@ -16,8 +16,8 @@ interface EmbeddedCore {
 }
 
 /**
- * A core inside this process, started by the first request and spoken to through its HTTP
- * interface without a socket. Other processes may share its directory.
+ * Connects to a core in this process through its HTTP interface, without a socket. The first request starts the core. Other
+ * processes can share its directory.
  */
 export function connectEmbeddedCore(connectionURI: string): {
   hosts: readonly string[];
@@ -28,7 +28,7 @@ export function connectEmbeddedCore(connectionURI: string): {
   let core: Promise<EmbeddedCore> | undefined;
   const start = () => {
     core ??= startCore(dataDir).catch((error: unknown) => {
-      core = undefined; // what hindered it may pass
+      core = undefined; // the next request tries again
       throw error;
     });
     return core;
@@ -52,11 +52,11 @@ function directoryOf(connectionURI: string): string {
       : connectionURI.slice("file:".length);
     if (path !== "") return path;
   } catch {
-    // A file URL names no relative path.
+    // A file URL cannot contain a relative path.
   }
   throw new CountersignError(
     "invalid_option",
-    "connectionURI: file: needs a directory, such as file:./countersign or file:///var/lib/countersign",
+    "connectionURI: expected a directory after file:, such as file:./countersign or file:///var/lib/countersign",
   );
 }
 
@@ -64,7 +64,7 @@ async function startCore(dataDir: string): Promise<EmbeddedCore> {
   const { embedCore } = await loadCore();
   return embedCore({ dataDir }).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CountersignError("core_unreachable", `The embedded core could not start: ${reason}`, { cause: error });
+    throw new CountersignError("core_unreachable", `failed to start the embedded core: ${reason}`, { cause: error });
   });
 }
 
@@ -77,7 +77,7 @@ async function loadCore(): Promise<CorePackage> {
     if (code !== "ERR_MODULE_NOT_FOUND" || !message.includes(`'${name}'`)) throw error;
     throw new CountersignError(
       "core_not_installed",
-      "A connectionURI that begins with file: runs the core inside this process: install it with 'npm install countersign-core'",
+      "connectionURI: file: requires the package countersign-core; run 'npm install countersign-core'",
       { cause: error },
     );
   }

@@ -55,7 +55,10 @@ describe("the version of the driver interface", () => {
       core.versions = versions;
       const client = clientOf(core.url);
       const error = await errorOf(client.call("POST", PATHS.jwt, body, {}));
-      expect([error.code, error.message]).toEqual(["core_refused", expect.stringContaining("no version")]);
+      expect([error.code, error.message]).toEqual([
+        "core_refused",
+        expect.stringContaining("no driver interface version"),
+      ]);
       core.versions = ["5.4"];
       await client.call("POST", PATHS.jwt, body, {});
       expect(core.count("/apiversion")).toBe(2);
@@ -96,8 +99,8 @@ describe("requests", () => {
       `cs_orders_${"r".repeat(43)}`,
       /unknown in this app, expired or revoked, or its service is disabled or deleted\)$/,
     ],
-    ["another-key-of-20-characters", /\(the apiKey is none of this core's\)$/],
-    [undefined, /\(no apiKey was given\)$/],
+    ["another-key-of-20-characters", /\(the core does not know this apiKey\)$/],
+    [undefined, /\(no apiKey is set\)$/],
   ])("S6 a 401 is told with what may be wrong with the key, and never the key: %j", async (apiKey, words) => {
     const core = await startStandInCore({ apiKey: API_KEY });
     const first = await errorOf(clientOf(core.url, { apiKey }).call("POST", PATHS.jwt, body, {}));
@@ -149,7 +152,7 @@ describe("several hosts", () => {
     const client = clientOf(`${deadAddress()};${deadAddress()}`);
     const error = await errorOf(client.call("POST", PATHS.jwt, body, {}));
     expect(error.code).toBe("core_unreachable");
-    expect(error.message).toMatch(/No host of the core could be reached for GET \/apiversion: .*ECONNREFUSED/);
+    expect(error.message).toMatch(/cannot reach any host of the core for GET \/apiversion: .*ECONNREFUSED/);
   });
 
   test("one that answers with an error has answered", async () => {

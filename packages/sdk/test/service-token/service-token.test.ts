@@ -11,8 +11,8 @@ import { edKey, tokenBy } from "../support/keys.ts";
 const clock = { now: () => Date.now(), monotonic: () => Date.now() };
 const key = edKey();
 const LIFE = 3_600;
-const REFUSED = new CountersignError("core_refused", "The core answered with status 403: no", { status: 403 });
-const DOWN = new CountersignError("core_unreachable", "No host of the core could be reached");
+const REFUSED = new CountersignError("core_refused", "the core responded with status 403: no", { status: 403 });
+const DOWN = new CountersignError("core_unreachable", "cannot reach any host of the core");
 
 let made: ServiceToken[] = [];
 beforeEach(() => {
@@ -135,7 +135,7 @@ describe("while the core is down", () => {
     expect(numberOf(token.current())).toBe("1");
     expect(warned).toHaveBeenCalledTimes(1);
     expect(warned).toHaveBeenCalledWith(
-      expect.stringMatching(/^service token for inventory cannot be renewed and expires in \d+ s: No host/),
+      expect.stringMatching(/^service token for inventory cannot be renewed and expires in \d+ s: cannot reach/),
       { code: "COUNTERSIGN_TOKEN_NOT_RENEWED" },
     );
     await pass(1);
@@ -153,7 +153,7 @@ describe("while the core is down", () => {
     await pass(0);
     expect(warned.mock.calls).toEqual([
       [
-        "service token for inventory cannot be fetched, will retry: No host of the core could be reached",
+        "service token for inventory cannot be fetched, will retry: cannot reach any host of the core",
         { code: "COUNTERSIGN_TOKEN_NOT_HAD" },
       ],
     ]);
