@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-// Public test vectors lie beside the repository and are not part of it.
+// Public test vectors are not part of the repository. test/support/global-setup.ts reports them missing, once per run.
 const beside = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
 const folder = process.env["COUNTERSIGN_VECTORS"] ?? beside;
 
@@ -10,12 +10,9 @@ function hasVectors(): boolean {
   return existsSync(path.join(folder, "README.md"));
 }
 
-/** Names of the files of a folder of vectors; empty, with a printed note, where there are no vectors. */
+/** Returns the file names of a folder of vectors; empty without vectors. */
 export function vectorFiles(name: string): string[] {
-  if (!hasVectors()) {
-    noteMissing(name);
-    return [];
-  }
+  if (!hasVectors()) return [];
   return readdirSync(path.join(folder, name)).filter((file) => file.endsWith(".json"));
 }
 
@@ -23,15 +20,8 @@ export function readVectorBytes(name: string): Buffer {
   return readFileSync(path.join(folder, name));
 }
 
-/** A JSON file of vectors; undefined, with a printed note, where there are no vectors. */
+/** Returns a JSON file of vectors; undefined without vectors. */
 export function readVectors<T>(name: string): T | undefined {
-  if (!hasVectors()) {
-    noteMissing(name);
-    return undefined;
-  }
+  if (!hasVectors()) return undefined;
   return JSON.parse(readFileSync(path.join(folder, name), "utf8")) as T;
-}
-
-function noteMissing(name: string): void {
-  process.stderr.write(`note: no test vectors (${name}): set COUNTERSIGN_VECTORS to their folder to run them\n`);
 }
