@@ -132,7 +132,7 @@ test("the SDK takes a credential in the place of an API key, and its tokens name
   await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
   // R16: of the hundred years that are asked for without a word, an hour is left, and no key is the cause.
   expect(warnings).toEqual([
-    expect.stringMatching(/^createJWT asked .*; a service's credential gets tokens for an hour at most, /),
+    expect.stringMatching(/^createJWT requested .*, but a service credential gets tokens for at most one hour, /),
   ]);
   if (answer.status !== "OK") throw new Error(answer.status);
   const verifier = createVerifier({ jwksUri: `${core.url}/.well-known/jwks.json` });

@@ -1,25 +1,25 @@
-/** Who may call whom in an app, as `countersign policy apply` takes it. */
+/** The service-to-service policy of an app, as `countersign policy apply` takes it. */
 export interface PolicyDocument {
   readonly services: Readonly<Record<string, PolicyEntry>>;
 }
 
 export interface PolicyEntry {
-  /** What the service may ask for, by the name of whom it calls. `[]`: it may call, and has no scope there. */
+  /** The scopes that the service can request, by the name of the called service. `[]`: it can call, without scopes. */
   readonly calls?: Readonly<Record<string, readonly string[]>>;
-  /** All that the service can be asked for. Default: whatever its callers list. */
+  /** All scopes of the service. Default: the scopes that its callers list. */
   readonly scopes?: readonly string[];
-  /** As a callee: what the policy lacks is allowed, and counted. Default false. */
+  /** As a called service: allow and count calls that the policy does not grant. Default false. */
   readonly reportOnly?: boolean;
 }
 
 type Services = PolicyDocument["services"];
 
-/** What a service can be asked for. */
+/** The scopes of a service. */
 type ScopeOf<S extends PolicyEntry | undefined> = S extends { readonly scopes: readonly (infer Scope)[] }
   ? Scope
   : string;
 
-/** The same services, where each call is of a service that is declared, for scopes that it has. */
+/** The same services, if every call names a declared service and scopes of that service. */
 type Checked<S extends Services> = {
   readonly [Name in keyof S]: {
     readonly [Field in keyof S[Name]]: Field extends "calls"
@@ -31,8 +31,8 @@ type Checked<S extends Services> = {
 };
 
 /**
- * A policy in TypeScript: a service that is not declared, or a scope that its callee does not list, does not compile.
- * At run time it is what was given; the core checks it again, against the services that are registered.
+ * Defines a policy in TypeScript. An undeclared service, or a scope that the called service does not list, does not compile.
+ * Returns the policy unchanged; the core checks it again, against the registered services.
  *
  * @example
  * const policy = definePolicy({

@@ -18,12 +18,12 @@ export function init(config: JwtRecipeConfig = {}): JwtRecipe {
 }
 
 /**
- * Asks the core for a token. With a service's credential it says who the service is, and whom it may call; one that may
- * call several names one as `aud` in the payload, or uses `getServiceToken({ audience })`, which also keeps the token.
+ * Requests a token from the core. With a service credential, the core sets the service and the audience; a service that can
+ * call several others sets one as `aud` in the payload, or uses `getServiceToken({ audience })`, which also caches the token.
  *
  * @param payload claims of the token; `iss`, `iat`, `exp` and `jti` are added
- * @param validitySeconds seconds it lives; default `jwtValiditySeconds` of `init`
- * @param useStaticSigningKey false: signed by the current dynamic key, whose end its `exp` never isRetryable
+ * @param validitySeconds lifetime in seconds; default `jwtValiditySeconds` of `init`
+ * @param useStaticSigningKey false: sign with the current dynamic key; `exp` is then at most its expiry. Default true
  * @throws CountersignError `not_initialised`, `invalid_argument`, `core_unreachable`, `core_refused`
  * @example
  * const answer = await jwt.createJWT({ source: "microservice", service: "orders" });
@@ -40,7 +40,7 @@ export async function createJWT(
 }
 
 /**
- * The core's public keys: RSA keys only, as every client can read them.
+ * Returns the public keys of the core: only RSA keys, which every client can read.
  *
  * @throws CountersignError `not_initialised`, `core_unreachable`, `core_refused`
  */

@@ -1,16 +1,16 @@
 import { CountersignError } from "../protocol/errors.ts";
 
-/** What a service says of itself, as `init` takes it. */
+/** The names and addresses of a service, as `init` takes them. */
 export interface AppInfo {
   appName: string;
-  /** Where this service is reached; becomes the `iss` of tokens it asks for. A missing scheme is added. */
+  /** The URL of this service; becomes the `iss` of the tokens it requests. A missing scheme is added. */
   apiDomain: string;
   websiteDomain?: string | undefined;
-  /** The other name of `websiteDomain`. */
+  /** Another name for `websiteDomain`. */
   origin?: string | undefined;
   /** Path of the front interface. Default `/auth`. */
   apiBasePath?: string | undefined;
-  /** Path that a gateway in front adds; goes before `apiBasePath`. */
+  /** The path that a gateway adds; goes before `apiBasePath`. Default: none. */
   apiGatewayPath?: string | undefined;
   websiteBasePath?: string | undefined;
 }
@@ -24,9 +24,9 @@ export interface NormalisedAppInfo {
 }
 
 export function normaliseAppInfo(appInfo: AppInfo): NormalisedAppInfo {
-  if (typeof appInfo !== "object" || appInfo === null) throw invalid("appInfo: an object was expected");
-  if (typeof appInfo.appName !== "string") throw invalid("appInfo.appName: a string was expected");
-  if (typeof appInfo.apiDomain !== "string") throw invalid("appInfo.apiDomain: a string was expected");
+  if (typeof appInfo !== "object" || appInfo === null) throw invalid("appInfo: expected an object");
+  if (typeof appInfo.appName !== "string") throw invalid("appInfo.appName: expected a string");
+  if (typeof appInfo.apiDomain !== "string") throw invalid("appInfo.apiDomain: expected a string");
   const website = appInfo.websiteDomain ?? appInfo.origin;
   return Object.freeze({
     appName: appInfo.appName,
@@ -37,8 +37,8 @@ export function normaliseAppInfo(appInfo: AppInfo): NormalisedAppInfo {
 }
 
 /**
- * `scheme://host[:port]` of a domain that may lack its scheme: names that start with `localhost` and IPv4
- * addresses get `http://`, everything else `https://`. A path is dropped.
+ * Returns `scheme://host[:port]` of a domain with or without a scheme: names that start with `localhost` and IPv4 addresses
+ * get `http://`, all others `https://`. Drops the path.
  *
  * @throws CountersignError `invalid_option`
  */
@@ -47,13 +47,13 @@ export function normaliseDomain(input: string): string {
   return `${url.protocol}//${url.host}`;
 }
 
-/** A host of a core: like a domain, but its path is kept as base path. */
+/** Normalizes a host of a core: like a domain, but the path stays as base path. @throws CountersignError `invalid_option` */
 export function normaliseHost(input: string): string {
   const url = parseDomain(input);
   return `${url.protocol}//${url.host}${normalisePath(url.pathname)}`;
 }
 
-/** A leading slash and no trailing one; the root is empty. */
+/** Adds a leading slash and removes trailing ones; the root becomes an empty string. */
 export function normalisePath(input: string): string {
   const path = input.trim().replace(/^\/+|\/+$/g, "");
   return path === "" ? "" : `/${path}`;

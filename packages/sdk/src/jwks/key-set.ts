@@ -5,7 +5,7 @@ import { ifNoneMatch, PolledDocument, type DocumentHealth, type Loaded, type Sou
 import { parseKeySet, type SkippedJwk, type VerificationKey } from "../protocol/jwk.ts";
 import { importKey, type ImportedKey } from "../crypto/signature.ts";
 
-/** What was read from one document. */
+/** The content of one key set document. */
 interface KeyTable {
   readonly keys: ReadonlyMap<string, ImportedKey>;
   readonly skipped: readonly SkippedJwk[];
@@ -17,54 +17,54 @@ export type KeyLookup = ImportedKey | "unknown" | "unavailable";
 
 export interface KeySetHealth extends DocumentHealth {
   readonly keys: number;
-  /** Whether tokens can be verified with it: it has been had, and not too long ago. */
+  /** Whether it can verify tokens: it was fetched, and not longer ago than `maxStale`. */
   readonly usable: boolean;
-  /** Seconds that its server's clock is ahead of ours, by the Date it sends; undefined where it sends none. */
+  /** Seconds by which the server's clock is ahead of ours, from its Date header; undefined if it sends none. */
   readonly clockOffsetSeconds: number | undefined;
 }
 
-/** Seconds. */
+/** The max-age of a key set without one, in seconds. */
 const DEFAULT_MAX_AGE = 60;
+/** Milliseconds. */
 const MIN_REFRESH = 1_000;
 const MAX_REFRESH = 3_600_000;
-/** Strangers can send any kid; that must not become traffic to the core. */
+/** Anyone can send a random kid, so limit how often an unknown one triggers a fetch. Milliseconds. */
 const UNKNOWN_KID_COOLDOWN = 30_000;
 
 /**
- * The public keys of one issuer: fetched once, refreshed ahead in the background, replaced whole so
- * that a removed key is gone, and kept while the source is down.
+ * The public keys of one issuer: fetched once, refreshed in the background before they expire, replaced atomically so that
+ * a removed key is gone, and kept while the source is down.
  */
 export class KeySet extends PolledDocument<KeyTable> {
   #unknownKidAt = -Infinity;
-  /** Seconds that its server's clock is ahead of ours, by the Date it sends; undefined where it sends none. */
+  /** Seconds by which the server's clock is ahead of ours, from its Date header; undefined if it sends none. */
   clockOffset: number | undefined;
 
-  /** @param source of its places 401 or 404 means "not here", as does a page that is no key set; asked for until one has answered */
+  /** @param source its places are tried in order: 401, 404, or a page that is not a key set means "not here" */
   constructor(source: Source, clock: Clock, emit: OnVerifierEvent) {
     super(source, "keys", clock, emit);
   }
 
   /**
-   * The key at `now`, without waiting: undefined may mean that it is only not known yet.
+   * Returns the key without waiting; undefined can also mean that it is not fetched yet.
    *
-   * @param maxStale milliseconds that a set which cannot be refreshed goes on verifying: its keys are as good as when
-   * they were fetched
-   * @param now by the monotonic clock
+   * @param maxStale milliseconds for which a key set that cannot be refreshed still verifies
+   * @param now milliseconds of the monotonic clock
    */
   peek(kid: string, maxStale: number, now: number): ImportedKey | undefined {
     const known = this.#usable(maxStale, now)?.get(kid);
-    // The timer does this too, but timers stand still where a process is frozen between requests.
+    // In addition to the timer, which stops while a process is frozen between requests.
     if (known !== undefined && this.isDue(now)) void this.refresh();
     return known;
   }
 
-  /** The same, or a promise where a fetch may help. */
+  /** Returns the key, or a promise if a fetch might find it. */
   find(kid: string, maxStale: number, now = this.clock.monotonic()): KeyLookup | Promise<KeyLookup> {
     const known = this.isOverdue(now) ? undefined : this.peek(kid, maxStale, now);
-    return known ?? this.#findAnew(kid, maxStale, now);
+    return known ?? this.#fetchAndFind(kid, maxStale, now);
   }
 
-  async #findAnew(kid: string, maxStale: number, now: number): Promise<KeyLookup> {
+  async #fetchAndFind(kid: string, maxStale: number, now: number): Promise<KeyLookup> {
     const isKnown = this.#usable(maxStale, now) !== undefined;
     if (this.isOverdue(now) || (isKnown ? now - this.#unknownKidAt >= UNKNOWN_KID_COOLDOWN : this.isDue(now))) {
       if (isKnown) this.#unknownKidAt = now;
@@ -76,7 +76,7 @@ export class KeySet extends PolledDocument<KeyTable> {
     return keys === undefined ? "unavailable" : (keys.get(kid) ?? "unknown");
   }
 
-  /** Begins the first fetch, or tries again where that is due, so that whoever is asked for its health gets well. */
+  /** Starts the first fetch, or retries it when due, so that a process that only reports its health becomes healthy. */
   warm(): void {
     const now = this.clock.monotonic();
     if (this.value === undefined && this.isDue(now)) void this.refresh();
@@ -99,10 +99,10 @@ export class KeySet extends PolledDocument<KeyTable> {
     return { type: "keys_refreshed", source: this.source.name, keys: keys.size, skipped };
   }
 
-  /** From the best place that has a key set; once found, that place is asked alone. */
+  /** Fetches from the first place that has a key set, and from then on only from that place. */
   protected override async load(): Promise<Loaded<KeyTable>> {
     const known = this.value;
-    // After a failure it may have moved.
+    // After a failure, look again: the key set might have moved.
     const places = known === undefined || this.failures > 0 ? await this.source.places() : [known.place];
     let problem = "no key set";
     for (const place of places) {
@@ -118,8 +118,8 @@ export class KeySet extends PolledDocument<KeyTable> {
         const keys = importAll(document.keys, known?.keys, skipped);
         return { value: { keys, skipped, place, etag: response.headers.get("etag") }, nextIn };
       }
-      problem = `the key set was answered with status ${response.status}`;
-      // A server in trouble says nothing about where the set is; one that answers something else says it is not here.
+      problem = `the key set responded with status ${response.status}`;
+      // 5xx and 429 say nothing about the place of the key set. Every other response means that it is not here.
       if (response.status >= 500 || response.status === 429) break;
       if (!document.ok && response.status === 200) problem = `not a key set: ${document.problem}`;
     }
@@ -132,7 +132,7 @@ export class KeySet extends PolledDocument<KeyTable> {
   }
 }
 
-/** A key that has not changed stays the same object, which is how a verified token knows that its key still stands. */
+/** An unchanged key remains the same object: cached tokens compare it to know that their key is still in the set. */
 function importAll(
   keys: readonly VerificationKey[],
   known: ReadonlyMap<string, ImportedKey> | undefined,
@@ -144,13 +144,13 @@ function importAll(
     try {
       imported.set(key.kid, JSON.stringify(same?.jwk) === JSON.stringify(key.jwk) ? same! : importKey(key));
     } catch {
-      skipped.push({ kid: key.kid, problem: "the numbers are no key" });
+      skipped.push({ kid: key.kid, problem: "not a valid key" });
     }
   }
   return imported;
 }
 
-/** Ahead of the end of the document's age, and not at the same moment as everybody else. */
+/** Returns the milliseconds until the next refresh: before the max-age ends, with jitter. */
 function refreshDelay(maxAgeSeconds: number | undefined): number {
   const maxAge = (maxAgeSeconds ?? DEFAULT_MAX_AGE) * 1000;
   return Math.min(MAX_REFRESH, Math.max(MIN_REFRESH, maxAge * (0.75 + 0.2 * Math.random())));

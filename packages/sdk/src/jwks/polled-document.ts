@@ -2,42 +2,42 @@ import type { BoundedResponse } from "../runtime/bounded-fetch.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { OnVerifierEvent, VerifierEvent } from "../telemetry/events.ts";
 
-/** Where a document comes from. */
+/** The source of a document. */
 export interface Source {
-  /** For events: the URL, or what else names it. */
+  /** For events: the URL or another name. */
   readonly name: string;
-  /** Places where it may be, best first. */
+  /** The possible places of the document, best first. */
   places(): Promise<readonly string[]>;
   get(place: string, headers: Readonly<Record<string, string>>): Promise<BoundedResponse>;
 }
 
 export interface Loaded<T> {
   readonly value: T;
-  /** Milliseconds until it should be had again. */
+  /** Milliseconds until the next fetch. */
   readonly nextIn: number;
 }
 
 /** The state of a document, for a health check. */
 export interface DocumentHealth {
-  /** Seconds since it was last had; undefined: never. */
+  /** Seconds since the last successful fetch; undefined: never. */
   readonly ageSeconds: number | undefined;
-  /** Why the last try failed; undefined where it did not. */
+  /** Why the last fetch failed; undefined if it succeeded. */
   readonly lastError: string | undefined;
-  /** Seconds until the next try. */
+  /** Seconds until the next fetch. */
   readonly nextRefreshSeconds: number;
 }
 
-/** Milliseconds: what a fetch may take. */
+/** Milliseconds after which a due fetch is overdue: the timeout of a fetch. */
 const OVERDUE = 5_000;
 
-/** Milliseconds. The longest pause is shorter where there is nothing to serve with yet. */
+/** Delays after a failure, in milliseconds. The longest is shorter while there is no document yet. */
 const FIRST_RETRY = 1_000;
 const MAX_RETRY = 40_000;
 const MAX_RETRY_WITHOUT = 30_000;
 
 /**
- * A document of a server, had again and again in the background: one fetch at a time however many want it, the last
- * good one kept while it cannot be had.
+ * A document of a server, polled in the background: one fetch at a time for all callers, and the last valid document stays
+ * while the server is unavailable.
  */
 export abstract class PolledDocument<T> {
   readonly source: Source;
@@ -45,10 +45,10 @@ export abstract class PolledDocument<T> {
   readonly #kind: "keys" | "revocations";
   readonly #emit: OnVerifierEvent;
   #value: T | undefined;
-  /** When the value was had, by the monotonic clock; only where there is a value. */
+  /** The time of the last successful fetch on the monotonic clock, if there is a value. */
   protected loadedAt = 0;
   #dueAt = 0;
-  /** Since it was had last. */
+  /** Failures since the last successful fetch. */
   protected failures = 0;
   #problem: string | undefined;
   #refreshing: Promise<void> | undefined;
@@ -62,22 +62,22 @@ export abstract class PolledDocument<T> {
     this.#emit = emit;
   }
 
-  /** Gets it anew. @throws why it could not be had */
+  /** Fetches the document. @throws the reason for a failure */
   protected abstract load(): Promise<Loaded<T>>;
 
-  /** What to tell of one that was had. */
+  /** Returns the event for a fetched document; undefined for none. */
   protected abstract describe(value: T): VerifierEvent | undefined;
 
   get value(): T | undefined {
     return this.#value;
   }
 
-  /** The fetch under way. */
+  /** The fetch in progress. */
   get refreshing(): Promise<void> | undefined {
     return this.#refreshing;
   }
 
-  /** Whether it has been tried, and that is over. */
+  /** Whether a first fetch has ended. */
   get tried(): boolean {
     return this.#value !== undefined || this.failures > 0;
   }
@@ -87,14 +87,14 @@ export abstract class PolledDocument<T> {
   }
 
   /**
-   * Whether nobody has looked for far longer than was meant, as in a process that was frozen: what is known says little
-   * about now, and whoever asks should wait for news.
+   * Reports whether the last fetch is far longer ago than planned, as in a process that was frozen. The document is then
+   * outdated, and callers should wait for a fetch.
    */
   isOverdue(monotonic: number): boolean {
     return this.#value !== undefined && this.failures === 0 && monotonic >= this.#dueAt + OVERDUE;
   }
 
-  /** Has it anew, due or not, or joins who does already. Never rejects. */
+  /** Fetches the document, due or not, or joins the fetch in progress. Never rejects. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#load().finally(() => {
       this.#refreshing = undefined;
@@ -112,7 +112,7 @@ export abstract class PolledDocument<T> {
     };
   }
 
-  /** Stops what happens in the background. */
+  /** Stops the polling. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -149,7 +149,7 @@ export abstract class PolledDocument<T> {
   }
 }
 
-/** Growing, and not at the same moment as everybody else. Milliseconds. */
+/** Returns an exponential delay with jitter, in milliseconds. */
 function retryDelay(failuresBefore: number, hasValue: boolean): number {
   const most = hasValue ? MAX_RETRY : MAX_RETRY_WITHOUT;
   return Math.min(most, FIRST_RETRY * 2 ** failuresBefore) * (0.75 + 0.25 * Math.random());
@@ -161,7 +161,7 @@ function problemOf(error: unknown): string {
   return error.message + cause;
 }
 
-/** What an answer is asked for with that may be known already (RFC 9110 section 13.1.2). */
+/** Returns the header of a conditional request (RFC 9110 section 13.1.2). */
 export function ifNoneMatch(etag: string | null): Readonly<Record<string, string>> {
   return etag === null ? {} : { "if-none-match": etag };
 }

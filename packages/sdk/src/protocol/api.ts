@@ -1,6 +1,6 @@
-/** The driver interface: what a service's SDK and a core say to each other. Marked as pure for who only verifies: a bundle then leaves it out. */
+// The driver interface between the SDK and a core. Marked as pure, so that the bundle of a verifier leaves it out.
 
-/** Every version a core of ours speaks, oldest first. */
+/** Every version that our core supports, oldest first. */
 export const DRIVER_VERSIONS: readonly string[] = /* @__PURE__ */ driverVersions();
 
 function driverVersions(): readonly string[] {
@@ -13,16 +13,16 @@ function driverVersions(): readonly string[] {
 
 export const DEFAULT_CORE_PORT = 3567;
 
-/** How a service's credential begins; its name and a random part follow. */
+/** The prefix of a service credential; the service name and a random part follow. */
 export const CREDENTIAL_PREFIX = "cs_";
 
-/** Seconds: the longest lifetime of a service's token, which the service can always replace by a new one. */
+/** The longest lifetime of a service's token, in seconds. The service can always get a new one. */
 export const SERVICE_TOKEN_LIFETIME = 3_600;
 
-/** No underscore: a credential has the name between two of them. */
+/** Without underscores, because a credential has the name between two of them. */
 const SERVICE_NAME = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** Whether a service may be registered by this name. */
+/** Reports whether a name is valid for a service. */
 export function isServiceName(text: string): boolean {
   return SERVICE_NAME.test(text);
 }
@@ -51,7 +51,7 @@ export interface CreateJwtRequest {
   /** Seconds. */
   validity: number;
   useStaticSigningKey?: boolean;
-  /** With a service's credential: the service that will be called, and the scopes, separated by blanks. */
+  /** With a service credential: the service to call, and the scopes separated by spaces. */
   audience?: string | undefined;
   scope?: string | undefined;
 }
@@ -60,12 +60,12 @@ export type CreateJwtResponse =
   | {
       status: "OK";
       jwt: string;
-      /** Seconds since the epoch: the token's real `exp`, where it is earlier than what was asked for. */
+      /** The `exp` of the token in seconds since the epoch, if it is earlier than requested. */
       expiresAt?: number;
     }
   | { status: "UNSUPPORTED_ALGORITHM_ERROR" };
 
-/** A published key (RFC 7517): all members are strings, as existing clients need them. */
+/** A published key (RFC 7517). All members are strings, because existing clients require that. */
 export interface PublishedJwk {
   kty: string;
   kid: string;
@@ -78,7 +78,7 @@ export interface PublishedJwk {
   y?: string;
 }
 
-/** Compares two driver versions: negative when `a` is the older one. */
+/** Compares two driver versions; negative if `a` is older. */
 export function compareVersions(a: string, b: string): number {
   const [majorA = 0, minorA = 0] = a.split(".").map(Number);
   const [majorB = 0, minorB = 0] = b.split(".").map(Number);

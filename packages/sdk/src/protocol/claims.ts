@@ -2,37 +2,37 @@ import * as LIMITS from "./limits.ts";
 import type { Reason } from "./reasons.ts";
 import type { JsonObject } from "./strict-json.ts";
 
-/** A value a claim can be required to have: compared with `===`, never a pattern. */
+/** A required value of a claim: compared with `===`, never a pattern. */
 export type ExactValue = string | number | boolean;
 
-/** What a verifier demands of the claims of a token. Resolved once, when the verifier is made. */
+/** The claims that a verifier requires. Resolved once, when the verifier is created. */
 export interface ClaimRules {
-  /** The one `iss` accepted; undefined: not checked. */
+  /** The only accepted `iss`; undefined: not checked. */
   readonly issuer: string | undefined;
-  /** Names of this service, one of which `aud` must hold; empty: `aud` must be absent; null: not checked. */
+  /** Names of this service. `aud` must contain one of them; empty: `aud` must be absent; null: not checked. */
   readonly audience: readonly string[] | null;
   readonly requiredClaims: ReadonlyMap<string, ExactValue>;
-  /** The `sub` of each service that may call; undefined: not checked. */
+  /** The `sub` of each allowed caller; undefined: not checked. */
   readonly allow: readonly string[] | undefined;
-  /** All of which `scope` must hold. */
+  /** The required scopes: `scope` must contain all of them. */
   readonly scope: readonly string[];
-  /** Seconds of difference between clocks that is forgiven. */
+  /** The tolerated difference between clocks, in seconds. */
   readonly clockTolerance: number;
-  /** Seconds that `exp - iat` may be at most; undefined: any. */
+  /** The longest accepted `exp - iat`, in seconds; undefined: any. */
   readonly maxTokenLifetime: number | undefined;
 }
 
 /**
- * Checks the types of the registered claims (RFC 7519 section 4.1) and that `exp` is there. What
- * fails here is refused by every verifier, so the core refuses to mint it.
+ * Checks the types of the registered claims (RFC 7519 section 4.1) and the presence of `exp`. Every verifier rejects a token
+ * that fails here, so the core does not issue it.
  *
- * @returns the name of the first claim that is wrong
+ * @returns the name of the first invalid claim; undefined if all are valid
  */
 export function mistypedClaim(claims: JsonObject): string | undefined {
   for (const name of NAMES) {
     const value = claims[name];
     if (value === undefined) continue;
-    // To half of the programs that read it, a name ends at its first NUL.
+    // Many programs end a name at its first NUL.
     if (typeof value !== "string" || value.includes("\0")) return name;
   }
   const { aud } = claims;
@@ -47,20 +47,20 @@ export function mistypedClaim(claims: JsonObject): string | undefined {
 const NAMES = ["iss", "sub", "jti"];
 const TIMES = ["exp", "nbf", "iat"];
 
-/** One thing that is checked about the claims of a token whose signature is good. */
+/** One check of the claims of a token whose signature is valid. */
 export interface ClaimCheck {
-  /** Why a token is refused that fails it. */
+  /** The reason for rejecting a token that fails the check. */
   readonly reason: Reason;
   readonly fails: (claims: RegisteredClaims, rules: ClaimRules, now: number) => boolean;
-  /** For people: what the check wants, and the claims that it looks at; undefined: the required ones. */
+  /** For logs: the expected value, and the names of the claims that it reads; undefined: the required claims. */
   readonly expected: (rules: ClaimRules, now: number) => unknown;
   readonly claims?: readonly string[];
 }
 
-/** Claims whose types were checked: `exp` is there, and a time is a number. */
+/** Claims after `mistypedClaim`: `exp` is present, and times are numbers. */
 type RegisteredClaims = JsonObject & { exp?: number; nbf?: number; iat?: number };
 
-/** In the order in which they are made: the first that fails names the refusal. */
+/** In the order of the checks. The first one that fails decides the reason. Closed, so that `explain` lists every check. */
 export const CLAIM_CHECKS: readonly ClaimCheck[] = [
   {
     reason: "token_expired",
@@ -100,7 +100,7 @@ export const CLAIM_CHECKS: readonly ClaimCheck[] = [
     },
     expected: ({ requiredClaims }) => Object.fromEntries(requiredClaims),
   },
-  // Who comes without a service's mark is nobody of ours, before it is asked which service and what for.
+  // After claim_mismatch: a token that is not a service token is rejected for that, not for its caller or scope.
   {
     reason: "caller_not_allowed",
     fails: ({ sub }, { allow }) => allow?.includes(sub as string) === false,
@@ -115,35 +115,35 @@ export const CLAIM_CHECKS: readonly ClaimCheck[] = [
   },
 ];
 
-/** RFC 6749 section 3.3; we name none that is longer. */
+/** RFC 6749 section 3.3; the limit of 128 characters is ours. */
 const SCOPE_TOKEN = /^[!#-[\]-~]{1,128}$/;
 
 export function isScope(text: unknown): text is string {
   return typeof text === "string" && SCOPE_TOKEN.test(text);
 }
 
-/** What a token may be used for: text separated by blanks. Another form of the claim says nothing. */
+/** Returns the scopes of a token: the `scope` claim, split at spaces; none if it is not a string. */
 export function scopesOf({ scope }: JsonObject): readonly string[] {
   return typeof scope === "string" ? scope.split(" ") : [];
 }
 
-/** What a token has where a check looks: the value of its claim, or its claims and their values. */
+/** Returns what a check reads from a token: the value of its only claim, or an object of its claims. */
 export function seenBy({ claims: names }: ClaimCheck, claims: JsonObject, { requiredClaims }: ClaimRules): unknown {
   const seen = (names ?? [...requiredClaims.keys()]).map((name) => [name, own(claims, name)] as const);
   return names?.length === 1 ? seen[0]![1] : Object.fromEntries(seen);
 }
 
 /**
- * Checks the claims of a token whose signature is good.
+ * Checks the claims of a token whose signature is valid.
  *
  * @param now seconds since the epoch
- * @returns why the token is refused, or undefined
+ * @returns the reason for rejecting the token; undefined if it passes
  */
 export function refusalOfClaims(claims: JsonObject, rules: ClaimRules, now: number): Reason | undefined {
   return mistypedClaim(claims) === undefined ? failedCheck(claims, rules, now) : "claims_malformed";
 }
 
-/** The same, for claims whose types are known to be right. */
+/** The same, for claims that have passed `mistypedClaim`. */
 export function failedCheck(claims: JsonObject, rules: ClaimRules, now: number): Reason | undefined {
   for (const { fails, reason } of CLAIM_CHECKS) if (fails(claims, rules, now)) return reason;
   return undefined;

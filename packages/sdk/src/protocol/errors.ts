@@ -1,25 +1,25 @@
-/** Every error the SDK rejects or throws with, by its stable code. What a *token* is refused for is a Decision, never an error. */
+/** The stable code of every error that the SDK throws. Rejecting a *token* is a Decision, never an error. */
 export type ErrorCode =
-  /** A recipe function was used before `init`. */
+  /** A recipe function was called before `init`. */
   | "not_initialised"
-  /** An option that cannot work; the message names it. */
+  /** An invalid option; the message names it. */
   | "invalid_option"
-  /** An argument of a call that cannot work. */
+  /** An invalid argument of a call. */
   | "invalid_argument"
-  /** No host of the core could be reached. */
+  /** No host of the core is reachable. */
   | "core_unreachable"
-  /** The core answered, and not with 200; `status` is its status. */
+  /** The core responded with another status than 200 (see `status`), or with an invalid body. */
   | "core_refused"
-  /** `connectionURI` is a directory, and the package `countersign-core` is not installed. */
+  /** `connectionURI` is a directory, but the package `countersign-core` is not installed. */
   | "core_not_installed";
 
-/** An accident or a mistake. Its message never holds a token or a key. */
+/** An error of the SDK. Its message never contains a token or a key. */
 export class CountersignError extends Error {
   override readonly name = "CountersignError";
   readonly code: ErrorCode;
-  /** HTTP status of the core's answer, with code `core_refused`. */
+  /** HTTP status of the core's response, with code `core_refused`. */
   readonly status: number | undefined;
-  /** Seconds that the core wants to be left alone, where it said so (RFC 9110 section 10.2.3). */
+  /** The core's Retry-After in seconds (RFC 9110 section 10.2.3); undefined if it sent none. */
   readonly retryAfter: number | undefined;
 
   constructor(

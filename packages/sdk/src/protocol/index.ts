@@ -1,4 +1,4 @@
-// What the core and tools share with the SDK. Every name added here becomes public API.
+// The parts of the SDK that the core and tools share. Every export is public API.
 export { ALGORITHMS, algorithmNamed, type Algorithm } from "./algorithms.ts";
 export { decodeBase64url, decodeUtf8 } from "./base64url.ts";
 export { readBearerToken, type BearerToken } from "./bearer.ts";

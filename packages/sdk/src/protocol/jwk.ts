@@ -5,22 +5,22 @@ import * as LIMITS from "./limits.ts";
 import { isPlainObject, parseStrictJson, type JsonObject } from "./strict-json.ts";
 import { isRocaModulus, isWeakEd25519 } from "./weak-key.ts";
 
-/** The public part of a key, and nothing else of the JWK it came from (RFC 7517). */
+/** The public key members of a JWK, without its other members (RFC 7517). */
 export type PublicJwk =
   | { kty: "RSA"; n: string; e: string }
   | { kty: "EC"; crv: "P-256"; x: string; y: string }
   | { kty: "OKP"; crv: "Ed25519"; x: string };
 
-/** A key a verifier may use. The key decides the algorithm; a token's header must say the same. */
+/** A key for verification. The key decides the algorithm, and the header of a token must match it. */
 export interface VerificationKey {
   readonly kid: string;
   readonly algorithm: Algorithm;
   readonly jwk: PublicJwk;
 }
 
-/** A member of a key set that is not used, and why. */
+/** An ignored member of a key set, and the reason. */
 export interface SkippedJwk {
-  /** Undefined where the member has no usable one. */
+  /** Undefined if the member has no valid kid. */
   readonly kid: string | undefined;
   readonly problem: string;
 }
@@ -31,8 +31,8 @@ export type KeySetDocument =
 const MAX_KEY_SET_DEPTH = 8;
 
 /**
- * Reads a key set document (RFC 7517 section 5). A bad member is skipped and reported; the rest is
- * used. A document that is no key set at all is refused whole.
+ * Reads a key set document (RFC 7517 section 5). Skips and reports invalid members. Rejects a document that is not a JWK
+ * Set.
  */
 export function parseKeySet(text: string): KeySetDocument {
   const parsed = parseStrictJson(text, MAX_KEY_SET_DEPTH);
@@ -55,23 +55,23 @@ export function parseKeySet(text: string): KeySetDocument {
     if (known !== undefined && JSON.stringify(known) !== JSON.stringify(key)) ambiguous.add(key.kid);
     keys.set(key.kid, key);
   }
-  // Which of two keys a kid means cannot be known, so it means neither.
+  // A kid of two different keys is ambiguous, so neither key is used.
   for (const kid of ambiguous) {
     keys.delete(kid);
-    skipped.push({ kid, problem: "its kid is not unique" });
+    skipped.push({ kid, problem: "duplicate kid" });
   }
   return { ok: true, keys: [...keys.values()], skipped };
 }
 
 type ReadJwk = { ok: true; key: VerificationKey } | { ok: false; kid: string | undefined; problem: string };
 
-/** Reads one public JWK by our rules: a kid, a key of ours, strong enough, meant for signatures, no private part. */
+/** Reads one public JWK: it must have a kid, a supported and strong key, no private members, and be meant for signatures. */
 export function readJwk(jwk: unknown): ReadJwk {
   if (!isPlainObject(jwk)) return bad(undefined, "not an object");
   const kid = jwk["kid"];
-  if (typeof kid !== "string" || !isKid(kid)) return bad(undefined, "no usable kid");
+  if (typeof kid !== "string" || !isKid(kid)) return bad(undefined, "missing or invalid kid");
   if (["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].some((name) => Object.hasOwn(jwk, name))) {
-    return bad(kid, "it has private or symmetric parts");
+    return bad(kid, "contains private or symmetric key members");
   }
   if (jwk["use"] !== undefined && jwk["use"] !== "sig") return bad(kid, "use is not 'sig'");
   const operations = jwk["key_ops"];
@@ -81,7 +81,7 @@ export function readJwk(jwk: unknown): ReadJwk {
   const material = readMaterial(jwk);
   if (typeof material === "string") return bad(kid, material);
   const { alg = material.algorithm } = jwk;
-  if (algorithmNamed(alg) !== material.algorithm) return bad(kid, "alg does not fit the key");
+  if (algorithmNamed(alg) !== material.algorithm) return bad(kid, "alg does not match the key");
   return { ok: true, key: Object.freeze({ kid, algorithm: material.algorithm, jwk: Object.freeze(material.jwk) }) };
 }
 
@@ -103,15 +103,16 @@ function readMaterial(jwk: JsonObject): { algorithm: Algorithm; jwk: PublicJwk }
 }
 
 const RSA_MIN_BITS = 2048; // RFC 7518 section 3.3
-const RSA_MAX_BITS = 8192; // beyond that one verification costs milliseconds
+const RSA_MAX_BITS = 8192; // a verification with a longer key takes milliseconds
 
 function readRsa(n: unknown, e: unknown): { algorithm: "RS256"; jwk: PublicJwk } | string {
   const modulus = typeof n === "string" ? decodeBase64url(n) : undefined;
   const first = modulus?.[0] ?? 0;
   if (modulus === undefined || first === 0) return "n is not canonical";
   const bits = modulus.length * 8 - Math.clz32(first) + 24;
-  if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS) return `an RSA modulus has ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
-  // Any other exponent has no use and some forge: with e = 1 every message signs itself.
+  if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
+    return `the RSA modulus does not have ${RSA_MIN_BITS} to ${RSA_MAX_BITS} bits`;
+  // Other exponents have no use, and some allow forgeries: with e = 1, every message is its own signature.
   if (e !== "AQAB") return "e is not 65537";
   if (isRocaModulus(modulus)) return "n is weak (CVE-2017-15361)";
   return { algorithm: "RS256", jwk: { kty: "RSA", n: n as string, e } };

@@ -85,7 +85,7 @@ function readHeader(encoded: string): HeaderResult {
 
   const result: HeaderResult = { ok: true, header: header as JwtHeader, algorithm };
   if (HEADERS.size >= LIMITS.jwksKeys) HEADERS.clear(); // anyone can send any number of headers
-  HEADERS.set([...encoded].join(""), result); // a copy: a slice would keep the whole token in memory
+  HEADERS.set(encoded.split("").join(""), result); // a copy: a slice would keep the whole token in memory
   return result;
 }
 

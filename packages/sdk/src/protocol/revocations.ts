@@ -1,18 +1,18 @@
 import { isArrayOfStrings } from "./claims.ts";
 import type { JsonObject } from "./strict-json.ts";
 
-/** The revocation feed, read: what a token is compared with. */
+/** The content of a revocation feed. */
 export interface Revocations {
   /** With `epoch`, the order of feeds. */
   readonly generation: number;
   readonly epoch: number;
   readonly tokens: ReadonlySet<string>;
-  /** Each service with the last `iat` that is refused, in seconds since the epoch. */
+  /** Each service with the last rejected `iat`, in seconds since the epoch. */
   readonly services: ReadonlyMap<string, number>;
   readonly kids: ReadonlySet<string>;
 }
 
-/** Reads the claims of a feed whose signature is good. @returns undefined where they are no feed's */
+/** Reads the claims of a feed whose signature is valid. @returns undefined if they are not those of a feed */
 export function readRevocations(claims: JsonObject): Revocations | undefined {
   const { generation, epoch, tokens, services, kids } = claims;
   if (!isCount(generation) || !isCount(epoch)) return undefined;
@@ -35,14 +35,14 @@ export function isEarlier(a: FeedOrder, b: FeedOrder): boolean {
   return a.generation === b.generation ? a.epoch < b.epoch : a.generation < b.generation;
 }
 
-/** Whether a token is revoked: by its `jti`, by its key, or as one of a service whose tokens until then are. */
+/** Reports whether a token is revoked: by its `jti`, by its key, or because its service was revoked after its `iat`. */
 export function isRevoked({ tokens, services, kids }: Revocations, kid: string, claims: JsonObject): boolean {
   if (kids.has(kid) || tokens.has(claims["jti"] as string)) return true;
   if (services.size === 0) return false;
   const { iat } = claims;
   for (const name of [claims["sub"], claims["service"]]) {
     const notBefore = services.get(name as string);
-    // A token that does not say when it was issued cannot show that it is a later one.
+    // A token without `iat` cannot prove that it was issued after the revocation.
     if (notBefore !== undefined && !(typeof iat === "number" && iat > notBefore)) return true;
   }
   return false;

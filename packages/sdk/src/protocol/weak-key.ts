@@ -1,17 +1,16 @@
-// Keys that crypto libraries verify with and that prove nothing.
+// Weak keys that crypto libraries accept: anyone can forge their signatures.
 
 const isPrime = (n: number): boolean => {
   for (let divisor = 2; divisor < n; divisor++) if (n % divisor === 0) return false;
   return true;
 };
 
-/** Primes that tell keys of the flawed generator apart from others: 3 to 167, as in the paper. */
+/** The primes that identify keys of the flawed generator: 3 to 167, as in the paper. */
 const ROCA_PRIMES = Array.from({ length: 165 }, (_, i) => i + 3).filter(isPrime);
 
 /**
- * Whether a modulus was made by the generator of CVE-2017-15361 (ROCA), whose keys can be factored:
- * modulo every small prime it is a power of 65537 (Nemec et al., CCS 2017, section 3.4). About one
- * other key in 2^27 looks like that too.
+ * Reports whether a modulus comes from the generator of CVE-2017-15361 (ROCA), whose keys can be factored: modulo every
+ * small prime it is a power of 65537 (Nemec et al., CCS 2017, section 3.4). About one other key in 2^27 matches too.
  *
  * @param modulus big-endian
  */
@@ -31,8 +30,8 @@ export function isRocaModulus(modulus: Uint8Array): boolean {
 const P = 2n ** 255n - 19n;
 
 /**
- * Whether an Ed25519 key is a point of small order, whose signatures fit many messages, or a second
- * spelling of another key (RFC 8032 section 5.1.3).
+ * Reports whether an Ed25519 key is a point of small order, whose signatures fit many messages, or a non-canonical
+ * encoding of another key (RFC 8032 section 5.1.3).
  *
  * On -x^2 + y^2 = 1 + d x^2 y^2 with d = -121665/121666, doubling a point of order 8 gives y = 0, so its own y solves
  * d y^4 + 2 y^2 = 1; those of the orders 4, 2 and 1 have y = 0, -1 and 1.

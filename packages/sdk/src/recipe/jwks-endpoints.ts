@@ -5,10 +5,10 @@ import { isNotThere } from "../core-client/document-cache.ts";
 import { PATHS } from "../protocol/api.ts";
 import { cacheControlFor, DEFAULT_MAX_AGE, type FrontRequest, type JwtRecipeInstance } from "./jwt-recipe.ts";
 
-/** A request in the words all frameworks share. */
+/** A request in the form that all frameworks share. */
 export interface FrontCall {
   readonly request: FrontRequest;
-  /** The framework's own response object, for overrides that know it. */
+  /** The framework's own response object, for overrides. */
   readonly originalResponse: unknown;
   /** Path without query, as the client sent it. */
   readonly path: string;
@@ -21,13 +21,13 @@ export interface FrontAnswer {
 }
 
 export interface Front {
-  /** What to answer; undefined: not ours, the service's own routes go on. At once for nearly all requests, without a promise. */
+  /** Returns the response; undefined for a path that is not part of it. Synchronous then, because most requests are. */
   handle(call: FrontCall): Promise<FrontAnswer | undefined> | undefined;
 }
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
-/** The front interface of a service: its core's public documents under the service's own domain. */
+/** Creates the front interface of a service: the core's public documents under the service's own domain. */
 export function createFront(
   appInfo: NormalisedAppInfo,
   recipe: JwtRecipeInstance,
@@ -51,7 +51,7 @@ export function createFront(
     return answer(200, { keys: result.keys }, headers.set("access-control-allow-origin", "*"));
   }
 
-  /** The full set, unless the service has its own idea of its keys: then `jwks.json` is the only one. */
+  /** Serves the full key set, unless the service overrides its keys: then only `jwks.json` exists. */
   async function serveAllJwks(): Promise<FrontAnswer | undefined> {
     if (recipe.overridesKeys) return undefined;
     const served = await forward(PATHS.jwksAll);
@@ -60,12 +60,12 @@ export function createFront(
     return { ...served, headers: new Map([...served.headers, ["cache-control", cacheControlFor(maxAge)]]) };
   }
 
-  /** A document of the core as it is, with the headers that say how long it may be kept. */
+  /** Forwards a document of the core unchanged, with its caching headers. */
   async function forward(path: string): Promise<FrontAnswer | undefined> {
     if (core === undefined) return undefined;
     const response = await core.getCachedDocument(path, {});
     if (isNotThere(response)) return answer(404, {}, new Map());
-    // What else is wrong is between the core and this service: to whoever asks, "there is none" would mean more than that.
+    // Other errors concern only the core and this service. A 404 would tell clients that the document does not exist.
     if (response.status !== 200) throw refusedByCore("GET", path, response);
     const headers = new Map([["access-control-allow-origin", "*"]]);
     for (const name of ["content-type", "cache-control", "etag"]) {

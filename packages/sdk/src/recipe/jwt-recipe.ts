@@ -14,11 +14,11 @@ export type JsonWebKey = { kty: string; kid: string; alg: string; use: string; [
 
 export interface JWKSResult {
   keys: JsonWebKey[];
-  /** Seconds; becomes the `max-age` of the front interface. Absent: no Cache-Control is sent. */
+  /** Seconds; becomes the `max-age` of the front interface. If absent, it sends no Cache-Control. */
   validityInSeconds?: number;
 }
 
-/** What `override.functions` may replace. Each takes one object; what it returns stands alone. */
+/** The functions that `override.functions` can replace. Each takes one object; its result is used as it is. */
 export interface RecipeFunctions {
   createJWT(input: {
     payload?: object | undefined;
@@ -29,7 +29,7 @@ export interface RecipeFunctions {
   getJWKS(input: { userContext: UserContext }): Promise<JWKSResult>;
 }
 
-/** The request of a front interface, as overrides see it. */
+/** A request to the front interface, for overrides. */
 export interface FrontRequest {
   readonly original: unknown;
   getMethod(): string;
@@ -38,7 +38,7 @@ export interface FrontRequest {
   getKeyValueFromQuery(name: string): string | undefined;
 }
 
-/** The answer of a front interface while overrides can still change it. */
+/** The response of the front interface, which overrides can change. */
 export interface FrontResponse {
   readonly original: unknown;
   setHeader(name: string, value: string): void;
@@ -53,7 +53,7 @@ export interface APIOptions {
   recipeId: "jwt";
 }
 
-/** What `override.apis` may replace; undefined removes the route. */
+/** The APIs that `override.apis` can replace; undefined removes the route. */
 export interface RecipeApis {
   getJWKSGET:
     | undefined
@@ -64,7 +64,7 @@ export interface RecipeApis {
 }
 
 export interface JwtRecipeConfig {
-  /** Seconds a token lives where `createJWT` is not told. Default 3153600000, a hundred years. */
+  /** Default lifetime of a token in seconds, without `validitySeconds` of `createJWT`. Default 3153600000, 100 years. */
   jwtValiditySeconds?: number | undefined;
   override?: {
     functions?: (original: RecipeFunctions) => RecipeFunctions;
@@ -78,16 +78,16 @@ export interface JwtRecipe {
   readonly config: Readonly<JwtRecipeConfig>;
 }
 
-/** The recipe of an instance: its functions and APIs, overrides applied. */
+/** The recipe of an instance: its functions and APIs, with overrides applied. */
 export interface JwtRecipeInstance {
   readonly config: Readonly<JwtRecipeConfig>;
   readonly functions: RecipeFunctions;
   readonly apis: RecipeApis;
-  /** Whether the service publishes other keys than its core does. */
+  /** Whether an override changes the published keys. */
   readonly overridesKeys: boolean;
 }
 
-/** Builds the recipe of one instance. `core` is undefined where no connectionURI was given. */
+/** Creates the recipe of an instance. @param core undefined without a connectionURI */
 export function createRecipe(
   config: Readonly<JwtRecipeConfig>,
   appInfo: NormalisedAppInfo,
@@ -106,7 +106,7 @@ export function createRecipe(
 
 export function connected(core: CoreClient | undefined): CoreClient {
   if (core === undefined) {
-    throw new CountersignError("invalid_option", "No core is configured: give init a core.connectionURI");
+    throw new CountersignError("invalid_option", "no core is configured; pass core.connectionURI to init");
   }
   return core;
 }
@@ -119,12 +119,14 @@ async function requestJwt(
 ): Promise<CreateJWTResult> {
   const payload = input.payload ?? {};
   if (typeof payload !== "object" || Array.isArray(payload)) {
-    throw new CountersignError("invalid_argument", "createJWT: payload must be an object");
+    throw new CountersignError("invalid_argument", "createJWT: payload: expected an object");
   }
   try {
     JSON.stringify(payload);
   } catch (error) {
-    throw new CountersignError("invalid_argument", "createJWT: payload cannot be written as JSON", { cause: error });
+    throw new CountersignError("invalid_argument", "createJWT: payload: cannot be serialized as JSON", {
+      cause: error,
+    });
   }
   const validity = input.validitySeconds ?? config.jwtValiditySeconds ?? LIMITS.validity;
   checkValidity("createJWT: validitySeconds", validity, "invalid_argument");
@@ -144,23 +146,23 @@ async function requestJwt(
   return { status: "OK", jwt };
 }
 
-/** The core asks for a field that `createJWT` has no name for; any other error stays as it is. */
+/** Explains the error about the missing field `audience`, which `createJWT` does not have. Returns other errors unchanged. */
 function withoutAudience(error: unknown): unknown {
   if (!(error instanceof CountersignError) || !error.message.includes("'audience' is missing")) return error;
   const { code, message, status, retryAfter } = error;
-  const advice = "name one as 'aud' in the payload, or use getServiceToken({ audience })";
+  const advice = "set 'aud' in the payload, or use getServiceToken({ audience })";
   return new CountersignError(code, `${message}: ${advice}`, { status: status!, retryAfter, cause: error });
 }
 
 /** @throws CountersignError `core_refused` */
 export function tokenIn({ status, jwt }: JsonObject): string {
   if (status === "OK" && typeof jwt === "string") return jwt;
-  throw new CountersignError("core_refused", "The core's answer holds no token", { status: 200 });
+  throw new CountersignError("core_refused", "invalid response from the core: no token", { status: 200 });
 }
 
 let warnedOfClampedExpiry = false;
 
-/** Once per process: what was asked for will be asked for again. */
+/** Warns once per process, because the same request usually repeats. */
 function warnOfClampedExpiry(
   { validity, useStaticSigningKey }: CreateJwtRequest,
   jwt: string,
@@ -170,20 +172,20 @@ function warnOfClampedExpiry(
   if (warnedOfClampedExpiry) return;
   warnedOfClampedExpiry = true;
   const date = (seconds: number) => new Date(seconds * 1000).toISOString();
-  const asked = `createJWT asked for a token until ${date(Date.now() / 1000 + validity)}; `;
-  const byKey =
-    `the key that signs it verifies until ${date(expiresAt)}, and so does the token: ask for less, or renew it ` +
+  const requested = `createJWT requested a token until ${date(Date.now() / 1000 + validity)}, `;
+  const limitedByKey =
+    `but its signing key, and therefore the token, expires at ${date(expiresAt)}: request less, or renew the token ` +
     `before then${useStaticSigningKey === false ? ", or use the static key" : ""}`;
-  const byCredential =
-    `a service's credential gets tokens for an hour at most, and this one ends ${date(expiresAt)}: ask for less, or ` +
-    "renew it before then, as createServiceFetch does";
-  // Less than an hour is its key's doing, also for a service.
+  const limitedByCredential =
+    `but a service credential gets tokens for at most one hour, and this one expires at ${date(expiresAt)}: request ` +
+    "less, or renew the token before then, as createServiceFetch does";
+  // A lifetime below one hour is limited by the key, also for a service.
   const isWhole = (lifetimeOf(jwt) ?? SERVICE_TOKEN_LIFETIME) >= SERVICE_TOKEN_LIFETIME;
-  const warning = asked + (isService && isWhole ? byCredential : byKey);
+  const warning = requested + (isService && isWhole ? limitedByCredential : limitedByKey);
   process.emitWarning(warning, { code: "COUNTERSIGN_EXP_CLAMPED" });
 }
 
-/** Seconds that a token lives by its own word; undefined: it does not say. */
+/** Returns the lifetime of a token in seconds, from its claims; undefined if they lack it. */
 export function lifetimeOf(jwt: string): number | undefined {
   const decoded = decodeJwt(jwt);
   const { iat, exp } = decoded.ok ? decoded.jwt.claims : {};
@@ -193,10 +195,10 @@ export function lifetimeOf(jwt: string): number | undefined {
 /** @throws CountersignError with the given code */
 export function checkValidity(name: string, validity: unknown, code: "invalid_option" | "invalid_argument"): void {
   if (Number.isInteger(validity) && (validity as number) > 0 && (validity as number) <= LIMITS.validity) return;
-  throw new CountersignError(code, `${name}: whole seconds from 1 to ${LIMITS.validity} (100 years) were expected`);
+  throw new CountersignError(code, `${name}: expected whole seconds from 1 to ${LIMITS.validity} (100 years)`);
 }
 
-export const DEFAULT_MAX_AGE = 60; // seconds, where the core names none
+export const DEFAULT_MAX_AGE = 60; // seconds, if the core sends none
 
 async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWKSResult> {
   const response = await core.getCachedDocument(PATHS.jwks, userContext);
@@ -204,20 +206,20 @@ async function readJwks(core: CoreClient, userContext: UserContext): Promise<JWK
   const document = parseStrictJson(response.text, LIMITS.jsonDepth);
   const keys = document.ok ? document.value["keys"] : undefined;
   if (!Array.isArray(keys))
-    throw new CountersignError("core_refused", "The core's answer is no key set", { status: 200 });
-  // The caller's own, to change as they like.
+    throw new CountersignError("core_refused", "invalid response from the core: not a JWK Set", { status: 200 });
+  // A copy, which the caller can change.
   return {
     keys: structuredClone(keys) as JsonWebKey[],
     validityInSeconds: maxAgeOf(response.headers) ?? DEFAULT_MAX_AGE,
   };
 }
 
-/** The front interface's own form of it. */
+/** Returns the Cache-Control value of the front interface. */
 export function cacheControlFor(maxAge: number): string {
   return `max-age=${maxAge}, must-revalidate`;
 }
 
-/** The original `getJWKSGET`: what `getJWKS` says, and a Cache-Control that follows it. */
+/** The original `getJWKSGET`: the keys of `getJWKS`, with a matching Cache-Control. */
 const getJWKSGET: NonNullable<RecipeApis["getJWKSGET"]> = async ({ options, userContext }) => {
   const { keys, validityInSeconds } = await options.recipeImplementation.getJWKS({ userContext });
   if (validityInSeconds !== undefined) {

@@ -7,25 +7,25 @@ import { isEarlier, readRevocations, type Revocations } from "../protocol/revoca
 import { verifySignature } from "../crypto/signature.ts";
 
 export interface FeedHealth extends DocumentHealth {
-  /** False: its issuer has none, as other makes of core. */
+  /** False if the issuer has no feed, as other core implementations. */
   readonly exists: boolean;
 }
 
 interface FeedTable {
-  /** Undefined: there is no feed. */
+  /** Undefined if there is no feed. */
   readonly revocations: Revocations | undefined;
   readonly etag: string | null;
 }
 
 const NONE: FeedTable = { revocations: undefined, etag: null };
 
-/** Milliseconds. 36 s at most, so that a revocation is here within 75 s of its command, whatever caches lie in between. */
+/** Poll every 24 to 36 s (in milliseconds), so that a revocation arrives within 75 s even through caches. */
 const MIN_POLL = 24_000;
-const MORE_POLL = 12_000;
+const POLL_JITTER = 12_000;
 
 /**
- * The revocations of one issuer: polled in the background, signed by a key of its set, never older than what was
- * known before. What cannot be had or verified changes nothing.
+ * The revocations of one issuer: polled in the background, signed with a key of its key set, and never older than the
+ * previous ones. A feed that cannot be fetched or verified changes nothing.
  */
 export class RevocationFeed extends PolledDocument<FeedTable> {
   readonly #keySet: KeySet;
@@ -35,16 +35,16 @@ export class RevocationFeed extends PolledDocument<FeedTable> {
     this.#keySet = keySet;
   }
 
-  /** What is known to be revoked at `now`, by the monotonic clock; the same object until something changes. */
+  /** Returns the known revocations; the same object until they change. @param now milliseconds of the monotonic clock */
   current(now: number): Revocations | undefined {
-    // The timer does this too, but timers stand still where a process is frozen between requests.
+    // In addition to the timer, which stops while a process is frozen between requests.
     if (this.tried && this.isDue(now)) void this.refresh();
     return this.value?.revocations;
   }
 
   /**
-   * News that everybody waits for: the first try, so that what was revoked before this process began is refused from its
-   * first request on, and the first after it was frozen. Undefined where there is none to wait for.
+   * Returns the fetch that every request must wait for: the first one, so that a new process rejects tokens that were
+   * revoked before its start, and the first one after a process was frozen. Undefined if there is none to wait for.
    */
   news(now: number): Promise<void> | undefined {
     return this.tried && !this.isOverdue(now) ? undefined : this.refresh();
@@ -65,14 +65,14 @@ export class RevocationFeed extends PolledDocument<FeedTable> {
     const known = this.value;
     const etag = known?.etag ?? null;
     const [place] = await this.source.places();
-    const nextIn = MIN_POLL + MORE_POLL * Math.random();
+    const nextIn = MIN_POLL + POLL_JITTER * Math.random();
     if (place === undefined) return { value: NONE, nextIn };
     const response = await this.source.get(place, ifNoneMatch(etag));
     if (response.status === 304 && known !== undefined && etag !== null) return { value: known, nextIn };
     if ([401, 403, 404].includes(response.status) && known?.revocations === undefined) {
       return { value: NONE, nextIn };
     }
-    if (response.status !== 200) throw new Error(`the revocations were answered with status ${response.status}`);
+    if (response.status !== 200) throw new Error(`the revocation feed responded with status ${response.status}`);
     const revocations = await this.#read(response.text.trim(), known?.revocations);
     return { value: { revocations, etag: response.headers.get("etag") }, nextIn };
   }
@@ -88,18 +88,18 @@ export class RevocationFeed extends PolledDocument<FeedTable> {
     }
     const revocations = readRevocations(claims);
     if (revocations === undefined) throw refused("claims_malformed");
-    // Else whoever stole a key could take its revocation back.
+    // Otherwise the thief of a key could withdraw its revocation.
     if (revocations.kids.has(header.kid) || known?.kids.has(header.kid) === true) {
-      throw refused("signed by a key that is revoked");
+      throw refused("signed with a revoked key");
     }
     if (known !== undefined && isEarlier(revocations, known)) {
       const order = ({ generation, epoch }: Revocations) => `${generation}.${epoch}`;
-      throw refused(`it went back from ${order(known)} to ${order(revocations)}`);
+      throw refused(`rolled back from ${order(known)} to ${order(revocations)}`);
     }
     return revocations;
   }
 }
 
 function refused(problem: string): Error {
-  return new Error(`the revocation feed is refused: ${problem}`);
+  return new Error(`revocation feed rejected: ${problem}`);
 }

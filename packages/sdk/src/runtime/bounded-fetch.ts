@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "../protocol/base64url.ts";
 
-/** What came back: a whole body, within the bounds. */
+/** A response with its complete body, within the bounds. */
 export interface BoundedResponse {
   readonly status: number;
   readonly headers: Headers;
@@ -10,17 +10,17 @@ export interface BoundedResponse {
 export type Fetch = (request: Request) => Promise<Response>;
 
 export interface FetchBounds {
-  /** Milliseconds for the whole exchange, body included. */
+  /** Timeout of the whole exchange, body included, in milliseconds. */
   readonly timeout: number;
-  /** Bytes of the body; one more fails the call. */
+  /** The largest accepted body, in bytes. */
   readonly maxBytes: number;
 }
 
 /**
- * One HTTP exchange that cannot hang, grow or wander: a time limit over all of it, a size limit
- * on the body, and redirects are answers like others, never followed: following would let a host choose whom we trust.
+ * Performs one HTTP exchange with a timeout over all of it and a size limit on the body. Returns redirects as responses and
+ * never follows them: otherwise a host could choose whom we trust.
  *
- * @throws whatever kept the exchange from completing
+ * @throws the error that kept the exchange from completing
  */
 export async function boundedFetch(
   send: Fetch,
@@ -36,28 +36,28 @@ export async function boundedFetch(
 async function readText(response: Response, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // Breaking out of the loop by throwing cancels the stream.
+  // Throwing inside of the loop cancels the stream.
   for await (const chunk of (response.body ?? []) as unknown as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new Error(`the response is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   const text = decodeUtf8(Buffer.concat(chunks));
-  if (text === undefined) throw new Error("the answer is not UTF-8");
+  if (text === undefined) throw new Error("the response is not UTF-8");
   return text;
 }
 
-/** The seconds of `max-age` in a Cache-Control value (RFC 9111 section 5.2.2.1); undefined where it has none. */
+/** Returns the seconds of `max-age` (RFC 9111 section 5.2.2.1); undefined if there is none. */
 export function maxAgeOf(headers: Headers): number | undefined {
   return secondsOf(/(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)/i, headers);
 }
 
-/** For how many seconds after its `max-age` an answer may stand in for a failure (RFC 5861 section 4); undefined where it has none. */
+/** Returns the seconds of `stale-if-error` (RFC 5861 section 4); undefined if there is none. */
 export function staleIfErrorOf(headers: Headers): number | undefined {
   return secondsOf(/(?:^|,)\s*stale-if-error=(\d{1,9})\s*(?:,|$)/i, headers);
 }
 
-/** The seconds of `Retry-After` (RFC 9110 section 10.2.3), whose date is measured by the sender's own clock; undefined where it has none. */
+/** Returns the seconds of `Retry-After` (RFC 9110 section 10.2.3), a date measured with the sender's clock; undefined if there is none. */
 export function retryAfterOf(headers: Headers): number | undefined {
   const value = headers.get("retry-after") ?? "";
   if (/^\d{1,9}$/.test(value)) return Number(value);

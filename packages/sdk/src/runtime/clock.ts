@@ -1,19 +1,19 @@
 import { performance } from "node:perf_hooks";
 
-/** Time as the SDK sees it; tests bring their own. */
+/** The clock of the SDK; tests inject their own. */
 export interface Clock {
-  /** Milliseconds since the epoch, for `exp` and its kin. */
+  /** Milliseconds since the epoch, for `exp`, `nbf` and `iat`. */
   now(): number;
-  /** Milliseconds since some start, never going back, for ages and intervals. */
+  /** Milliseconds since an arbitrary start, for ages and intervals; never moves backward. */
   monotonic(): number;
 }
 
 export const systemClock: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() });
 
-/** Seconds by which the clock may seem to move between two looks: it is slewed, and a process may be slow. */
+/** The smallest reported jump, in seconds: the clock is slewed, and a busy process samples late. */
 const JUMP = 5;
 
-/** Watches the wall clock against the monotonic one. Called often, it tells of each jump once. */
+/** Compares the wall clock with the monotonic clock at each call of the returned function, and reports each jump once. */
 export function watchClock(onJump: (seconds: number) => void): (wall: number, monotonic: number) => void {
   let offset: number | undefined;
   return (wall, monotonic) => {

@@ -1,30 +1,30 @@
 import type { SkippedJwk } from "../protocol/jwk.ts";
 import type { Reason } from "../protocol/reasons.ts";
 
-/** What a refusal is told with. */
+/** The details of a rejection. */
 export interface RefusalDetails {
-  /** What the token said of itself; not proven where it was refused, and at most 256 characters each. */
+  /** From the token, unverified for a rejected one; at most 256 characters each. */
   kid?: string;
   jti?: string;
   sub?: string;
-  /** What the check that failed wants, and what the token has, at most 256 characters each. */
+  /** The value that the failed check expects, and the value in the token; at most 256 characters each. */
   expected?: string;
   seen?: string;
-  /** Where a time was wrong: seconds that the issuer's clock is ahead of ours, as far as that is known. */
+  /** For a rejected time: the seconds by which the issuer's clock is ahead of ours, if known. */
   clockOffsetSeconds?: number;
 }
 
-/** What a verifier tells its service about. Never holds a token. */
+/** An event of a verifier. Never contains a token. */
 export type VerifierEvent =
   | ({ type: "refused"; reason: Reason } & RefusalDetails)
-  /** It was let in all the same, by a verifier that is told to only report. */
+  /** A verifier with `reportOnly` accepted a request that it would reject otherwise. */
   | ({ type: "would_refuse"; reason: Reason } & RefusalDetails)
   | { type: "keys_refreshed"; source: string; keys: number; skipped: readonly SkippedJwk[] }
   | {
       type: "keys_refresh_failed";
       source: string;
       problem: string;
-      /** Seconds since the set in use was fetched; undefined where there is none. */
+      /** Seconds since the current key set was fetched; undefined if there is none. */
       ageSeconds: number | undefined;
     }
   | {
@@ -32,7 +32,7 @@ export type VerifierEvent =
       source: string;
       generation: number;
       epoch: number;
-      /** How many of each are revoked. */
+      /** The numbers of revoked tokens, services and keys. */
       tokens: number;
       services: number;
       kids: number;
@@ -41,20 +41,20 @@ export type VerifierEvent =
       type: "revocations_refresh_failed";
       source: string;
       problem: string;
-      /** Seconds since the revocations in use were had; undefined where there are none. */
+      /** Seconds since the current revocations were fetched; undefined if there are none. */
       ageSeconds: number | undefined;
     }
-  /** This machine's clock was set: by so many seconds, negative when it was set back. */
+  /** The clock of this machine was set, by `seconds`; negative if it moved backward. */
   | { type: "clock_jumped"; seconds: number };
 
 export type OnVerifierEvent = (event: VerifierEvent) => void;
 
-/** A listener's own failure never changes a decision. */
+/** Wraps a listener, so that its own failure never changes a decision. */
 export function emitTo(listener: OnVerifierEvent | undefined): OnVerifierEvent {
   return (event) => {
     try {
       const result: unknown = listener?.(event);
-      if (result instanceof Promise) result.catch(warn); // an async listener is a listener too
+      if (result instanceof Promise) result.catch(warn); // an async listener
     } catch (error) {
       warn(error);
     }
@@ -66,7 +66,7 @@ function warn(error: unknown): void {
   try {
     problem += `: ${error instanceof Error ? error.message : typeof error}`;
   } catch {
-    // What is thrown may throw again when it is looked at.
+    // Reading the thrown value can throw again.
   }
   process.emitWarning(problem, { code: "COUNTERSIGN_ON_EVENT" });
 }

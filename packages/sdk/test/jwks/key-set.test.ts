@@ -170,7 +170,7 @@ describe("K7 a source that is down", () => {
       {
         type: "keys_refresh_failed",
         source: server.jwksUri,
-        problem: "the key set was answered with status 500",
+        problem: "the key set responded with status 500",
         ageSeconds: undefined,
       },
     ]);

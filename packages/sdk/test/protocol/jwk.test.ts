@@ -60,7 +60,7 @@ describe("readJwk", () => {
     ["Ed448", ed.jwk],
     ["none", ed.jwk],
   ])("T15 alg %j does not fit its key: %#", (alg, jwk) => {
-    expect(problemOf({ ...jwk, alg })).toBe("alg does not fit the key");
+    expect(problemOf({ ...jwk, alg })).toBe("alg does not match the key");
   });
 
   test.each([["P-384"], ["P-521"], ["secp256k1"], ["p-256"], ["Ed25519"], [undefined]])(
@@ -101,8 +101,8 @@ describe("readJwk", () => {
   test.each([["d"], ["p"], ["q"], ["dp"], ["dq"], ["qi"], ["oth"], ["k"], ["priv"]])(
     "K9 a member with the private or symmetric part %s is refused",
     (name) => {
-      expect(problemOf({ ...rsa.jwk, [name]: "AA" })).toBe("it has private or symmetric parts");
-      expect(problemOf({ ...ed.jwk, [name]: undefined })).toBe("it has private or symmetric parts");
+      expect(problemOf({ ...rsa.jwk, [name]: "AA" })).toBe("contains private or symmetric key members");
+      expect(problemOf({ ...ed.jwk, [name]: undefined })).toBe("contains private or symmetric key members");
     },
   );
 
@@ -180,7 +180,7 @@ describe("parseKeySet", () => {
       skipped: [
         { kid: "broken" },
         { kid: undefined, problem: "not an object" },
-        { kid: undefined, problem: "no usable kid" },
+        { kid: undefined, problem: "missing or invalid kid" },
       ],
     });
   });
@@ -190,7 +190,7 @@ describe("parseKeySet", () => {
     expect(setOf(rsa.jwk, twin.jwk, ed.jwk)).toMatchObject({
       ok: true,
       keys: [{ kid: ed.kid }],
-      skipped: [{ kid: rsa.kid, problem: "its kid is not unique" }],
+      skipped: [{ kid: rsa.kid, problem: "duplicate kid" }],
     });
     expect(setOf(rsa.jwk, twin.jwk, rsa.jwk)).toMatchObject({ ok: true, keys: [] });
     const twice = setOf(rsa.jwk, { ...rsa.jwk, x5t: "other" });

@@ -91,23 +91,29 @@ describe("createJWT", () => {
     },
   );
 
-  const BY_KEY = "the key that signs it verifies until 2030-01-02T00:00:00.000Z, and so does the token: ";
+  const BY_KEY = "but its signing key, and therefore the token, expires at 2030-01-02T00:00:00.000Z: ";
   const BY_CREDENTIAL =
-    "a service's credential gets tokens for an hour at most, and this one ends 2030-01-02T00:00:00.000Z: ";
+    "but a service credential gets tokens for at most one hour, and this one expires at 2030-01-02T00:00:00.000Z: ";
   const CREDENTIAL = `cs_orders_${"A".repeat(43)}`;
   test.each([
-    ["an API key", undefined, false, 3_600, `${BY_KEY}ask for less, or renew it before then, or use the static key`],
+    [
+      "an API key",
+      undefined,
+      false,
+      3_600,
+      `${BY_KEY}request less, or renew the token before then, or use the static key`,
+    ],
     // An operator has given the static key an end.
-    ["an API key", undefined, true, 3_600, `${BY_KEY}ask for less, or renew it before then`],
+    ["an API key", undefined, true, 3_600, `${BY_KEY}request less, or renew the token before then`],
     ...[true, false].map(
       (useStatic) =>
         [
           ...(["a service's credential", CREDENTIAL, useStatic, 3_600] as const),
-          `${BY_CREDENTIAL}ask for less, or renew it before then, as createServiceFetch does`,
+          `${BY_CREDENTIAL}request less, or renew the token before then, as createServiceFetch does`,
         ] as const,
     ),
     // Less than its credential gets is all that its key allows.
-    ["a service's credential", CREDENTIAL, true, 3_599, `${BY_KEY}ask for less, or renew it before then`],
+    ["a service's credential", CREDENTIAL, true, 3_599, `${BY_KEY}request less, or renew the token before then`],
   ] as const)(
     "R16 warns once of an exp that was shortened, with the cause, the asked and the given one: %s %j static %s, %i s",
     async (_, apiKey, useStaticSigningKey, lifetime, told) => {
@@ -132,7 +138,7 @@ describe("createJWT", () => {
       process.off("warning", remember);
       expect(warnings.map((warning) => warning.code)).toEqual(["COUNTERSIGN_EXP_CLAMPED"]);
       const { message } = warnings[0]!;
-      const [, asked, cause] = /^createJWT asked for a token until (\S+); (.*)$/.exec(message)!;
+      const [, asked, cause] = /^createJWT requested a token until (\S+), (.*)$/.exec(message)!;
       expect(Date.parse(asked!)).toBeGreaterThanOrEqual(before + validity * 1000);
       expect(Date.parse(asked!)).toBeLessThanOrEqual(after + validity * 1000);
       expect(cause).toBe(told);
@@ -148,7 +154,7 @@ describe("createJWT", () => {
     await expect(instance.getJWKS()).rejects.toMatchObject({ code: "invalid_option" });
   });
 
-  test("where the core wants to know whom a service will call, the error says how that is said", async () => {
+  test("if the core requires an audience, the error explains how to set it", async () => {
     const core = await startStandInCore();
     core.intercept = (req, res) =>
       req.method === "POST" &&
@@ -158,7 +164,7 @@ describe("createJWT", () => {
       code: "core_refused",
       status: 400,
       message: expect.stringMatching(
-        /cart may call inventory and orders: name one as 'aud' in the payload, or use getServiceToken\(\{ audience \}\)$/,
+        /cart may call inventory and orders: set 'aud' in the payload, or use getServiceToken\(\{ audience \}\)$/,
       ) as string,
     });
   });

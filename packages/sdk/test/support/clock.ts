@@ -2,7 +2,7 @@ import type { Clock } from "../../src/runtime/clock.ts";
 import { NOW } from "./keys.ts";
 
 export interface FakeClock extends Clock {
-  /** Lets time pass, on both hands of the clock. */
+  /** Advances the wall clock and the monotonic clock. */
   advance(seconds: number): void;
   /** Sets the wall clock forward, or back, without letting time pass. */
   jump(seconds: number): void;

@@ -19,7 +19,7 @@ export function importSet(keys: Jwk[]): Map<string, ImportedKey> {
     try {
       imported.set(key.kid, importKey(key));
     } catch {
-      // the numbers are no key
+      // not a valid key
     }
   }
   return imported;

@@ -60,7 +60,7 @@ describe("an import", () => {
         pair("ed25519").export({ format: "pem", type: "pkcs8", cipher: "aes-256-cbc", passphrase: "secret" }) as string,
       /PEM without a pass phrase/,
     ],
-    ["a JWK for PS256", () => ({ ...rsa(), alg: "PS256" }), /alg does not fit/],
+    ["a JWK for PS256", () => ({ ...rsa(), alg: "PS256" }), /alg does not match/],
     ["a JWK for encryption", () => ({ ...rsa(), use: "enc" }), /use is not 'sig'/],
     ["a JWK for decryption", () => ({ ...rsa(), key_ops: ["decrypt"] }), /key_ops does not allow 'sign'/],
     ["a JWK of another kid", () => ({ ...ec(), kid: "<script>" }), /^the JWK has another kid, which its tokens carry$/],

@@ -185,7 +185,7 @@ describe("K8 K9 key sets that are partly or wholly bad", () => {
         keys: 1,
         skipped: [
           { kid: "s-broken", problem: "n is not canonical" },
-          { kid: "s-point", problem: "the numbers are no key" },
+          { kid: "s-point", problem: "not a valid key" },
         ],
       }),
     );
