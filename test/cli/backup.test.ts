@@ -122,7 +122,7 @@ describe("countersign restore", () => {
       await copyFile(join(dataDir, "master.key"), join(place, "master.key"));
       const exit = await succeeded(countersign("restore", file, "--data-dir", place));
       expect(exit.stdout).toContain(` to ${place}, generation `);
-      expect(exit.stderr.match(/THE STORE WAS RESTORED FROM A BACKUP/g)).toHaveLength(1);
+      expect(exit.stderr.match(/store restored from backup/g)).toHaveLength(1);
       const restored = await startCore(place, [], CORE_ENV);
       const { generation } = await statusOf(restored);
       generations.push(generation);
@@ -273,7 +273,7 @@ test("R15 a store restored behind a running core's back is noticed once: an alar
   foreign.exec("commit");
 
   await vi.waitFor(() => expect(core.stderr).toContain("behind this core's back"), { timeout: 5_000 });
-  await vi.waitFor(() => expect(core.stderr).toContain("raised the generation"), { timeout: 5_000 });
+  await vi.waitFor(() => expect(core.stderr).toContain("generation raised"), { timeout: 5_000 });
   await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(8), { timeout: 5_000 });
   const after = await statusOf(core);
   expect(after.generation).toBeGreaterThan(before.generation);

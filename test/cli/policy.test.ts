@@ -86,7 +86,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       way === "over the network" ? /admin key [0-9a-f]{6}$/ : new RegExp(`${userInfo().username} \\(local\\)$`);
     expect(versions[2]).toMatch(who);
     expect((await policy("show", "1")).stdout).toContain("[stock:read, stock:reserve]");
-    expect(await policy("show", "3")).toMatchObject({ code: 1, stderr: "countersign: there is no such version\n" });
+    expect(await policy("show", "3")).toMatchObject({ code: 1, stderr: "countersign: policy version not found\n" });
 
     expect(await policy("test", "orders", "inventory", "stock:read")).toMatchObject({
       ...{ code: 0, stdout: "allowed  services.orders.calls.inventory grants stock:read.\n", stderr: "" },
@@ -115,7 +115,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(await remove()).toMatchObject({
       ...{ code: 1, stdout: "" },
       stderr: expect.stringMatching(
-        /^countersign: version 2 of the policy, which is in force, names this service: disable it to stop it now, or /m,
+        /^countersign: the current policy \(version 2\) references this service; apply a policy without it, then delete it/m,
       ),
     });
     expect((await policy("apply", await fileOf("services: {}"), "--yes")).code).toBe(0);

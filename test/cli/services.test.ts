@@ -91,14 +91,14 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     const { ways } = await started();
     const cases: [string[], RegExp][] = [
       [["register", "Orders"], /^countersign: a service name has 1 to 63 characters/],
-      [["register", "orders", "--app", "ghost"], /app not found|no such app/],
-      [["show", "ghost"], /^countersign: there is no service of that name$/m],
-      [["show", "../keys"], /no service of that name/],
-      [["disable", "ghost", "--yes"], /no service of that name/],
-      [["delete", "ghost", "--yes"], /no service of that name/],
-      [["credential", "add", "ghost"], /no service of that name/],
+      [["register", "orders", "--app", "ghost"], /app not found|app not found/],
+      [["show", "ghost"], /^countersign: service not found$/m],
+      [["show", "../keys"], /service not found/],
+      [["disable", "ghost", "--yes"], /service not found/],
+      [["delete", "ghost", "--yes"], /service not found/],
+      [["credential", "add", "ghost"], /service not found/],
       [["credential", "add", "ghost", "--expires-at", "soon"], /--expires-at: expected a date .*, got "soon"/],
-      [["credential", "revoke", "ghost", "0", "--yes"], /no service of that name/],
+      [["credential", "revoke", "ghost", "0", "--yes"], /service not found/],
       [
         ["credential", "revoke", "orders", "abc", "--yes"],
         /^countersign: credential "[^"]*" of orders not found; .*show orders/,

@@ -20,21 +20,21 @@ interface Parts {
 }
 
 /**
- * What an instance does by itself: looks at the store, and makes the keys that are due. The event loop
- * may end while it waits.
+ * Polls the store and runs everything that is due: key rotation, restore detection and deferred writes. Its timer does
+ * not keep the process alive.
  *
- * @param instanceRefresh milliseconds within which another instance's change must be seen
+ * @param instanceRefresh milliseconds within which a change by another instance must be noticed
  */
 export function startBackgroundJobs(
   { store, state, rotateKeys, noticeRestore, preloadKeys, uses, reports, assertions, log }: Parts,
   instanceRefresh: number,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
-  const outages = createTroubles(log);
+  const failures = createFailureLog(log);
   let timer: NodeJS.Timeout | undefined;
-  let running = look();
+  let running = poll();
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     try {
       await state.refresh();
       await noticeRestore();
@@ -44,14 +44,14 @@ export function startBackgroundJobs(
       await uses.flush();
       await reports.flush();
       await assertions.tidy();
-      outages.over();
+      failures.recovered();
     } catch (error) {
-      outages.tell(error);
+      failures.report(error);
     }
     if (stopping.signal.aborted) return;
     timer = setTimeout(
       () => {
-        running = look();
+        running = poll();
       },
       Math.min(store.pollInterval, instanceRefresh),
     );
@@ -59,7 +59,7 @@ export function startBackgroundJobs(
   }
 
   const unwatch = store.watch(() => {
-    state.refresh().catch(() => {}); // the next look finds out, and says so
+    state.refresh().catch(() => {}); // the next poll fails too and logs it
   });
 
   return {
@@ -68,31 +68,35 @@ export function startBackgroundJobs(
       unwatch();
       clearTimeout(timer);
       await running;
-      // A store that is away is not waited for twice; what is lost is what was counted and noted in the last minute.
-      if (!outages.isAway()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
+      // Do not wait for an unavailable store again; this loses the counters of the last minute.
+      if (!failures.isStoreUnavailable()) await Promise.allSettled([uses.flushNow(), reports.flushNow()]);
     },
   };
 }
 
-/** Issuing and the key sets go on from memory whatever it is, so each trouble is said once, and not at every look. */
-function createTroubles(log: Log): { tell(error: unknown): void; over(): void; isAway(): boolean } {
-  const told = new Set<string>();
+/** Logs each failure once instead of at every poll: issuing tokens and serving key sets continue from memory. */
+function createFailureLog(log: Log): {
+  report(error: unknown): void;
+  recovered(): void;
+  isStoreUnavailable(): boolean;
+} {
+  const logged = new Set<string>();
   return {
-    tell(error) {
-      const away = error instanceof StoreUnavailable;
-      const name = away ? StoreUnavailable.name : String(error);
-      if (told.has(name)) return;
-      told.add(name);
+    report(error) {
+      const unavailable = error instanceof StoreUnavailable;
+      const name = unavailable ? StoreUnavailable.name : String(error);
+      if (logged.has(name)) return;
+      logged.add(name);
       log.error(
         { err: error },
-        away ? "the store cannot be used; going on from memory" : "looking after the keys failed; it is tried again",
+        unavailable ? "store unavailable, serving from memory" : "key maintenance failed, will retry",
       );
     },
-    over() {
-      if (told.has(StoreUnavailable.name)) log.info({}, "the store can be used again");
-      else if (told.size > 0) log.info({}, "the keys are looked after again");
-      told.clear();
+    recovered() {
+      if (logged.has(StoreUnavailable.name)) log.info({}, "store available");
+      else if (logged.size > 0) log.info({}, "key maintenance recovered");
+      logged.clear();
     },
-    isAway: () => told.has(StoreUnavailable.name),
+    isStoreUnavailable: () => logged.has(StoreUnavailable.name),
   };
 }

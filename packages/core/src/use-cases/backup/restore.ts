@@ -12,9 +12,8 @@ export interface Restored {
 }
 
 /**
- * Puts the content of a backup into the store, all of it or nothing, in a generation that nobody has seen. What the
- * store had is replaced where `force` says so; else only an empty store is taken. The signers are replaced by the next
- * core that looks at the store, by its own policy: from then on the store says that this is due.
+ * Restores a backup into the store atomically, with a new generation. Overwrites a non-empty store only with `force`.
+ * Marks the replacement of all active signing keys as due: the next core that polls the store does it, by its own policy.
  */
 export type Restore = (backup: Backup, force: boolean) => Promise<ChangeResult<Restored>>;
 
@@ -27,23 +26,18 @@ export function createRestore(store: Store, log: Log): Restore {
       return { generation: await writer.raiseGeneration(backup.generation) };
     });
     if ("inUse" in done) {
-      const problem = `the store is in use (${done.inUse} app(s)): nothing was changed; --force replaces everything in it`;
+      const problem = `store is not empty (${done.inUse} app${done.inUse === 1 ? "" : "s"}), nothing changed; pass --force to overwrite it`;
       return { ok: false, status: 409, problem };
     }
     const facts = { apps: backup.apps.length, keys: backup.keys.length, generation: done.generation };
-    log.warn(
-      { backup: backup.createdAt, ...facts },
-      "THE STORE WAS RESTORED FROM A BACKUP: keys made, tokens revoked, and apps, services and policies changed after " +
-        "it are lost, and credentials revoked after it are good again; tokens signed by lost keys are refused, and " +
-        "every signer is replaced as soon as a core runs on it",
-    );
+    log.warn({ backup: backup.createdAt, ...facts }, "store restored from backup");
     return { ok: true, value: facts };
   };
 }
 
 /**
- * Notices a store that was restored behind a running instance's back: its order went back. Such a store would give
- * out numbers that verifiers have seen with another content, so it gets a new generation, and with it new signers.
+ * Detects that the store was rolled back while this instance ran. Such a store would reuse revocation feed numbers that
+ * verifiers have seen with other content, so it gets a new generation and new active signing keys.
  */
 export function createNoticeRestore(store: Store, state: InstanceState, log: Log): () => Promise<void> {
   return async () => {
@@ -51,12 +45,11 @@ export function createNoticeRestore(store: Store, state: InstanceState, log: Log
     if (!isEarlier(state, latest)) return;
     const facts = { seen: latest, found: { generation: state.generation, epoch: state.epoch } };
     const generation = await store.write(async (writer) => {
-      if (!isEarlier(await writer.order(), latest)) return undefined; // another instance has seen to it
+      if (!isEarlier(await writer.order(), latest)) return undefined; // another instance has raised it
       return writer.raiseGeneration(latest.generation);
     });
-    log.error(facts, "the store went back: it was restored from a backup behind this core's back");
+    log.error(facts, "store rollback detected");
     await state.refresh();
-    if (generation !== undefined)
-      log.warn({ generation }, "raised the generation after a restore, and every signer is being replaced");
+    if (generation !== undefined) log.warn({ generation }, "generation raised, replacing all active signing keys");
   };
 }

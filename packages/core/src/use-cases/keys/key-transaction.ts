@@ -4,7 +4,7 @@ import type { KeyVault } from "../../ports/key-vault.ts";
 import type { StoredKey, StoreWriter } from "../../ports/store.ts";
 import { reseal, type KeyMaterial } from "../../crypto/private-keys.ts";
 
-/** Keys that were made, by what they are for. */
+/** Generated keys, by kind and algorithm. */
 export class KeySupply {
   readonly #keys: Map<string, readonly KeyMaterial[]>;
 
@@ -31,11 +31,11 @@ function purposeOf({ kind, algorithm }: CreateStep): string {
   return `${kind} ${algorithm}`;
 }
 
-/** What is done to the keys of one app inside one transaction, under the store's lock. */
+/** Changes the keys of one app inside one transaction, under the store's lock. */
 export class KeyTransaction {
   readonly writer: StoreWriter;
-  /** What is to be logged of it once it is committed. */
-  readonly said: { readonly facts: object; readonly message: string }[] = [];
+  /** Log events for after the commit. */
+  readonly events: { readonly fields: object; readonly message: string }[] = [];
   readonly #appId: string;
   readonly #vault: KeyVault;
   readonly #supply: KeySupply;
@@ -47,24 +47,24 @@ export class KeyTransaction {
     this.#supply = supply;
   }
 
-  /** Whether there is a key for each. */
+  /** Reports whether the supply has a key for each step. */
   canMake(steps: readonly CreateStep[]): boolean {
     const supply = this.#supply.copy();
     return steps.every((step) => supply.take(step) !== undefined);
   }
 
-  /** @param present the app's keys, of which no two may have one kid */
+  /** @param present the app's keys; kids must stay unique */
   async run(steps: readonly RotationStep[], present: readonly StoredKey[]): Promise<void> {
     const taken = new Set(present.map((key) => key.kid));
     for (const step of steps) {
       if (step.type === "remove") {
         await this.writer.keys.delete(this.#appId, step.kid);
-        this.#say({ kid: step.kid }, "removed a key that verifies no token any more");
+        this.#record({ kid: step.kid }, "expired signing key removed");
         continue;
       }
       const key = this.#supply.take(step);
-      // Whoever won the race may have made a key in the same millisecond; the next look makes what is left.
-      if (key !== undefined && !taken.has(key.kid)) await this.#insert(step, key, "made a key");
+      // Another instance can have created a key in the same millisecond; the next poll creates the missing key.
+      if (key !== undefined && !taken.has(key.kid)) await this.#insert(step, key, "signing key created");
     }
   }
 
@@ -72,14 +72,14 @@ export class KeyTransaction {
     for (const { kid, dates } of updates) await this.writer.keys.update(this.#appId, kid, dates);
   }
 
-  /** @param key default: one from the supply, which has it */
+  /** @param key undefined: take the key from the supply, which must have one */
   async add(step: CreateStep, key: KeyMaterial | undefined): Promise<void> {
-    await this.#insert(step, key ?? this.#supply.take(step)!, "added a key by hand");
+    await this.#insert(step, key ?? this.#supply.take(step)!, "signing key added by an administrator");
   }
 
   /**
-   * The master key may have been replaced since the key was sealed, and the old one thrown away by now. It is looked
-   * at under the lock: whoever replaces it writes it down first and seals what is stored afterwards, under the lock too.
+   * The master key can have been replaced, and the old one deleted, since the key was encrypted. Reload it under the
+   * lock: a replacement writes the new master key first and re-encrypts the stored keys afterwards, under the lock too.
    */
   async #insert(step: CreateStep, key: KeyMaterial, message: string): Promise<void> {
     const { type: _, ...dates } = step;
@@ -87,10 +87,10 @@ export class KeyTransaction {
     await this.#vault.reload();
     const sealed = key.masterKeyId === this.#vault.masterKeyId ? key : await reseal({ ...key, appId }, this.#vault);
     await this.writer.keys.insert({ ...dates, ...key, ...sealed, appId, createdAt: this.writer.now, revokedAt: null });
-    this.#say({ kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() }, message);
+    this.#record({ kid: key.kid, kind: step.kind, signsFrom: new Date(step.signsFrom).toISOString() }, message);
   }
 
-  #say(facts: object, message: string): void {
-    this.said.push({ facts: { appId: this.#appId, ...facts }, message });
+  #record(fields: object, message: string): void {
+    this.events.push({ fields: { appId: this.#appId, ...fields }, message });
   }
 }

@@ -4,13 +4,13 @@ import type { ChangeResult } from "../../domain/change-result.ts";
 import { reseal } from "../../crypto/private-keys.ts";
 
 export interface Resealed {
-  /** How many keys, of all apps. */
+  /** Number of keys, in all apps. */
   readonly resealed: number;
-  /** The master key that they are sealed under now. */
+  /** ID of the master key that encrypts them now. */
   readonly masterKeyId: string;
 }
 
-/** Seals every stored key under the current master key, all of them or none. */
+/** Re-encrypts all stored keys with the current master key, atomically. */
 export type ResealKeys = () => Promise<ChangeResult<Resealed>>;
 
 export function createResealKeys(store: Store, vault: KeyVault): ResealKeys {
@@ -22,8 +22,8 @@ export function createResealKeys(store: Store, vault: KeyVault): ResealKeys {
       const foreign = keys.find((key) => !vault.has(key.masterKeyId));
       if (foreign !== undefined) {
         const problem =
-          `the key ${foreign.kid} is sealed under master key ${foreign.masterKeyId}, which this instance does not have: ` +
-          "add it to COUNTERSIGN_MASTER_KEY, or to the file";
+          `key ${foreign.kid} is encrypted with master key ${foreign.masterKeyId}, which this instance does not have; ` +
+          "add that master key to COUNTERSIGN_MASTER_KEY or to the master key file";
         return { ok: false, status: 409, problem };
       }
       for (const key of keys) {

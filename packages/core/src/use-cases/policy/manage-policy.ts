@@ -24,13 +24,13 @@ export interface PolicyView extends PolicyVersionView {
 }
 
 export interface PolicyDiff {
-  /** What it was compared with; 0: no policy has been applied. */
+  /** Version it was compared with; 0: no policy has been applied. */
   readonly version: number;
   readonly changes: readonly PolicyChange[];
 }
 
 export interface ReportView {
-  /** Undefined, as the callee: all those for which no room was left. */
+  /** Caller and callee are undefined for calls that exceeded the limit of the report. */
   readonly caller: string | undefined;
   readonly callee: string | undefined;
   /** null: no scope was asked for. */
@@ -43,31 +43,31 @@ export interface ReportView {
 export interface ApplyRequest {
   /** YAML or JSON. */
   readonly text: string;
-  /** What it was compared with, as a diff says it: another one in force is a conflict. Undefined: whatever is. */
+  /** Version the diff was made against; a conflict if it is not current. Undefined: any version. */
   readonly expectedVersion: number | undefined;
-  /** Who applies it, for whoever reads the versions later. */
+  /** Name to record in the version history. */
   readonly appliedBy: string;
 }
 
-/** As everything that is managed, and where a text is wrong, where in it. */
+/** A ChangeResult with the errors in the policy text, if there are any. */
 export type ManagedPolicy<T> =
   ChangeResult<T> | (ChangeResult<T> & { readonly ok: false; readonly mistakes: readonly PolicyMistake[] });
 
 export interface ManagePolicy {
-  /** Undefined: none has been applied. */
+  /** Undefined: no policy has been applied. */
   current(appId: string): PolicyView | undefined;
   /** Newest first. */
   versions(appId: string): Promise<PolicyVersionView[]>;
   version(appId: string, version: number): Promise<ChangeResult<PolicyView>>;
-  /** What applying it would change. */
+  /** Returns the changes that applying the text would make. */
   diff(appId: string, text: string): Promise<ManagedPolicy<PolicyDiff>>;
-  /** In the place of the policy in force, whole; where it says the same, nothing is done. */
+  /** Replaces the current policy atomically. Does nothing if there are no changes. */
   apply(
     appId: string,
     request: ApplyRequest,
   ): Promise<ManagedPolicy<PolicyVersionView & { changes: readonly PolicyChange[] }>>;
   test(appId: string, caller: string, callee: string, scope: string | undefined): ChangeResult<CallExplanation>;
-  /** What report-only callees would have refused, most often first. */
+  /** Returns calls allowed only because the callee is report-only, most frequent first. */
   report(appId: string): Promise<ReportView[]>;
 }
 
@@ -76,13 +76,13 @@ interface Parts {
   readonly state: InstanceState;
   readonly reports: PolicyReports;
   readonly readText: ReadPolicyText;
-  /** The names of an app's services, as they are in memory. */
+  /** The names of an app's services, from memory. */
   readonly registeredIn: (appId: string) => ReadonlySet<string>;
 }
 
 export function createManagePolicy({ store, state, reports, readText, registeredIn }: Parts): ManagePolicy {
   async function read(appId: string, text: string): Promise<ManagedPolicy<Policy>> {
-    await state.refresh(); // another instance may have registered a service a moment ago
+    await state.refresh(); // another instance might have just registered a service
     return judge(text, registeredIn(appId));
   }
 
@@ -105,7 +105,7 @@ export function createManagePolicy({ store, state, reports, readText, registered
 
     async version(appId, version) {
       const stored = await store.readPolicy(appId, version);
-      if (stored === undefined) return { ok: false, status: 404, problem: "there is no such version" };
+      if (stored === undefined) return { ok: false, status: 404, problem: "policy version not found" };
       return { ok: true, value: viewOf(stored) };
     },
 
@@ -125,8 +125,8 @@ export function createManagePolicy({ store, state, reports, readText, registered
         async (writer) => {
           const { policies, services } = writer;
           if ((await writer.apps.find(appId)) === undefined)
-            return { ok: false, status: 404, problem: "there is no such app" };
-          // One that it names may have been deleted since it was read; from here on nobody can be.
+            return { ok: false, status: 404, problem: "app not found" };
+          // A referenced service can have been deleted since the text was read. Under the lock, none can be.
           const registered = await services.names(appId);
           if ([...policy.value.services.keys()].some((name) => !registered.has(name))) {
             const again = judge(text, registered);
@@ -169,8 +169,8 @@ export function createManagePolicy({ store, state, reports, readText, registered
 }
 
 function conflict(current: StoredPolicy | undefined): { ok: false; status: 409; problem: string } {
-  const found = current === undefined ? "no policy is in force" : `version ${current.version} is in force`;
-  return { ok: false, status: 409, problem: `${found}, which is not what this was compared with: compare again` };
+  const found = current === undefined ? "there is no current policy" : `the current version is ${current.version}`;
+  return { ok: false, status: 409, problem: `${found}, which differs from the compared version; compare again` };
 }
 
 function versionOf({ version, appliedAt, appliedBy }: PolicyVersion): PolicyVersionView {

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 
-/** Names a credential or a trust where it is listed and ended. Nothing depends on its being secret. */
+/** Generates the ID of a credential or a trusted identity. IDs are not secret. */
 export function newId(): string {
   return randomBytes(6).toString("hex");
 }
 
-/** Whether one can be called so: what is not is not asked the store for, which may read it as another one. */
+/** Reports whether text has the form of an ID. Other text must not reach the database, which might normalize it. */
 export function isId(text: string): boolean {
   return /^[0-9a-f]{12}$/.test(text);
 }

@@ -13,7 +13,7 @@ import { isId, newId } from "./ids.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 import type { ChangeResult } from "../../domain/change-result.ts";
 
-/** A service's public key as an operator sees it. Dates are ISO 8601. */
+/** A service's public key as the admin API shows it. Dates are ISO 8601. */
 export interface ClientKeyView {
   readonly kid: string;
   readonly algorithm: Algorithm;
@@ -21,18 +21,18 @@ export interface ClientKeyView {
 }
 
 export interface TrustView extends Omit<WorkloadTrust, "appId" | "jwks" | "createdAt"> {
-  /** Kids of the pinned keys; null: the issuer's discovery document says where its keys are. */
+  /** Kids of the pinned keys; null: keys come from the issuer's discovery document. */
   readonly pinned: readonly string[] | null;
   readonly createdAt: string;
 }
 
-/** What is asked for: all of a trust but what the core says of it. */
+/** A trusted identity to add. */
 export type NewTrust = Omit<WorkloadTrust, "appId" | "id" | "createdAt">;
 
-/** How services prove who they are without a secret. */
+/** Manages authentication without a secret: public keys and trusted identities. */
 export interface ManageClients {
   keysOf(appId: string, service: string): ChangeResult<ClientKeyView[]>;
-  /** In the place of those that it has; none: an empty set. @param jwks RFC 7517, as JSON */
+  /** Replaces its keys; an empty set removes them. @param jwks JWK Set (RFC 7517) as JSON */
   setKeys(appId: string, service: string, jwks: string): Promise<ChangeResult<ClientKeyView[]>>;
   trusts(appId: string): TrustView[];
   trust(appId: string, trust: NewTrust): Promise<ChangeResult<TrustView>>;
@@ -44,13 +44,13 @@ export function createManageClients(
   state: InstanceState,
   platformKeys: Pick<PlatformKeys, "problemOf">,
 ): ManageClients {
-  /** A change of a service that there is, under the lock; everybody asks this instance right after it. */
+  /** Changes an existing service under the lock, and updates this instance's state. */
   async function change<T>(
     appId: string,
     service: string,
     work: (writer: StoreWriter) => Promise<ChangeResult<T>>,
   ): Promise<ChangeResult<T>> {
-    if (problemOfServiceName(service) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
+    if (problemOfServiceName(service) !== undefined) return NO_SERVICE; // some databases truncate text at a NUL character
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, service)) === undefined ? NO_SERVICE : work(writer),
     );
@@ -90,10 +90,10 @@ export function createManageClients(
         const present = await clients.trustsIn(appId);
         const names = ["service", "issuer", "subject", "audience", "jwks"] as const;
         if (present.some((one) => names.every((name) => one[name] === asked[name]))) {
-          return { ok: false, status: 409, problem: "this is trusted already" };
+          return { ok: false, status: 409, problem: "the trusted identity already exists" };
         }
         if (present.length >= MAX_TRUSTS) {
-          return { ok: false, status: 409, problem: `an app has at most ${MAX_TRUSTS} trusts` };
+          return { ok: false, status: 409, problem: `an app has at most ${MAX_TRUSTS} trusted identities` };
         }
         const trust: WorkloadTrust = { ...asked, appId, id: newId(), createdAt: now };
         await clients.insertTrust(trust);
@@ -104,23 +104,21 @@ export function createManageClients(
     async untrust(appId, id) {
       const existed = isId(id) && (await store.write(({ clients }) => clients.deleteTrust(appId, id)));
       await state.catchUp();
-      return existed
-        ? { ok: true, value: { id } }
-        : { ok: false, status: 404, problem: "the app has no trust of that id" };
+      return existed ? { ok: true, value: { id } } : { ok: false, status: 404, problem: "trusted identity not found" };
     },
   });
 }
 
-const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "there is no service of that name" } as const);
+const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "service not found" } as const);
 
-/** All of a key set, or what is wrong with the first key that nobody could verify with. */
+/** Parses a JWK Set. Rejects it if any key cannot be used for verification. */
 function readKeys(jwks: string, most = MAX_CLIENT_KEYS): ChangeResult<readonly VerificationKey[]> {
   const refuse = (problem: string) => ({ ok: false, status: 400, problem: `jwks: ${problem}` }) as const;
   const read = parseKeySet(jwks);
   if (!read.ok) return refuse(read.problem);
   const [skipped] = read.skipped;
   if (skipped !== undefined) return refuse(skipped.problem);
-  return read.keys.length > most ? refuse(`at most ${most} keys were expected`) : { ok: true, value: read.keys };
+  return read.keys.length > most ? refuse(`expected at most ${most} keys`) : { ok: true, value: read.keys };
 }
 
 function viewOfKey({ kid, algorithm, createdAt }: ClientKey): ClientKeyView {

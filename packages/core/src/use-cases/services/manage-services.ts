@@ -16,13 +16,13 @@ import type { InstanceState } from "../../state/instance-state.ts";
 import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RegisteredService } from "../../state/service-directory.ts";
 
-/** A service as an operator sees it. Dates are ISO 8601; null: none. */
+/** A service as the admin API shows it. Dates are ISO 8601; null: none. */
 export interface ServiceView {
   readonly name: string;
   readonly state: "enabled" | "disabled";
   readonly createdAt: string;
   readonly disabledAt: string | null;
-  /** How many of its credentials are good, or would be if it were not disabled. */
+  /** Number of unexpired credentials. Disabling the service does not change it. */
   readonly credentials: number;
 }
 
@@ -31,11 +31,11 @@ export interface CredentialView {
   readonly state: "active" | "expired";
   readonly createdAt: string;
   readonly expiresAt: string | null;
-  /** By about a minute: what another instance has seen is written down now and then. */
+  /** Accurate to about a minute: instances write it periodically. */
   readonly lastUsedAt: string | null;
 }
 
-/** The only time that a credential is seen. */
+/** A new credential, shown only once. */
 export interface NewCredential extends CredentialView {
   readonly credential: string;
 }
@@ -44,26 +44,26 @@ export interface ManageServices {
   register(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
   list(appId: string): ServiceView[];
   find(appId: string, name: string): ChangeResult<ServiceView>;
-  /** No credential of it is good any more. What it was issued lives on, for an hour at most. */
+  /** Rejects its credentials. Tokens it already has remain valid for up to an hour. */
   disable(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
-  /** The credentials that it had are good again. */
+  /** Accepts its credentials again. */
   enable(appId: string, name: string): Promise<ChangeResult<ServiceView>>;
-  /** Not one that the policy in force names. */
+  /** Rejected if the current policy references the service. */
   delete(appId: string, name: string): Promise<ChangeResult<{ name: string }>>;
   credentialsOf(appId: string, name: string): Promise<ChangeResult<CredentialView[]>>;
-  /** @param expiresAt milliseconds since the epoch; null: it does not expire. Expired ones make room for it. */
+  /** @param expiresAt milliseconds since the epoch; null: never. Expired credentials are deleted first. */
   addCredential(appId: string, name: string, expiresAt: number | null): Promise<ChangeResult<NewCredential>>;
   revokeCredential(appId: string, name: string, id: string): Promise<ChangeResult<{ id: string }>>;
 }
 
 export function createManageServices(store: Store, state: InstanceState, uses: CredentialUses): ManageServices {
-  /** A change of a service that there is, under the lock; everybody asks this instance right after it. */
+  /** Changes an existing service under the lock, and updates this instance's state. */
   async function change<T>(
     appId: string,
     name: string,
     work: (writer: StoreWriter) => Promise<ChangeResult<T>>,
   ): Promise<ChangeResult<T>> {
-    if (problemOfServiceName(name) !== undefined) return NO_SERVICE; // some engines end a name at its first NUL
+    if (problemOfServiceName(name) !== undefined) return NO_SERVICE; // some databases truncate text at a NUL character
     const managed = await store.write(async (writer) =>
       (await writer.services.find(appId, name)) === undefined ? NO_SERVICE : work(writer),
     );
@@ -85,18 +85,7 @@ export function createManageServices(store: Store, state: InstanceState, uses: C
     async register(appId, name) {
       const problem = problemOfServiceName(name);
       if (problem !== undefined) return { ok: false, status: 400, problem };
-      const managed = await store.write<ChangeResult<ServiceView>>(async (writer) => {
-        const { services, now } = writer;
-        if ((await writer.apps.find(appId)) === undefined)
-          return { ok: false, status: 404, problem: "there is no such app" };
-        if ((await services.find(appId, name)) !== undefined) {
-          return { ok: false, status: 409, problem: "there is a service of that name already" };
-        }
-        if ((await services.count(appId)) >= MAX_SERVICES) {
-          return { ok: false, status: 409, problem: `an app has at most ${MAX_SERVICES} services` };
-        }
-        return { ok: true, value: viewOf({ ...(await services.insert(appId, name)), credentials: [] }, now) };
-      });
+      const managed = await store.write((writer) => insertService(writer, appId, name));
       await state.catchUp();
       return managed;
     },
@@ -117,7 +106,7 @@ export function createManageServices(store: Store, state: InstanceState, uses: C
     delete: (appId, name) =>
       change(appId, name, async ({ services, policies }) => {
         const policy = await policies.current(appId);
-        if (policy !== undefined && policyIn(policy).services.has(name)) return namedIn(policy);
+        if (policy !== undefined && policyIn(policy).services.has(name)) return referencedBy(policy);
         await services.delete(appId, name);
         return { ok: true, value: { name } };
       }),
@@ -130,43 +119,69 @@ export function createManageServices(store: Store, state: InstanceState, uses: C
     },
 
     addCredential: (appId, name, expiresAt) =>
-      change<NewCredential>(appId, name, async ({ services, now }) => {
-        if (expiresAt !== null && expiresAt <= now) {
-          return { ok: false, status: 400, problem: "expiresAt: a date that has not passed was expected" };
-        }
-        const present = await services.credentialsOf(appId, name);
-        const expired = present.filter((one) => hasExpired(one, now));
-        if (present.length - expired.length >= MAX_CREDENTIALS) {
-          const problem = `a service has at most ${MAX_CREDENTIALS} credentials: revoke one that is not used any more`;
-          return { ok: false, status: 409, problem };
-        }
-        for (const { id } of expired) await services.deleteCredential(appId, name, id);
-        const credential = writeCredential(name, randomBytes(CREDENTIAL_BYTES).toString("base64url"));
-        const stored: Credential = {
-          ...{ appId, service: name, id: newId() },
-          digest: digestOf(credential),
-          ...{ createdAt: now, expiresAt, lastUsedAt: null },
-        };
-        await services.insertCredential(stored);
-        return { ok: true, value: { ...viewOfCredential(stored, now, null), credential } };
-      }),
+      change(appId, name, (writer) => insertCredential(writer, appId, name, expiresAt)),
 
     revokeCredential: (appId, name, id) =>
       change<{ id: string }>(appId, name, async ({ services }) =>
         isId(id) && (await services.deleteCredential(appId, name, id))
           ? { ok: true, value: { id } }
-          : { ok: false, status: 404, problem: "the service has no credential of that id" },
+          : { ok: false, status: 404, problem: "credential not found" },
       ),
   });
 }
 
-const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "there is no service of that name" } as const);
+const NO_SERVICE = Object.freeze({ ok: false, status: 404, problem: "service not found" } as const);
 
-/** A policy in force names nobody who is not there: whoever was registered by that name later would be let in by it. */
-function namedIn({ version }: PolicyVersion): { ok: false; status: 409; problem: string } {
+async function insertService(writer: StoreWriter, appId: string, name: string): Promise<ChangeResult<ServiceView>> {
+  const { apps, services, now } = writer;
+  if ((await apps.find(appId)) === undefined) return { ok: false, status: 404, problem: "app not found" };
+  if ((await services.find(appId, name)) !== undefined) {
+    return { ok: false, status: 409, problem: "the service already exists" };
+  }
+  if ((await services.count(appId)) >= MAX_SERVICES) {
+    return { ok: false, status: 409, problem: `an app has at most ${MAX_SERVICES} services` };
+  }
+  return { ok: true, value: viewOf({ ...(await services.insert(appId, name)), credentials: [] }, now) };
+}
+
+async function insertCredential(
+  { services, now }: StoreWriter,
+  appId: string,
+  service: string,
+  expiresAt: number | null,
+): Promise<ChangeResult<NewCredential>> {
+  if (expiresAt !== null && expiresAt <= now) {
+    return { ok: false, status: 400, problem: "expiresAt: expected a date in the future" };
+  }
+  const present = await services.credentialsOf(appId, service);
+  const expired = present.filter((one) => hasExpired(one, now));
+  if (present.length - expired.length >= MAX_CREDENTIALS) {
+    const problem = `a service has at most ${MAX_CREDENTIALS} credentials; revoke one that is not used any more`;
+    return { ok: false, status: 409, problem };
+  }
+  for (const { id } of expired) await services.deleteCredential(appId, service, id);
+  const credential = writeCredential(service, randomBytes(CREDENTIAL_BYTES).toString("base64url"));
+  const stored: Credential = {
+    appId,
+    service,
+    id: newId(),
+    digest: digestOf(credential),
+    createdAt: now,
+    expiresAt,
+    lastUsedAt: null,
+  };
+  await services.insertCredential(stored);
+  return { ok: true, value: { ...viewOfCredential(stored, now, null), credential } };
+}
+
+/**
+ * The current policy references only registered services. Otherwise a service registered later under the same name
+ * would get the old grants.
+ */
+function referencedBy({ version }: PolicyVersion): { ok: false; status: 409; problem: string } {
   const problem =
-    `version ${version} of the policy, which is in force, names this service: disable it to stop it now, ` +
-    "or apply a policy without it and then delete it";
+    `the current policy (version ${version}) references this service; apply a policy without it, then delete it, ` +
+    "or disable it to block it now";
   return { ok: false, status: 409, problem };
 }
 

@@ -138,8 +138,8 @@ it("a service that the current policy references cannot be deleted, and the erro
   await call("", { text: POLICY }, "PUT");
   const refused = await remove();
   const message =
-    "version 1 of the policy, which is in force, names this service: disable it to stop it now, " +
-    "or apply a policy without it and then delete it";
+    "the current policy (version 1) references this service; apply a policy without it, then delete it, " +
+    "or disable it to block it now";
   expect([refused.status, refused.json]).toEqual([409, { error: { code: "conflict", message } }]);
   await call("", { text: "services: { inventory: {} }" }, "PUT");
   expect((await remove()).json).toEqual({ service: { name: "orders" } });

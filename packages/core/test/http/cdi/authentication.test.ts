@@ -125,7 +125,7 @@ describe("the API key", () => {
 
   it("never appears in the log, valid or invalid (S6)", () => {
     const text = log.lines.join("\n");
-    expect(text).toContain("made a key"); // there is a log to look at
+    expect(text).toContain("signing key created"); // there is a log to look at
     for (const key of [API_KEY, OTHER_API_KEY, ADMIN_KEY, "wrong-key-wrong-key-wrong"]) expect(text).not.toContain(key);
   });
 });

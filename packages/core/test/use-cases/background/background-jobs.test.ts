@@ -43,11 +43,11 @@ it("says each trouble once by its name, a new one also while another lasts, and 
   await lookWith(new RangeError("a date moved"));
   await lookWith(undefined);
   expect(log.lines.map((line) => line.split(/ [{[]/)[0])).toEqual([
-    "error the store cannot be used; going on from memory",
-    "error looking after the keys failed; it is tried again",
-    "info the store can be used again",
-    "error looking after the keys failed; it is tried again",
-    "info the keys are looked after again",
+    "error store unavailable, serving from memory",
+    "error key maintenance failed, will retry",
+    "info store available",
+    "error key maintenance failed, will retry",
+    "info key maintenance recovered",
   ]);
   expect(log.lines[1]).toContain("a date moved");
 });
@@ -70,7 +70,7 @@ it("R18 a core closes within the patience for one lock, however many apps are du
     const request = new Request("http://core.invalid/recipe/multitenancy/app/v2", { method: "PUT", body });
     expect((await core.fetch(request)).status).toBe(200);
   }
-  const prepared = () => log.lines.filter((line) => line.includes("made a key")).length;
+  const prepared = () => log.lines.filter((line) => line.includes("signing key created")).length;
   await vi.waitFor(() => expect(prepared()).toBe(12), { timeout: 5_000 });
   const foreign = await openDatabase(join(dataDir, "countersign.db"));
   foreign.exec("begin immediate");

@@ -122,7 +122,7 @@ describe.each([
     expect([after.services.length, after.credentials.length]).toEqual([1, 1]);
     expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
     expect(one.state.callPolicyOf("shop")).toBeUndefined(); // until it looks
-    const log = one.log.lines.filter((line) => line.startsWith("warn THE STORE WAS RESTORED"));
+    const log = one.log.lines.filter((line) => line.startsWith("warn store restored from backup"));
     expect(log).toHaveLength(1);
     await one.look();
     expect([...one.state.callPolicyOf("shop")!.services.keys()]).toEqual(["orders"]);
@@ -178,8 +178,8 @@ describe.each([
     expect(isEarlier(latest, after)).toBe(true);
     expect(after.generation).toBeLessThanOrEqual(after.now / 1000);
     const lines = instances.flatMap(({ log }) => log.lines);
-    expect(lines.filter((line) => line.startsWith("error the store went back")).length).toBeGreaterThanOrEqual(1);
-    expect(lines.filter((line) => line.startsWith("warn raised the generation"))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith("error store rollback detected")).length).toBeGreaterThanOrEqual(1);
+    expect(lines.filter((line) => line.startsWith("warn generation raised"))).toHaveLength(1);
     const statics = (await one!.store.readSnapshot()).keys.filter((key) => key.kind === "static");
     expect(statics).toHaveLength(2); // the old one and its successor
 
@@ -246,7 +246,7 @@ describe.each([
     }));
     await expect(failing.look()).rejects.toThrow("before the commit");
     expect(failing.state.isRotationDue("public")).toBe(true);
-    expect(failing.log.lines.filter((line) => line.includes("made a key"))).toEqual([]);
+    expect(failing.log.lines.filter((line) => line.includes("signing key created"))).toEqual([]);
     const next = await openInstance(place);
     expect(next.state.keysOf("public").map((key) => key.kid)).toEqual(before);
     await next.look();
@@ -267,7 +267,9 @@ describe.each([
     await one.look();
     await one.look();
     expect(await dueIn(one.store)).toBe(true);
-    const alarms = one.log.lines.filter((line) => line.startsWith("error THE SIGNERS OF A RESTORED APP"));
+    const alarms = one.log.lines.filter((line) =>
+      line.startsWith("error cannot replace active signing keys after restore"),
+    );
     expect(alarms).toEqual([expect.stringMatching(/more than 64 keys would be published/)]);
     await one.store.write(async (writer) => {
       for (let i = 0; i < 10; i++) await writer.keys.delete("public", `imported-${i}`);

@@ -107,7 +107,7 @@ describe("rotateAll", () => {
     const made = [...dates.keys()];
     expect(made.filter((kid) => kid.startsWith("s-"))).toHaveLength(1);
     expect(made.filter((kid) => kid.startsWith("d-"))).toHaveLength(54); // 53 that signed, and the next one
-    expect(instance.log.lines.filter((line) => line.includes("removed a key")).length).toBe(54 - 7);
+    expect(instance.log.lines.filter((line) => line.includes("expired signing key removed")).length).toBe(54 - 7);
   });
 
   it("by eight instances at once makes exactly one successor each time (R7)", async () => {

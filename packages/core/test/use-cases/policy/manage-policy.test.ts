@@ -108,7 +108,7 @@ describe("a policy that is applied", () => {
     await other.state.refresh();
     expect(await apply(FIRST, { expectedVersion: 1 })).toMatchObject({
       status: 409,
-      problem: expect.stringMatching(/^no policy is in force/),
+      problem: expect.stringMatching(/^there is no current policy/),
     });
     const raced = await Promise.all([
       apply(FIRST, { expectedVersion: 0, by: "anna" }),
@@ -117,7 +117,7 @@ describe("a policy that is applied", () => {
     expect(raced.filter(({ ok }) => ok)).toHaveLength(1);
     expect(raced.find(({ ok }) => !ok)).toMatchObject({
       status: 409,
-      problem: expect.stringMatching(/^version 1 is in force/),
+      problem: expect.stringMatching(/^the current version is 1/),
     });
     await instance.state.refresh();
     expect(await apply("services: {}", { expectedVersion: 1 })).toMatchObject({ ok: true, value: { version: 2 } });
@@ -144,8 +144,8 @@ describe("a service that the policy names", () => {
   const REFUSED = {
     ...{ ok: false, status: 409 },
     problem:
-      "version 2 of the policy, which is in force, names this service: disable it to stop it now, " +
-      "or apply a policy without it and then delete it",
+      "the current policy (version 2) references this service; apply a policy without it, then delete it, " +
+      "or disable it to block it now",
   };
 
   it("is not deleted, as caller or callee, also by an instance that has not looked since", async () => {

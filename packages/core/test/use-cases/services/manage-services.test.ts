@@ -70,10 +70,10 @@ describe("services", () => {
       await manageServices.addCredential("other", "orders", null),
       await manageServices.revokeCredential("other", "orders", id),
     ];
-    expect(answers.map(refusalOf)).toEqual(answers.map(() => [404, "there is no service of that name"]));
+    expect(answers.map(refusalOf)).toEqual(answers.map(() => [404, "service not found"]));
     expect(refusalOf(await manageServices.revokeCredential("public", "orders", "0"))).toEqual([
       404,
-      "the service has no credential of that id",
+      "credential not found",
     ]);
     expect((await store.readState()).epoch).toBe(epoch);
   });
