@@ -92,7 +92,7 @@ for (const [name, { least }] of measured) {
   if (!met) process.exitCode = 1;
 }
 
-/** @param {readonly number[]} rates */
-function perSecond(rates) {
-  return `${Math.round(spread(rates).median).toLocaleString("en")}/s`;
+/** @param {readonly number[]} values */
+function perSecond(values) {
+  return `${Math.round(spread(values).median).toLocaleString("en")}/s`;
 }

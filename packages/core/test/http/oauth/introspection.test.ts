@@ -89,17 +89,17 @@ describe("introspection", () => {
     const time = fakeClock();
     const aging = await startOAuthCore({}, { clock: time });
     const token = await aging.accessToken();
-    const introspect = () =>
+    const introspectThere = () =>
       aging.postForm("/oauth/introspect", { token }, basic("orders", aging.credentials["orders"]!));
-    expect((await introspect()).json["active"]).toBe(true);
+    expect((await introspectThere()).json["active"]).toBe(true);
     const database = join(aging.dataDir, "countersign.db");
     await rename(database, `${database}.away`);
     time.advance(3_600_001);
-    const answer = await introspect();
+    const answer = await introspectThere();
     expect([answer.status, answer.json["error"]]).toEqual([503, "temporarily_unavailable"]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     await rename(`${database}.away`, database);
-    await expect.poll(async () => (await introspect()).status, { timeout: 5_000 }).toBe(200);
+    await expect.poll(async () => (await introspectThere()).status, { timeout: 5_000 }).toBe(200);
   });
 
   it("S5 requires authentication", async () => {
