@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { randomBytes } from "node:crypto";
 import { chmod, readdir, rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -49,8 +50,9 @@ describe("startCore", () => {
 
   it("lets requests in flight finish when it is closed (R18)", async () => {
     const core = await startTestCore();
+    const received = requestsReceived(40);
     const answers = Promise.all(Array.from({ length: 40 }, () => core.post()));
-    await core.call("/hello"); // the others have been sent by now
+    await received;
     await core.close();
     expect((await answers).map((answer) => answer.status)).toEqual(Array(40).fill(200));
   });
@@ -91,6 +93,19 @@ describe("startCore", () => {
     expectText(await core.post({}, { apiKey: null }), 401, "Invalid API key");
   });
 });
+
+/** Resolves when servers in this process have received so many requests. */
+function requestsReceived(count: number): Promise<void> {
+  return new Promise((resolve) => {
+    let received = 0;
+    const onRequest = () => {
+      if (++received < count) return;
+      unsubscribe("http.server.request.start", onRequest);
+      resolve();
+    };
+    subscribe("http.server.request.start", onRequest);
+  });
+}
 
 describe("the master key (S8)", () => {
   it("from the environment is used, and no file is made", async () => {
