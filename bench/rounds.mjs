@@ -1,28 +1,28 @@
-// Comparing on a machine that is busy: peers take turns many times a second, so that what disturbs one disturbs all, and
-// each round gives its own ratio.
+// Compares implementations on a busy machine. They alternate many times a second, so that other processes slow all of them
+// down alike, and each round gives a ratio of its own.
 
-const SLICES = 10; // shorter turns would disfavour a peer that works on other threads, which then must be woken
+const SLICES = 10; // shorter slices would slow down a peer that works on other threads, which must wake up each time
 
 /**
  * @typedef {{
  *   name: string,
  *   prepare?: () => Promise<void>,
  *   run: (from: number, to: number) => Promise<void> | void,
- * }} Contestant `prepare` comes before each round and is not measured; `run` does the works numbered `from` to `to - 1`
- * @typedef {{ perSecond: number[], perCpuSecond: number[] }} Rates works of each round; by the CPU time they took it
- *   does not matter who else is at work
+ * }} Contestant `prepare` runs before each round and is not measured; `run` does the work items `from` to `to - 1`
+ * @typedef {{ perSecond: number[], perCpuSecond: number[] }} Rates work items of each round; other processes hardly
+ *   affect the rate per CPU second
  * @typedef {ReadonlyMap<string, Rates>} RatesByName
  * @typedef {{ median: number, min: number, max: number }} Spread
  */
 
 /**
- * Lets every contestant do the same `works` in each round, in slices and in any order. The first rounds warm up and are
- * thrown away.
+ * Lets every contestant do the same `works` items in each round, in slices and in random order. The first `warmUp` rounds
+ * are not counted.
  *
  * @param {{ contestants: readonly Contestant[], works: number, rounds: number, warmUp?: number }} options
  * @returns {Promise<RatesByName>}
  */
-export async function takeTurns({ contestants, works, rounds, warmUp = 3 }) {
+export async function interleave({ contestants, works, rounds, warmUp = 3 }) {
   const rates = emptyRates(contestants.map(({ name }) => name));
   for (let round = -warmUp; round < rounds; round++) {
     for (const { prepare } of contestants) await prepare?.();
@@ -53,7 +53,7 @@ export function emptyRates(names) {
   return new Map(names.map((name) => [name, { perSecond: [], perCpuSecond: [] }]));
 }
 
-/** Nobody is always first, nor always cleans up behind the same one. @template T @param {readonly T[]} list @returns {T[]} */
+/** In random order, so that no contestant always runs first or always pays for the garbage of the same other. @template T @param {readonly T[]} list @returns {T[]} */
 export function shuffled(list) {
   return list
     .map((item) => ({ item, at: Math.random() }))
@@ -61,7 +61,7 @@ export function shuffled(list) {
     .map(({ item }) => item);
 }
 
-/** Round by round. @param {readonly number[]} ours @param {readonly number[]} theirs @returns {Spread} */
+/** Returns the ratio of each round. @param {readonly number[]} ours @param {readonly number[]} theirs @returns {Spread} */
 export function ratios(ours, theirs) {
   return spread(ours.map((one, round) => one / (theirs[round] ?? NaN)));
 }

@@ -1,4 +1,4 @@
-// How soon a core is ready: from the start of the process to its line on stdout. The first start makes two RSA
+// Measures how soon a core is ready: from the start of the process to its line on stdout. The first start generates RSA
 // keys, which takes a different time each time; later ones read them.
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";

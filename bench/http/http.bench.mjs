@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ratios, spread } from "../rounds.mjs";
-import { answerOf, routesByTurns } from "../verify/routes.mjs";
+import { answerOf, measureRoutes } from "../verify/routes.mjs";
 
 const rounds = Number(process.env["ROUNDS"] ?? 15);
 const seconds = Number(process.env["SECONDS"] ?? 1);
@@ -67,7 +67,7 @@ const groups = measured.map(([name, { path, headers = {}, method, body }]) => {
   const request = { headers, ...(method !== undefined && body !== undefined && { method, body }) };
   return Object.fromEntries([core, bare].map((base) => [`${name} ${base}`, { ...request, url: base + path }]));
 });
-const rates = await routesByTurns(server, groups, rounds, seconds);
+const rates = await measureRoutes(server, groups, rounds, seconds);
 
 console.log(
   `${rounds} rounds: medians; ratio with minimum and maximum; by CPU: requests per CPU second of the server\n`,

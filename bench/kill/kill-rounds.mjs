@@ -1,4 +1,4 @@
-// A core with keys of a few seconds is killed at random points, over and over; what it acknowledged must be there.
+// Kills a core, whose keys live for seconds, at random moments. Everything that it acknowledged must survive.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { createVerifier } from "countersign";
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "packages", "core", "bin", "countersign.js");
 const ADMIN_KEY = "admin-key-of-the-kills-01";
-// Seconds. A key is made every four, and verifies for twenty more.
+// Seconds. The core creates a key every four seconds, which remains valid for verification for twenty more.
 const ROTATION = { lead: 3, period: 4, hold: 20, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
 const KEPT_TOKENS = 300;
 
@@ -22,7 +22,7 @@ const KEPT_TOKENS = 300;
  *   verified: number,
  *   keys: number,
  *   problems: string[],
- * }} Report `ready` in milliseconds; `problems` is what must be empty
+ * }} Report `ready` in milliseconds; `problems` must be empty
  */
 
 /**
@@ -79,7 +79,7 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
       algorithmsSet = true;
     }
 
-    // What was acknowledged before the kill.
+    // Check what was acknowledged before the last kill.
     const now = Date.now();
     const { keys } = /** @type {{ keys: KeyView[] }} */ (await ask(url, "GET", "/admin/v1/apps/public/keys"));
     const present = new Set(keys.map((key) => key.kid));
@@ -96,7 +96,7 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
     }
     verifier.close();
 
-    // Everything at once until the kill: tokens of both kinds, a rotation by hand, what rotates by itself.
+    // Until the kill, at the same time: tokens of both kinds, manual and automatic rotations.
     const fate = { killed: false };
     const kill = sleep(Math.random() * 500).then(() => {
       fate.killed = true;
@@ -113,14 +113,14 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
         try {
           await step();
         } catch (error) {
-          await sleep(20); // for the kill to be known here
+          await sleep(20); // until this process knows of the kill
           if (!fate.killed) problem(String(error));
         }
       }
     };
     const mint = (/** @type {boolean} */ useStaticSigningKey) => async () => {
       const payload = { sub: "orders", source: "microservice" };
-      // A static key is kept for 20 s after it was replaced: its tokens must not live longer.
+      // A replaced static key remains valid for 20 s: its tokens must expire before.
       const validity = useStaticSigningKey ? 8 : 20;
       const body = { payload, algorithm: "ES256", jwksDomain: "https://a.test", validity, useStaticSigningKey };
       const { jwt } = /** @type {{ jwt: string }} */ (await ask(url, "POST", "/recipe/jwt", body));

@@ -1,5 +1,5 @@
-// A service that let somebody in once loses its core, and with it its key set, and is then sent good requests and
-// forgeries, mixed: each must be answered rightly.
+// Sends valid and forged requests, mixed, to a service whose core and key set are gone. The service has fetched the key set
+// once, so every response must be correct.
 import { spawn } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { Agent, request } from "node:http";
@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const CORE = ["packages/core/bin/countersign.js", "start", "--port", "0"];
 const SERVICE = ["examples/inventory/dist/main.mjs"];
 const AT_ONCE = 50;
-/** Different good tokens, so that not all of them are known already. */
+/** Distinct valid tokens, so that some are not in the cache yet. */
 const TOKENS = 2_000;
 
 /** @typedef {{ authorization: string, status: number, caller?: string }} Case what is sent, and what must come back */
@@ -25,7 +25,7 @@ export async function outage({ requests, dataDir }) {
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
   try {
     const good = await goodCases(core.url);
-    const user = await mint(core.url, { sub: "somebody", source: "user" });
+    const user = await mint(core.url, { sub: "alice", source: "user" });
     const bad = [{ authorization: `Bearer ${user}`, status: 403 }, ...forgeriesOf(good)];
     const first = await ask(agent, service.url, good[0]?.authorization ?? "");
     if (first.status !== 200) throw new Error(`the service answered ${first.status} before the outage`);
@@ -87,7 +87,7 @@ async function mint(url, payload) {
 
 /** @param {readonly Case[]} good @returns {Case[]} */
 function forgeriesOf(good) {
-  const stranger = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+  const otherKey = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
   /** @type {Case[]} */
   const bad = [];
   for (const { authorization } of good.slice(0, 300)) {
@@ -97,7 +97,7 @@ function forgeriesOf(good) {
     const { kid } = JSON.parse(Buffer.from(header, "base64url").toString());
     const unknown = encode({ alg: "RS256", kid: `s-${claims.jti}` });
     const none = encode({ alg: "none", kid });
-    const forged = sign("sha256", Buffer.from(`${header}.${admin}`), stranger).toString("base64url");
+    const forged = sign("sha256", Buffer.from(`${header}.${admin}`), otherKey).toString("base64url");
     for (const token of [
       `${header}.${admin}.${signature}`,
       `${header}.${admin}.${forged}`,

@@ -1,4 +1,4 @@
-// What a call with a service's own token costs beside a bare fetch, and ten thousand services that want one at once.
+// Measures what createServiceFetch adds to a fetch, and how long ten thousand services take to get a token at once.
 import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { createCountersign } from "countersign";
-import { spread, takeTurns } from "../rounds.mjs";
+import { spread, interleave } from "../rounds.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const RUN = fileURLToPath(new URL("./services.mjs", import.meta.url));
@@ -22,7 +22,7 @@ const processes = Number(process.env["PROCESSES"] ?? 4);
 /** @type {Record<string, () => Promise<void>>} */
 const PARTS = { call, deploy };
 
-/** With everything that a call of fetch itself costs left out: it answers at once. */
+/** Replaces fetch with a function that responds immediately, so that only our own cost is left. */
 async function call() {
   const core = await startCore();
   const instance = createCountersign({ appInfo: APP, core: { connectionURI: core.url, apiKey: API_KEY } });
@@ -59,8 +59,8 @@ async function call() {
         for (let i = from; i < to; i++) await send();
       },
     }));
-    const rates = await takeTurns({ contestants, works: CALLS, rounds });
-    // By the time that the process worked: whoever else is at work is nothing to a call.
+    const rates = await interleave({ contestants, works: CALLS, rounds });
+    // By CPU time, so that other processes on the machine do not count.
     const micros = (/** @type {string} */ name) => (rates.get(name)?.perCpuSecond ?? []).map((rate) => 1e6 / rate);
     const bare = micros("plain");
     const more = spread(micros("own").map((one, round) => one - (bare[round] ?? NaN)));
@@ -72,7 +72,7 @@ async function call() {
   await core.stop();
 }
 
-/** As after a deploy: nobody has a token, and everybody wants one in the same moment, of one core. */
+/** As after a deploy: no service has a token, and all request one from the same core at once. */
 async function deploy() {
   const core = await startCore();
   // Each service would warn of the core that it waits for: on one terminal, thousands.
@@ -129,11 +129,11 @@ if (unknown.length > 0) {
 
 parts, all of them by default: ${Object.keys(PARTS).join(" ")}
 
-  ROUNDS     rounds in which a call and a bare fetch take turns (default 15)
+  ROUNDS     rounds in which a call and a bare fetch alternate (default 15)
   SERVICES   that ask at once (default 10000)
   PROCESSES  that they live in (default 4)
 
-Ends with 1 if a line misses what is asked of it.`);
+Exit status 1 if a line misses its target.`);
   process.exit(unknown.includes("--help") ? 0 : 2);
 }
 for (const name of parts.length > 0 ? parts : Object.keys(PARTS)) {

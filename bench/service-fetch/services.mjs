@@ -1,4 +1,4 @@
-// Many services in one process, each with an instance of its own, that want their tokens in the same moment.
+// Many services in one process, each with its own instance, that request their tokens at the same moment.
 import { createCountersign } from "countersign";
 
 const [, , connectionURI = "", apiKey = "", count = "0"] = process.argv;

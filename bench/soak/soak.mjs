@@ -1,5 +1,5 @@
-// Keys of ten seconds and tokens of five: two cores on one store, and a verifier at each that knows only what the
-// cache header lets it know. Whatever fails between them is a gap.
+// Two cores on one store with keys of ten seconds and tokens of five, and a verifier for each that fetches no more often
+// than the cache header allows. Every failure is a gap.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
@@ -36,7 +36,7 @@ export async function soak({ seconds, dataDir, database, keySeconds = 10, tokenS
   const body = JSON.stringify({ algorithms: ["ES256"] });
   const headers = { authorization: `Bearer ${ADMIN_KEY}` };
   await fetch(`${first?.url}/admin/v1/apps/public/algorithms`, { method: "PUT", headers, body });
-  await sleep(1_500); // the other core knows by then
+  await sleep(1_500); // until the other core has seen the change
   const verifiers = cores.map(({ url }) =>
     createVerifier({ jwksUri: `${url}/.well-known/jwks-all.json`, clockTolerance: 0 }),
   );

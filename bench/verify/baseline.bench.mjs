@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { createVerifier } from "countersign";
-import { ratios, spread, takeTurns } from "../rounds.mjs";
+import { ratios, spread, interleave } from "../rounds.mjs";
 import { issue, serveKeySet } from "./issuer.mjs";
 
 const BASELINE = "311e93f";
@@ -57,7 +57,7 @@ async function buildBaseline() {
 async function compareSameToken(builds, jwksUri) {
   const token = Buffer.from(issue("RS256"));
   const verifiers = builds.map(({ name, create }) => ({ name, verifier: create({ jwksUri }) }));
-  const rates = await takeTurns({
+  const rates = await interleave({
     works: SAME_TOKEN_WORKS,
     rounds,
     contestants: verifiers.map(({ name, verifier }) => ({
@@ -81,7 +81,7 @@ async function compareNewTokens(builds, jwksUri, algorithm) {
   const known = issue(algorithm);
   /** @type {Map<string, import("countersign").Verifier>} */
   const verifiers = new Map();
-  const rates = await takeTurns({
+  const rates = await interleave({
     works: NEW_TOKENS,
     rounds,
     contestants: builds.map(({ name, create }) => ({

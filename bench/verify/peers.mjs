@@ -5,7 +5,7 @@ import { createVerifier } from "countersign";
 import { createVerifier as createFastVerifier } from "fast-jwt";
 import { importJWK, jwtVerify } from "jose";
 import jsonwebtoken from "jsonwebtoken";
-import { takeTurns } from "../rounds.mjs";
+import { interleave } from "../rounds.mjs";
 import { issue, publicKeyOf, serveKeySet } from "./issuer.mjs";
 
 /**
@@ -22,7 +22,7 @@ export async function sameToken(rounds) {
   const { jwksUri, close } = await serveKeySet();
   const ours = createVerifier({ jwksUri });
   const theirs = cachingFastJwt();
-  const rates = await takeTurns({
+  const rates = await interleave({
     works: SAME_TOKEN_WORKS,
     rounds,
     contestants: [
@@ -71,7 +71,7 @@ export async function newTokens(algorithm, rounds, works) {
   const peers = [fastJwt(algorithm, tokens), await jose(algorithm, tokens)];
   if (algorithm === "RS256") peers.push(...jsonWebTokens(tokens));
   peers.push(signatureAlone(algorithm, tokens));
-  const rates = await takeTurns({ contestants: [ours, ...peers], works, rounds });
+  const rates = await interleave({ contestants: [ours, ...peers], works, rounds });
   ours.close();
   close();
   return rates;

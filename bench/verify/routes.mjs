@@ -1,4 +1,4 @@
-// A protected route beside the same route behind a middleware that does nothing: same process, same headers, by turns.
+// Compares a protected route with the same route behind an empty middleware: same process, same headers, alternating.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,7 @@ export async function protectedRoute(framework, rounds, seconds) {
     name,
     { url: `http://127.0.0.1:${port}${path}`, headers },
   ]);
-  const rates = await routesByTurns(server, [Object.fromEntries(loads)], rounds, seconds);
+  const rates = await measureRoutes(server, [Object.fromEntries(loads)], rounds, seconds);
   close();
   return rates;
 }
@@ -36,7 +36,7 @@ export async function protectedRoute(framework, rounds, seconds) {
  * @param {number} rounds @param {number} seconds of each measurement
  * @returns {Promise<import("../rounds.mjs").RatesByName>}
  */
-export async function routesByTurns(server, groups, rounds, seconds) {
+export async function measureRoutes(server, groups, rounds, seconds) {
   const load = fork(LOAD);
   const rates = emptyRates(groups.flatMap((group) => Object.keys(group)));
   for (let round = -WARM_UP; round < rounds; round++) {

@@ -1,4 +1,4 @@
-// One framework's server, in a process of its own: the same route behind a middleware that does nothing and behind ours.
+// A server of one framework in its own process: the same route behind an empty middleware and behind ours.
 import { serve } from "@hono/node-server";
 import { verifyMicroservice as fastifyGuard } from "countersign/framework/fastify";
 import { verifyMicroservice as honoGuard } from "countersign/framework/hono";

@@ -1,4 +1,4 @@
-// What verifying costs, beside the peers that people would use instead: ratios, all of them from one run.
+// Compares verification with the libraries that people would use instead. All ratios come from one run.
 import { readFileSync } from "node:fs";
 import { ratios, spread } from "../rounds.mjs";
 import { newTokens, sameToken } from "./peers.mjs";
@@ -19,18 +19,18 @@ const seconds = Number(process.env["SECONDS"] ?? 1);
 /** @type {Record<string, () => Promise<Line[]>>} */
 const PARTS = {
   async again() {
-    return beside("the same token again, RS256", await sameToken(rounds), { "fast-jwt, cached": 1.5 });
+    return compare("the same token again, RS256", await sameToken(rounds), { "fast-jwt, cached": 1.5 });
   },
   async rs256() {
     const rates = await newTokens("RS256", rounds, TOKENS);
     const least = { "fast-jwt": 0.95, jose: 2.5, "jsonwebtoken, PEM": 5, "jsonwebtoken, KeyObject": 5 };
-    return beside("a new token each time, RS256", rates, least);
+    return compare("a new token each time, RS256", rates, least);
   },
   async es256() {
-    return beside("a new token each time, ES256", await newTokens("ES256", rounds, TOKENS), AS_FAST);
+    return compare("a new token each time, ES256", await newTokens("ES256", rounds, TOKENS), AS_FAST);
   },
   async ed25519() {
-    return beside("a new token each time, Ed25519", await newTokens("EdDSA", rounds, TOKENS), AS_FAST);
+    return compare("a new token each time, Ed25519", await newTokens("EdDSA", rounds, TOKENS), AS_FAST);
   },
   fastify: () => route("fastify"),
   hono: () => route("hono"),
@@ -56,7 +56,7 @@ const AS_FAST = { "fast-jwt": 0.95, jose: 1.3 };
 /** @param {"fastify" | "hono"} framework @returns {Promise<Line[]>} */
 async function route(framework) {
   const rates = await protectedRoute(framework, rounds, seconds);
-  return beside(`a protected route, ${framework}`, rates, { "a middleware that does nothing": 0.85 });
+  return compare(`a protected route, ${framework}`, rates, { "a middleware that does nothing": 0.85 });
 }
 
 /**
@@ -64,7 +64,7 @@ async function route(framework) {
  * @param {Record<string, number>} leasts what is asked, by name of the peer
  * @returns {Line[]}
  */
-function beside(work, rates, leasts) {
+function compare(work, rates, leasts) {
   const [[, ours], ...peers] = /** @type {[[string, Rates], ...[string, Rates][]]} */ ([...rates]);
   return peers.map(([peer, theirs]) => {
     const ratio = ratios(ours.perSecond, theirs.perSecond);
@@ -98,16 +98,16 @@ if (unknown.length > 0) {
 
 parts, all of them by default: ${Object.keys(PARTS).join(" ")}
 
-  ROUNDS   rounds in which the peers take turns; figures are medians, with the least and the most (default 15)
+  ROUNDS   rounds in which the peers alternate; figures are medians, with the least and the most (default 15)
   SECONDS  of each measurement of a route (default 1)
 
-Ends with 1 if a line misses what is asked of it.`);
+Exit status 1 if a line misses its target.`);
   process.exit(unknown.includes("--help") ? 0 : 2);
 }
 
 const peers = ["fast-jwt", "jose", "jsonwebtoken", "fastify", "hono", "@hono/node-server", "autocannon"];
 console.log(`${peers.map((name) => `${name} ${versionOf(name)}`).join(", ")}, OpenSSL ${process.versions.openssl}`);
-console.log(`${rounds} rounds: median (least to most); by CPU: by the time spent on it, whoever else is at work\n`);
+console.log(`${rounds} rounds: median (least to most); by CPU: per CPU second, independent of other processes\n`);
 const row = (/** @type {readonly string[]} */ cells) =>
   console.log(cells.map((cell, i) => cell.padEnd([32, 18, 42, 22, 9, 16][i] ?? 0)).join(""));
 row(["work", "ours", "peer", "ratio", "by CPU", "asked"]);

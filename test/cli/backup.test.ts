@@ -204,20 +204,20 @@ describe("countersign restore", () => {
     }
     expect(await digestsOf(dataDir)).toEqual(before);
 
-    const stranger = await temporaryDirectory();
-    const noKey = await countersign("restore", file, "--data-dir", stranger);
+    const otherPlace = await temporaryDirectory();
+    const noKey = await countersign("restore", file, "--data-dir", otherPlace);
     expect([noKey.code, noKey.stderr]).toEqual([
       1,
       expect.stringMatching(/master key [0-9a-f]{16}.*master\.key is missing/),
     ]);
-    expect(await readdir(stranger)).toEqual([]);
-    await writeFile(join(stranger, "master.key"), `${Buffer.alloc(32, 7).toString("base64url")}\n`);
-    const otherKey = await countersign("restore", file, "--data-dir", stranger);
+    expect(await readdir(otherPlace)).toEqual([]);
+    await writeFile(join(otherPlace, "master.key"), `${Buffer.alloc(32, 7).toString("base64url")}\n`);
+    const otherKey = await countersign("restore", file, "--data-dir", otherPlace);
     expect([otherKey.code, otherKey.stderr]).toEqual([
       1,
       expect.stringMatching(/backup's keys are sealed under master key/),
     ]);
-    expect(await readdir(stranger)).toEqual(["master.key"]);
+    expect(await readdir(otherPlace)).toEqual(["master.key"]);
   });
 });
 
@@ -252,7 +252,7 @@ test("R15 a file put in the place of the one that a core uses: it says so, issue
   expect(await verifies(again, token)).toBe(true);
 });
 
-test("R15 a store restored behind a running core's back is noticed once: an alarm, a new generation, new signers", async () => {
+test("R15 a running core notices once that its store was rolled back: an alarm, a new generation, new active keys", async () => {
   const dataDir = await temporaryDirectory();
   const core = await startCore(dataDir, [], CORE_ENV);
   await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(6), { timeout: 10_000 });

@@ -1,4 +1,4 @@
-// `countersign explain`, as somebody types it who wonders why a token is refused.
+// `countersign explain` shows why a token is rejected.
 import { expect, test } from "vitest";
 import { runCommand } from "../../packages/core/test/support/cli.ts";
 import { startCore } from "../support/in-process.ts";
@@ -35,7 +35,7 @@ test("prints every check of a real token, and what a verifier says of it", async
   expect(JSON.parse(asJson.stdout)).toMatchObject({ allowed: true, token: { claims: { sub: "orders" } } });
 });
 
-test("shows what a route asks for beside the audience: scopes and callers, each as it is wanted and as it is", async () => {
+test("shows required and actual scopes and callers", async () => {
   const core = await startCore(await temporaryDirectory());
   const payload = { sub: "orders", source: "microservice", aud: "inventory", scope: "stock:read stock:list" };
   const token = await mint(core.url, payload);
@@ -101,7 +101,7 @@ test("a token that names an audience is refused without --audience, which is sai
   }
 });
 
-test("says in one line what cannot work, and prints no stranger's control characters", async () => {
+test("says in one line what cannot work, and prints no control characters of a token", async () => {
   const token = (claims: object) => `${base64url({ alg: "RS256", kid: "s-\u001b[31m" })}.${base64url(claims)}.AAAA`;
   const hostile = await explain(token({ sub: "\u001b[2Jorders", exp: 1 }), "--audience", "a");
   expect(hostile.stdout + hostile.stderr).not.toContain("\u001b");

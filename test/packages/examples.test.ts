@@ -75,7 +75,7 @@ async function expectGuarded(url: string, aud?: string): Promise<void> {
   expect(await keys.json()).toEqual(await (await fetch(`${coreUrl}/.well-known/jwks.json`)).json());
 }
 
-/** The same token, signed by a key of somebody else's. */
+/** Returns the token signed with another key. */
 function forged(token: string): string {
   const input = token.slice(0, token.lastIndexOf("."));
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });

@@ -120,7 +120,7 @@ test("R18 SIGTERM finishes the requests in flight and exits 0", async () => {
   const first = Array.from({ length: 50 }, ask);
   await first[0];
   const exit = core.kill("SIGTERM");
-  // Whoever was let in gets the answer; whoever came after the door closed is refused the connection, never cut off.
+  // Accepted requests get a response. Later ones are refused at the connection, never cut off.
   const outcomes = await Promise.all(first);
   expect(new Set(outcomes)).toEqual(new Set([200]));
   expect((await exit).code).toBe(0);
