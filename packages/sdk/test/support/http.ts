@@ -28,6 +28,8 @@ export async function listen(handler: RequestListener): Promise<TestServer> {
     requests.push(req);
     handler(req, res);
   });
+  // Otherwise a client whose event loop is busy for 5 s reuses a connection that the server has closed.
+  server.keepAliveTimeout = 0;
   server.on("connection", () => connections++);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
