@@ -128,7 +128,12 @@ describe("credentials", () => {
     expect([revoked.status, revoked.json]).toEqual([200, { credential: { id: old.id } }]);
     const statuses = [old, young].map(({ credential }) => core.call("/apiversion", { apiKey: credential }));
     expect((await Promise.all(statuses)).map((answer) => answer.status)).toEqual([401, 200]);
-    expectRefused(await services(`/rotating/credentials/${old.id}/revoke`, {}), 404, "not_found", /credential not found/);
+    expectRefused(
+      await services(`/rotating/credentials/${old.id}/revoke`, {}),
+      404,
+      "not_found",
+      /credential not found/,
+    );
   });
 
   it("are rejected with an invalid or past expiry date, and beyond ten (409)", async () => {
