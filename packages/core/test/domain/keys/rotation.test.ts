@@ -364,7 +364,7 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 100, endOnFailure: true },
     );
-  }, 60_000);
+  });
 
   it("and outages of any length: only where no signer is left for the whole lead comes a key without it", () => {
     const outages = fc.array(fc.tuple(fc.nat({ max: 79 }), fc.double({ min: 0, max: 6, noNaN: true })), {
@@ -387,7 +387,7 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 100, endOnFailure: true },
     );
-  }, 60_000);
+  });
 
   it("and another policy after each restart: what exists keeps its dates, and there is a signer", () => {
     const wait = fc.integer({ min: 0, max: 2_000_000_000 });
@@ -406,5 +406,5 @@ describe("for every accepted policy (R16)", () => {
       }),
       { numRuns: 200, endOnFailure: true },
     );
-  }, 60_000);
+  });
 });

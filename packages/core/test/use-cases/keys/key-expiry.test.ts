@@ -104,7 +104,7 @@ it("R16 no token outlives its key, and each verifies until its exp while the cor
   );
   expect(checks).toBeGreaterThan(300);
   expect(clamped).toBeGreaterThan(10);
-}, 60_000);
+});
 
 /** With what our verifier is made of. */
 function verifiesByProtocol(token: string, set: JSONWebKeySet): boolean {
