@@ -48,18 +48,26 @@ beforeAll(async () => {
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
 
-/** Microseconds for one, each round, taking turns. */
-function measure(kinds: Record<string, readonly string[]>): Record<string, number> {
-  const times = Object.keys(kinds).map((kind) => [kind, [] as number[]] as const);
+/** Returns the median microseconds per call of each kind of credential, and of hashing one. The kinds alternate. */
+function measure(kinds: Record<string, readonly string[]>): Record<string, number> & { hashing: number } {
+  const hashed = Object.values(kinds)[0]!;
+  const works: [string, (i: number) => unknown][] = [
+    ["hashing", (i) => digestOf(hashed[i % hashed.length]!)],
+    ...Object.entries(kinds).map(([kind, presented]): [string, (i: number) => unknown] => [
+      kind,
+      (i) => authenticate(presented[i % presented.length], "public"),
+    ]),
+  ];
+  const times = works.map(([kind, work]) => ({ kind, work, all: [] as number[] }));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [kind, all] of times) {
-      const presented = kinds[kind]!;
+    for (const { work, all } of times) {
       const began = performance.now();
-      for (let i = 0; i < PER_ROUND; i++) authenticate(presented[i % presented.length], "public");
+      for (let i = 0; i < PER_ROUND; i++) work(i);
       all.push(((performance.now() - began) * 1_000) / PER_ROUND);
     }
   }
-  return Object.fromEntries(times.map(([kind, all]) => [kind, median(all)]));
+  const medians = Object.fromEntries(times.map(({ kind, all }) => [kind, median(all)]));
+  return { hashing: NaN, ...medians };
 }
 
 it(`${MAX_SERVICES} services ask at once after a deploy, and none fails`, async () => {
@@ -85,7 +93,7 @@ it(`${MAX_SERVICES} services ask at once after a deploy, and none fails`, async 
 
 describe(`with ${MAX_SERVICES} services`, () => {
   it(
-    "S1 a credential is known in less than 20 microseconds, and one that is not takes as long, whatever is wrong with it",
+    "S1 authenticating takes a few hashes, and a wrong credential takes as long as a valid one, whatever is wrong with it",
     async () => {
       const known = [...credentials.values()].slice(0, 1_000).map(([first]) => first!);
       expect(known.every((credential) => authenticate(credential, "public")?.type === "service")).toBe(true);
@@ -120,12 +128,13 @@ describe(`with ${MAX_SERVICES} services`, () => {
       };
       for (const presented of Object.values(nobody)) expect(authenticate(presented[0], "public")).toBeUndefined();
       measure({ known, ...nobody }); // warm
-      const { known: ofKnown, ...ofNobody } = measure({ known, ...nobody });
-      const words = Object.entries({ known: ofKnown!, ...ofNobody }).map(([kind, us]) => `${kind} ${us.toFixed(2)}`);
-      note(`authenticating, microseconds: ${words.join(", ")}`);
-      const times = Object.values(ofNobody);
-      expect(Math.max(ofKnown!, ...times)).toBeLessThan(20);
-      expect(Math.max(...times) - Math.min(...times)).toBeLessThan(2); // a network's noise is a hundred times that
+      const { hashing, ...times } = measure({ known, ...nobody });
+      const text = Object.entries({ hashing, ...times }).map(([kind, us]) => `${kind} ${us.toFixed(2)}`);
+      note(`authenticating, microseconds: ${text.join(", ")}`);
+      // Measured against hashing the credential, which is most of the work, so that the bounds hold on any machine.
+      // Usually all kinds take five to six hashes and differ by up to one and a half; the margins are a factor of 2.5.
+      expect(Math.max(...Object.values(times))).toBeLessThan(15 * hashing);
+      expect(Math.max(...Object.values(times)) - Math.min(...Object.values(times))).toBeLessThan(4 * hashing);
     },
     20_000 + ROUNDS * 300,
   );
