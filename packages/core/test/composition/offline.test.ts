@@ -1,4 +1,4 @@
-// What the commands do on a store itself: as the cores on it would, and nothing that nobody asked for.
+// Commands that open a store directly act as its cores would, and make no other change.
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -23,10 +23,10 @@ async function call<T>(core: { fetch(request: Request): Promise<Response> }, met
   return JSON.parse(text) as T;
 }
 
-/** A core that has run on the store, with windows and algorithms of its own. */
+/** Runs a core on the store, with its own windows and algorithms. */
 async function ran(place: Place, rotation: CoreOptions["rotation"]): Promise<KeyView[]> {
   const core = await embedCore({ ...place, rotation, adminKeys: [ADMIN_KEY] }, { environment });
-  await call(core, "PUT", "/apps/public/algorithms", { algorithms: null }); // which makes every key that is due
+  await call(core, "PUT", "/apps/public/algorithms", { algorithms: null }); // Creates every key that is due.
   const { keys } = await call<{ keys: KeyView[] }>(core, "GET", "/apps/public/keys");
   await core.close();
   return keys;
@@ -47,14 +47,14 @@ const server = await startPostgres();
 describe.each([
   ["an embedded store", async () => ({ dataDir: await tempDir() })],
   ["PostgreSQL", async () => server && { database: await server.newDatabase() }],
-] as const)("administering %s by hand", (_, newPlace) => {
+] as const)("administering %s directly", (_, newPlace) => {
   async function place(): Promise<Place | undefined> {
     const found = await newPlace();
     if (found === undefined) note("administering PostgreSQL was not tested");
     return found;
   }
 
-  it("reads without writing anything, whatever its own windows would be", async () => {
+  it("reads without writing, whatever windows its own configuration has", async () => {
     const at = await place();
     if (at === undefined) return;
     const before = await ran(at, { algorithms: ["ES256"] });
@@ -73,7 +73,7 @@ describe.each([
     expect(await call(core, "GET", "/status")).toEqual(status);
   });
 
-  it("makes keys by the windows and algorithms of the cores on it", async () => {
+  it("creates keys with the windows and algorithms of the cores on the store", async () => {
     const at = await place();
     if (at === undefined) return;
     await ran(at, { algorithms: ["ES256"], lead: 3_600_000, jwksMaxAge: 600_000 });
@@ -87,7 +87,7 @@ describe.each([
     expect(algorithmsOf(await keysOf(core))).toEqual(new Set(["ES256"]));
   });
 
-  it("R17 is not refused because the stored keys would be impossible by other windows", async () => {
+  it("R17 works even if its own windows would make the stored keys invalid", async () => {
     const at = await place();
     if (at === undefined) return;
     await ran(at, {
@@ -106,7 +106,7 @@ describe.each([
   });
 });
 
-it("R17 repairs what keeps a core from starting", async () => {
+it("R17 repairs a state that prevents a core from starting", async () => {
   const dataDir = await tempDir();
   await ran({ dataDir }, { algorithms: ["ES256"] });
   const database = await openDatabase(join(dataDir, "countersign.db"));

@@ -5,7 +5,7 @@ import { DEFAULT_ROTATION } from "../../src/domain/keys/rotation.ts";
 import { StartupError } from "../../src/ports/startup-error.ts";
 import { ADMIN_KEY, API_KEY } from "../support/core.ts";
 
-/** The lines of the refusal; none: it is accepted. */
+/** Returns the lines of the error, or none if the configuration is valid. */
 function mistakes(options: CoreOptions, environment: NodeJS.ProcessEnv = {}): string[] {
   try {
     resolveConfig(options, environment);
@@ -17,7 +17,7 @@ function mistakes(options: CoreOptions, environment: NodeJS.ProcessEnv = {}): st
 }
 
 describe("resolveConfig", () => {
-  it("needs nothing, and is frozen", () => {
+  it("needs no settings, and returns a frozen object", () => {
     const config = resolveConfig({}, {});
     expect(config).toEqual({
       port: 3567,
@@ -35,7 +35,7 @@ describe("resolveConfig", () => {
     expect([config, config.rotation].every(Object.isFrozen)).toBe(true);
   });
 
-  it("reads the environment, and options win over it", () => {
+  it("reads the environment, which options override", () => {
     const masterKey = randomBytes(32);
     const environment = {
       COUNTERSIGN_PORT: " 8080 ",
@@ -69,7 +69,7 @@ describe("resolveConfig", () => {
     ]);
   });
 
-  it("reads rotation in seconds, all or some of it, and options win over it", () => {
+  it("reads rotation in seconds, in full or in part, which options override", () => {
     const seconds = { lead: 3, period: 4, hold: 20, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
     const environment = { COUNTERSIGN_ROTATION: JSON.stringify(seconds) };
     const inMilliseconds = { lead: 3e3, period: 4e3, hold: 20e3, jwksMaxAge: 1e3, instanceRefresh: 500, clockSkew: 0 };
@@ -95,11 +95,11 @@ describe("resolveConfig", () => {
       '{"hold":1e13}',
       /^COUNTERSIGN_ROTATION: hold: expected milliseconds from 0 to 3153600000000 \(100 years\)/,
     ],
-  ])("refuses a COUNTERSIGN_ROTATION that is %s", (_, text, words) => {
+  ])("rejects a COUNTERSIGN_ROTATION that is %s", (_, text, words) => {
     expect(mistakes({}, { COUNTERSIGN_ROTATION: text })).toEqual([expect.stringMatching(words)]);
   });
 
-  it("takes a variable that is set to nothing as not set", () => {
+  it("ignores empty variables", () => {
     const empty = {
       COUNTERSIGN_PORT: "",
       COUNTERSIGN_HOST: " ",
@@ -114,7 +114,7 @@ describe("resolveConfig", () => {
     });
   });
 
-  it("lists every mistake at once, those that lie between settings too", () => {
+  it("lists every error at once, including conflicts between settings", () => {
     const lines = mistakes(
       {
         port: "80a",
@@ -126,7 +126,7 @@ describe("resolveConfig", () => {
       },
       { COUNTERSIGN_MASTER_KEY: "nope" },
     );
-    // The order of the settings, then what lies between them.
+    // The order of the settings, then the conflicts between them.
     expect(lines.map((line) => line.split(":")[0])).toEqual([
       "port",
       "dataDir",
@@ -141,13 +141,13 @@ describe("resolveConfig", () => {
   });
 
   for (const port of ["-1", "65536", "1.5", "abc", "", "0x50", "99999999", "8 0", 70_000, 1.5, NaN]) {
-    it(`refuses port ${JSON.stringify(port)}`, () => {
+    it(`rejects port ${JSON.stringify(port)}`, () => {
       const got = typeof port === "string" ? `"${port}"` : String(port);
       expect(mistakes({ port })).toEqual([`port: expected a number from 0 to 65535, got ${got}`]);
     });
   }
 
-  it("takes PostgreSQL with a master key, from the environment or an option, and a pool of 8 or as many as told", () => {
+  it("accepts PostgreSQL with a master key, from the environment or an option, with a pool of 8 by default", () => {
     const environment = {
       COUNTERSIGN_DATABASE: "postgres://core:p%40ss@db.internal:5433/keys?sslmode=verify-full",
       COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url"),
@@ -159,7 +159,7 @@ describe("resolveConfig", () => {
     expect(resolveConfig({}, { ...environment, COUNTERSIGN_DATABASE: " " }).database).toBeUndefined();
   });
 
-  it("refuses PostgreSQL without a configured master key, beside whatever else is wrong (S8)", () => {
+  it("rejects PostgreSQL without a configured master key, along with other errors (S8)", () => {
     const database = "postgres://core@db/keys";
     expect(mistakes({ database, port: "x" })).toEqual([
       'port: expected a number from 0 to 65535, got "x"',
@@ -181,7 +181,7 @@ describe("resolveConfig", () => {
     "postgres://core:hunter2@db:99999/keys",
     "",
   ]) {
-    it(`refuses ${JSON.stringify(database)} as a database, and does not print it (S6)`, () => {
+    it(`rejects ${JSON.stringify(database)} as a database, and does not print it (S6)`, () => {
       const masterKey = randomBytes(32).toString("base64url");
       const lines = mistakes({ database }, { COUNTERSIGN_MASTER_KEY: masterKey });
       expect(lines).toEqual([expect.stringMatching(/^database: expected postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME/)]);
@@ -190,14 +190,14 @@ describe("resolveConfig", () => {
   }
 
   for (const poolSize of [0, 1, 1001, "many", "", -5, 2.5]) {
-    it(`refuses a pool of ${JSON.stringify(poolSize)}`, () => {
+    it(`rejects a pool of ${JSON.stringify(poolSize)}`, () => {
       expect(mistakes({ poolSize })).toEqual([
         expect.stringMatching(/^poolSize: expected a number from 2 to 1000, got /),
       ]);
     });
   }
 
-  it("names a setting as the user types it: the option, the flag or the variable", () => {
+  it("names a setting as the user types it: option, flag or variable", () => {
     const optionName = (option: string) => `--${option}`;
     expect(() => resolveConfig({ port: "70000" }, {}, { optionName })).toThrow(
       '--port: expected a number from 0 to 65535, got "70000"',
@@ -214,19 +214,19 @@ describe("resolveConfig", () => {
     ]);
   });
 
-  it("takes ports as numbers and texts", () => {
+  it("accepts ports as numbers and strings", () => {
     expect([0, "0", 65_535, "3567"].map((port) => resolveConfig({ port }, {}).port)).toEqual([0, 0, 65_535, 3567]);
   });
 
   for (const maxRingAge of [0, -1, NaN]) {
-    it(`refuses maxRingAge ${maxRingAge}`, () => {
+    it(`rejects maxRingAge ${maxRingAge}`, () => {
       expect(mistakes({ maxRingAge })).toEqual([
         expect.stringMatching(/^maxRingAge: expected a number of milliseconds above 0, got /),
       ]);
     });
   }
 
-  it("reads maxRingAge in seconds, and what apps sign with", () => {
+  it("reads maxRingAge in seconds, and the signing algorithms", () => {
     const environment = { COUNTERSIGN_MAX_RING_AGE: "7200", COUNTERSIGN_ALGORITHMS: "ES256, Ed25519" };
     const { maxRingAge, rotation } = resolveConfig({}, environment);
     expect([maxRingAge, rotation]).toEqual([7_200_000, { ...DEFAULT_ROTATION, algorithms: ["ES256", "Ed25519"] }]);
@@ -242,7 +242,7 @@ describe("resolveConfig", () => {
     ]);
   });
 
-  it("takes the store that is named closest: a directory in an option is meant, whatever the environment names", () => {
+  it("prefers a directory in an option to any store in the environment", () => {
     const environment = {
       COUNTERSIGN_DATABASE: "postgres://db/keys",
       COUNTERSIGN_DATA_DIR: "/data",
@@ -254,7 +254,7 @@ describe("resolveConfig", () => {
     expect(two).toEqual(["database and dataDir are mutually exclusive; set only one"]);
   });
 
-  it("reads where the master key's file is, and refuses two places for it", () => {
+  it("reads the path of the master key file, and rejects two sources of a master key", () => {
     const environment = { COUNTERSIGN_MASTER_KEY_FILE: "/run/secrets/master-key" };
     expect(resolveConfig({ database: "postgres://db/keys" }, environment)).toMatchObject({
       masterKeys: undefined,
@@ -276,7 +276,7 @@ describe("resolveConfig", () => {
     "a".repeat(20) + "+/",
   ];
   for (const key of badKeys) {
-    it(`refuses ${JSON.stringify(key)} as a key, and does not print it (S1, S6)`, () => {
+    it(`rejects ${JSON.stringify(key)} as a key, and does not print it (S1, S6)`, () => {
       for (const [options, name] of [
         [{ apiKeys: [key] }, "apiKeys"],
         [{ adminKeys: [key] }, "adminKeys"],
@@ -287,7 +287,7 @@ describe("resolveConfig", () => {
     });
   }
 
-  it("never prints the value of a key, however many mistakes there are (S6)", () => {
+  it("never prints the value of a key, for any number of errors (S6)", () => {
     const secret = "canary canary canary canary";
     const good = "canary-canary-canary-canary";
     const text = mistakes(
@@ -299,7 +299,7 @@ describe("resolveConfig", () => {
     expect(text).not.toContain("canary");
   });
 
-  it("refuses a key that is both an API key and an admin key (S2)", () => {
+  it("rejects a key that is both an API key and an admin key (S2)", () => {
     expect(mistakes({ apiKeys: [API_KEY], adminKeys: [ADMIN_KEY, API_KEY] })).toEqual([
       expect.stringMatching(/^adminKeys: must differ from every API key, otherwise services get admin access$/),
     ]);
@@ -312,7 +312,7 @@ describe("resolveConfig", () => {
     randomBytes(33).toString("base64url"),
     "A".repeat(42) + "B",
   ]) {
-    it(`refuses a master key that is not 32 bytes of base64url (${text.length} characters)`, () => {
+    it(`rejects a master key that is not 32 bytes of base64url (${text.length} characters)`, () => {
       expect(mistakes({}, { COUNTERSIGN_MASTER_KEY: text })).toEqual([
         expect.stringMatching(/^COUNTERSIGN_MASTER_KEY: expected 32 bytes as base64url \(43 characters\)/),
       ]);
@@ -330,17 +330,17 @@ describe("listening (S7)", () => {
     "::ffff:10.0.0.1",
     "0",
   ]) {
-    it(`on ${host} without an API key is refused, with what to do`, () => {
+    it(`on ${host} without an API key is rejected with advice`, () => {
       expect(mistakes({ host })).toEqual([
         expect.stringMatching(/^host: .*--api-key .*COUNTERSIGN_API_KEYS.*127\.0\.0\.1/),
       ]);
-      expect(mistakes({ host, adminKeys: [ADMIN_KEY] })).toHaveLength(1); // an admin key closes another interface
+      expect(mistakes({ host, adminKeys: [ADMIN_KEY] })).toHaveLength(1); // An admin key protects another interface.
       expect(mistakes({ host, apiKeys: [API_KEY] })).toEqual([]);
     });
   }
 
   for (const host of ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST"]) {
-    it(`on ${host} needs none`, () => {
+    it(`on ${host} needs no API key`, () => {
       expect(mistakes({ host })).toEqual([]);
     });
   }

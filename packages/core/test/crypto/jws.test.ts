@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { publishedJwk } from "../../src/crypto/private-keys.ts";
 import { signBytes, verifiesUnder } from "../../src/crypto/jws.ts";
 
-test("of signatures that are wanted at once each is its own key's, and what a key cannot do fails alone", async () => {
+test("concurrent signatures each use their own key, and one failing key does not affect the others", async () => {
   const pairs = [
     { algorithm: "ES256" as const, ...generateKeyPairSync("ec", { namedCurve: "P-256" }) },
     { algorithm: "Ed25519" as const, ...generateKeyPairSync("ed25519") },
@@ -13,7 +13,7 @@ test("of signatures that are wanted at once each is its own key's, and what a ke
   const pairOf = (i: number) => pairs[i % pairs.length]!;
   const signatures = texts.map((text, i) => {
     const { algorithm, privateKey, publicKey } = pairOf(i);
-    // Refused before anything is begun: no private key at all.
+    // Rejected before signing starts: not a private key.
     const key = i === 10 ? createPublicKey(publicKey.export({ format: "pem", type: "spki" })) : privateKey;
     return signBytes(algorithm, key, Buffer.from(text));
   });

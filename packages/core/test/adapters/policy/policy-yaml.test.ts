@@ -1,4 +1,4 @@
-// Policies as people write them: what is read, and where it says that something is wrong.
+// Reading policies from YAML and JSON, and the position of each error.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
@@ -8,7 +8,7 @@ import { document, NAMES, rotationPolicyOf } from "../../support/policies.ts";
 
 const registered = new Set([...NAMES, "stock"]);
 
-/** Each mistake as `line:column message`. */
+/** Each error as `line:column message`. */
 function mistakesIn(text: string, known: ReadonlySet<string> = registered): string[] {
   const read = readPolicyYaml(text, known);
   return read.ok ? [] : read.mistakes.map(({ line, column, message }) => `${line}:${column} ${message}`);
@@ -19,7 +19,7 @@ function documentIn(text: string) {
   return documentOf(found.policy);
 }
 
-describe("a policy is read", () => {
+describe("reading a policy", () => {
   const whole = {
     services: { orders: { calls: { inventory: ["stock:read", "stock:reserve"] } }, inventory: { reportOnly: true } },
   };
@@ -42,7 +42,7 @@ describe("a policy is read", () => {
     expect(documentIn(text)).toEqual(whole);
   });
 
-  it("with scopes that begin as YAML's own signs do, in quotes", () => {
+  it("accepts quoted scopes that begin with a YAML indicator", () => {
     const scopes = ["&a", "*b", "!c", "%d", "[e", "{f", "|", "<<", "true", "1"];
     expect(documentIn(JSON.stringify({ services: { stock: { scopes } } }))).toEqual({
       services: { stock: { scopes } },
@@ -50,7 +50,7 @@ describe("a policy is read", () => {
     expect(documentIn(stringify({ services: { stock: { scopes } } }))).toEqual({ services: { stock: { scopes } } });
   });
 
-  it("the same from YAML, JSON and plain data, whatever it says", () => {
+  it("gets the same policy from YAML, JSON and plain data, for any policy", () => {
     fc.assert(
       fc.property(document, (data) => {
         const expected = documentOf(rotationPolicyOf(data));
@@ -66,7 +66,7 @@ describe("a policy is read", () => {
   });
 });
 
-describe("a mistake has its line and column", () => {
+describe("an error has its line and column", () => {
   it.each([
     ["services:\n  orders: {}\n  ghost: {}\n", '3:3 service "ghost" is not registered in this app'],
     ["services:\n  orders:\n    calls:\n      billing: []\n", '4:7 "billing" is not declared in services'],
@@ -89,7 +89,7 @@ describe("a mistake has its line and column", () => {
     ["", "1:1 services: missing"],
     ["# nothing yet\n", "1:1 services: missing"],
     ["services", "1:1 expected names with values, or {} for none"],
-    // What is no YAML, in the parser's words.
+    // Errors of the YAML parser, in its own words.
     ["services:\n\torders: {}\n", "2:1 Tabs are not allowed as indentation"],
     ["services: {}\n}", "2:1 Unexpected flow-map-end token in YAML stream"],
     ["services: {orders: {scopes: ['a, b]}}", "1:38 Missing closing 'quote"],
@@ -98,7 +98,7 @@ describe("a mistake has its line and column", () => {
     expect(mistakesIn(text)).toEqual([mistake]);
   });
 
-  it("and all are told of, in the order of the text", () => {
+  it("reports all errors, in the order of the text", () => {
     const text =
       "services:\n  orders:\n    calls:\n      stock: [a b]\n      ghost: []\n    reportOnly: 1\n  ghost: {}\nrest: 1\n";
     expect(mistakesIn(text).map((mistake) => /^[\d:]+/.exec(mistake)?.[0])).toEqual([
@@ -110,13 +110,13 @@ describe("a mistake has its line and column", () => {
     ]);
   });
 
-  it("and of very many, the first 20", () => {
+  it("reports only the first 20 errors", () => {
     const names = Array.from({ length: 1_000 }, (_, i) => `  ghost-${i}: {}\n`);
     expect(mistakesIn(`services:\n${names.join("")}`)).toHaveLength(20);
   });
 });
 
-describe("what makes a small text large, or says what it does not show, is refused where it begins", () => {
+describe("rejects YAML features that expand or hide content, at their position", () => {
   it.each([
     ["services: &all {}\n", "1:11 anchors and aliases"],
     ["services:\n  orders: *all\n", "2:11 anchors and aliases"],
@@ -137,14 +137,14 @@ describe("what makes a small text large, or says what it does not show, is refus
     ]);
   });
 
-  it("more than 256 KiB, by bytes", () => {
+  it("rejects more than 256 KiB, counted in bytes", () => {
     const fill = (bytes: number) => `services: {}\n#${"é".repeat((bytes - 14) / 2)}`;
     expect(mistakesIn(fill(MAX_POLICY_BYTES))).toEqual([]);
     expect(mistakesIn(fill(MAX_POLICY_BYTES + 2))).toEqual(["1:1 larger than 262144 bytes"]);
   });
 
   it.each(["[", "{a: ", "- ", "? ", "a : ", '"a": ,', "[{b: "])(
-    "nesting without end by %j, which would end the process in the parser",
+    "rejects endless nesting by %j, which would crash the parser",
     (opening) => {
       expect(mistakesIn(opening.repeat(MAX_POLICY_BYTES / opening.length - 1))).toEqual([
         expect.stringMatching(/^1:\d+ nested too deep$/),
@@ -152,13 +152,13 @@ describe("what makes a small text large, or says what it does not show, is refus
     },
   );
 
-  it("nesting by indentation", () => {
+  it("rejects deep nesting by indentation", () => {
     const deep = Array.from({ length: 700 }, (_, i) => `${" ".repeat(i)}a:`).join("\n");
     expect(mistakesIn(deep)).toEqual(["32:32 nested too deep"]);
   });
 });
 
-it("any text gets an answer, and no exception", () => {
+it("never throws, for any text", () => {
   const sign = fc.constantFrom(
     ..."{}[],:?-&*!%|>'\"#@`\n\t \\<ab1~",
     "services",

@@ -37,7 +37,7 @@ function describePostgres(server: PostgresServer): void {
         "where datname = current_database() and application_name = 'countersign-core'",
     );
 
-  /** The refusal, having checked that nothing in or behind it gives the password away. */
+  /** Returns the error message, after checking that the error and its causes do not contain the password. */
   async function refusalOf(url: string): Promise<string> {
     const error = await openPostgresStore({ url, poolSize: 8 }).then(
       () => undefined,
@@ -50,10 +50,10 @@ function describePostgres(server: PostgresServer): void {
     return message;
   }
 
-  describe("a database that cannot be used is refused in one line, without the password (S6)", () => {
+  describe("a database that cannot be used is rejected in one line, without the password (S6)", () => {
     const at = (port: number) => `postgres://core:hunter2@127.0.0.1:${port}/keys`;
 
-    it("nobody listens", async () => {
+    it("nothing listens on the port", async () => {
       const free = createServer().listen(0, "127.0.0.1");
       await new Promise((resolve) => free.once("listening", resolve));
       const { port } = free.address() as AddressInfo;
@@ -65,7 +65,7 @@ function describePostgres(server: PostgresServer): void {
       expect(await refusalOf(at(port).replace("127.0.0.1", "localhost"))).toMatch(/: connection refused;/);
     });
 
-    it("somebody listens and never answers: 5 s and no longer", async () => {
+    it("the server never responds: gives up after 5 s", async () => {
       const silent = createServer(() => {}).listen(0, "127.0.0.1");
       onTestFinished(() => void silent.close());
       await new Promise((resolve) => silent.once("listening", resolve));
@@ -74,7 +74,7 @@ function describePostgres(server: PostgresServer): void {
       expect(performance.now() - began).toBeLessThan(6_000);
     });
 
-    it("it is not a database server at all", async () => {
+    it("the server is not a database server", async () => {
       const other = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(0, "127.0.0.1");
       onTestFinished(() => void other.close());
       await new Promise((resolve) => other.once("listening", resolve));
@@ -98,14 +98,14 @@ function describePostgres(server: PostgresServer): void {
       await expect(open(url.href.replace("with_password", "with_password:right"))).rejects.toThrow(/permission denied/);
     });
 
-    it("it was written by a newer version: nothing in it is changed (R14)", async () => {
+    it("a newer version has written it: rejected, and nothing in it changes (R14)", async () => {
       const url = await server.newDatabase();
       await (await open(url)).close();
       await server.query(
         url,
         "insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')",
       );
-      // xmin: which transaction has last touched a row, of ours or of the catalogue.
+      // xmin: the last transaction that changed a row, in our tables or in the catalog.
       const look = async () => [
         await server.query(url, "select xmin, * from countersign_migration order by name"),
         await server.query(url, "select xmin, * from core_state"),
@@ -117,11 +117,11 @@ function describePostgres(server: PostgresServer): void {
     });
   });
 
-  it("asks for nothing when it connects that a pooler would refuse", async () => {
+  it("sends only connection parameters that a pooler accepts", async () => {
     const asked: string[] = [];
     const pooler = createServer((socket) => {
       socket.once("data", (packet) => {
-        // Length and protocol version, then names and values, each ended by NUL.
+        // Length and protocol version, then names and values, each terminated by NUL.
         const words = packet.subarray(8).toString().split("\0").slice(0, -2);
         asked.push(...words.filter((_, i) => i % 2 === 0));
         socket.destroy();
@@ -131,11 +131,11 @@ function describePostgres(server: PostgresServer): void {
     await new Promise((resolve) => pooler.once("listening", resolve));
     const url = `postgres://core:hunter2@127.0.0.1:${(pooler.address() as AddressInfo).port}/keys`;
     await expect(openPostgresStore({ url, poolSize: 2 })).rejects.toThrow(StartupError);
-    // What PgBouncer knows by itself; it ends a connection that brings anything else.
+    // The parameters that PgBouncer knows. It closes a connection that sends any other.
     expect(asked.sort()).toEqual(["application_name", "client_encoding", "database", "user"]);
   });
 
-  it("gives up a statement and an idle transaction by limits that it has set on its own sessions", async () => {
+  it("ends a slow statement and an idle transaction by timeouts that it sets on its own sessions", async () => {
     const store = await open(await server.newDatabase());
     await expect(
       store.write(async (writer) => {
@@ -147,7 +147,7 @@ function describePostgres(server: PostgresServer): void {
     expect(appIdsOf(await store.readSnapshot())).toEqual([]);
   });
 
-  it("keeps to its own schema, and to its own names in it: other programs use the same library", async () => {
+  it("uses only its own schema and its own names: other programs use the same library", async () => {
     const url = await server.newDatabase();
     const foreign = "(name varchar(255) primary key, timestamp varchar(255) not null)";
     for (const schema of ["public", "other"]) {
@@ -155,7 +155,7 @@ function describePostgres(server: PostgresServer): void {
       await server.query(url, `create table ${schema}.kysely_migration ${foreign}`);
       await server.query(url, `insert into ${schema}.kysely_migration values ('2024_of_another_program', 'x')`);
     }
-    // Another core's, of a later version.
+    // A migration of a later version of another core.
     await server.query(url, `create table other.countersign_migration ${foreign}`);
     await server.query(url, "insert into other.countersign_migration values ('9999_future', 'x')");
     await server.query(url, "create table other.signing_keys (id integer)");
@@ -165,7 +165,7 @@ function describePostgres(server: PostgresServer): void {
     expect(appIdsOf(await (await open(url)).readSnapshot())).toEqual(["public"]);
     expect(await server.query(url, "select name from public.kysely_migration")).toHaveLength(1);
 
-    // Two of them in one database, each in its schema.
+    // Two cores in one database, each in its own schema.
     const third = new URL(url);
     await server.query(url, "create schema third");
     third.searchParams.set("options", "-c search_path=third");
@@ -175,7 +175,7 @@ function describePostgres(server: PostgresServer): void {
     expect(await server.query(url, "select app_id from third.apps")).toEqual([{ app_id: "apart" }]);
   });
 
-  it("is opened by sixteen instances at once when it is new, and migrated once (R14)", async () => {
+  it("is migrated once if sixteen instances open it at the same time (R14)", async () => {
     const url = await server.newDatabase();
     const stores = await Promise.all(Array.from({ length: 16 }, () => open(url, 2)));
     await stores[0]!.write((writer) => writer.apps.insert("public"));
@@ -185,7 +185,7 @@ function describePostgres(server: PostgresServer): void {
     }
   });
 
-  it("goes by the server's clock (R8)", async () => {
+  it("uses the server's clock (R8)", async () => {
     const url = await server.newDatabase();
     const store = await open(url);
     const clock = async () => {
@@ -206,7 +206,7 @@ function describePostgres(server: PostgresServer): void {
     expect([Math.floor(before), ...told, after]).toEqual([Math.floor(before), ...told, after].sort((a, b) => a - b));
   });
 
-  it("runs transactions one after another whatever isolation the server is used to (R7)", async () => {
+  it("runs transactions one after another, for any default isolation level of the server (R7)", async () => {
     const url = await server.newDatabase();
     await server.query(
       url,
@@ -225,7 +225,7 @@ function describePostgres(server: PostgresServer): void {
     expect((await stores[0]!.readSnapshot()).keys).toHaveLength(30);
   });
 
-  it("never has more connections than its pool and the one that listens (R5)", async () => {
+  it("never opens more connections than its pool and one listener (R5)", async () => {
     const proxy = await startProxy(server);
     const store = await open(through(proxy, await server.newDatabase()), 3);
     store.watch(() => {});
@@ -235,14 +235,14 @@ function describePostgres(server: PostgresServer): void {
     expect(proxy.mostOpen()).toBe(4);
   });
 
-  it("R3 gives up a lock that somebody else holds within 5 s, however many wait, and keeps no reader waiting", async () => {
+  it("R3 gives up on a lock of another process within 5 s, for any number of waiting writers, and never blocks readers", async () => {
     const url = await server.newDatabase();
     const store = await open(url);
     const foreign = new pg.Client({ connectionString: url });
     await foreign.connect();
     onTestFinished(() => foreign.end());
     await foreign.query("begin");
-    // Whatever the number of the lock is: it is the one that a writer takes.
+    // Takes the lock of a writer, whatever its number is.
     await store.write(async (writer) => {
       await writer.apps.insert("before");
       const locks = await foreign.query("select objid, classid from pg_locks where locktype = 'advisory' and granted");
@@ -262,7 +262,7 @@ function describePostgres(server: PostgresServer): void {
     expect(appIdsOf(await store.readSnapshot())).toEqual(["before"]);
     expect(performance.now() - began).toBeLessThan(1_000);
     await new Promise((resolve) => setTimeout(resolve, 2_000));
-    // They wait their own time: not what was left to those before them, and not the sum.
+    // Each waits for its own 5 s, not for the sum of all waits.
     const times = await Promise.all([...early, ...waits(2)]);
     expect(Math.min(...times)).toBeGreaterThan(4_400);
     expect(Math.max(...times)).toBeLessThan(5_500);
@@ -273,13 +273,13 @@ function describePostgres(server: PostgresServer): void {
   });
 
   describe("a connection that breaks (R4)", () => {
-    it("in the middle of a transaction makes that one unavailable, not the process, and the next goes well", async () => {
+    it("fails only the transaction that used it, and the next one succeeds", async () => {
       const url = await server.newDatabase();
       const store = await open(url);
       const failing = store.write(async (writer) => {
         await writer.apps.insert("half");
         await terminateAll(url);
-        // Nobody is asking anything when the news arrives.
+        // No query is running when the disconnect arrives.
         await vi.waitFor(async () => expect(await backendsOf(url)).toEqual([]));
         await writer.apps.insert("other half");
       });
@@ -288,7 +288,7 @@ function describePostgres(server: PostgresServer): void {
       expect(appIdsOf(await store.readSnapshot())).toEqual(["whole"]);
     });
 
-    it("while nobody uses it is replaced unseen", async () => {
+    it("is replaced unnoticed if it was idle", async () => {
       const url = await server.newDatabase();
       const store = await open(url);
       await store.readState();
@@ -297,7 +297,7 @@ function describePostgres(server: PostgresServer): void {
       await vi.waitFor(() => store.readState(), { interval: 10, timeout: 1_000 });
     });
 
-    it("that goes silent is given up in 6 s, and not used again once the way is open", async () => {
+    it("is given up after 6 s of silence, and is not used again once the network recovers", async () => {
       const proxy = await startProxy(server);
       const store = await open(through(proxy, await server.newDatabase()), 2);
       await store.write((writer) => writer.apps.insert("public"));
@@ -315,20 +315,20 @@ function describePostgres(server: PostgresServer): void {
       await store.write((writer) => writer.apps.insert("found"));
     });
 
-    it("is listened on again by itself, and what was missed is looked for", async () => {
+    it("is replaced for the listener, which then polls for missed changes", async () => {
       const url = await server.newDatabase();
       const [store, other] = [await open(url), await open(url)];
       let told = 0;
       store.watch(() => told++);
       await vi.waitFor(() => expect(told).toBe(1));
       await terminateAll(url);
-      await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // on having listened again
+      await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // when it listens again
       await vi.waitFor(() => other.write((writer) => writer.apps.insert("public")), { timeout: 2_000 });
       await vi.waitFor(() => expect(told).toBe(3), { timeout: 1_000 });
     });
   });
 
-  it("is closed while its server is away, without waiting for it (R18)", async () => {
+  it("closes without waiting for an unavailable server (R18)", async () => {
     const proxy = await startProxy(server);
     const store = await open(through(proxy, await server.newDatabase()));
     let told = 0;

@@ -1,4 +1,4 @@
-// R14: while instances are replaced one by one, old ones work on the new schema beside new ones.
+// R14: during a rolling upgrade, old instances use the new schema next to new instances.
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import pg from "pg";
@@ -14,14 +14,14 @@ import { tempDir } from "../../support/temp-dir.ts";
 
 type Row = Record<string, unknown>;
 
-/** How the first version speaks to its database; `?` for a parameter. */
+/** How the first version queries its database; `?` is a parameter. */
 interface OldConnection {
   all(sql: string, parameters?: readonly unknown[]): Promise<Row[]>;
 }
 
 /**
- * The statements of the version that had only the migration 0001, frozen: they name its tables and columns and no
- * others. Never to be brought up to date.
+ * The frozen statements of the version that had only migration 0001. They name only its tables and columns.
+ * Do not update them.
  */
 class OldStore {
   readonly #db: OldConnection;
@@ -82,7 +82,7 @@ class OldStore {
 interface Place {
   readonly options: { dataDir?: string; database?: string };
   connect(): Promise<OldStore>;
-  /** A statement of somebody who is no core. */
+  /** Runs a statement outside of any core. */
   run(sql: string): Promise<Row[]>;
 }
 
@@ -137,7 +137,7 @@ const PLACES = [
   ["PostgreSQL", itOnPostgres, onPostgres],
 ] as const;
 
-/** Undoes what migrations have added since, the latest first. */
+/** Reverts later migrations, the latest first. */
 const BACK_TO_0003 = [
   "alter table revoked_tokens drop column service",
   "drop table used_assertions",
@@ -155,7 +155,7 @@ async function migrations(place: Place): Promise<string[]> {
   return rows.map((row) => String(row["name"]));
 }
 
-describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, open) => {
+describe.each(PLACES)("the schema of the previous version, on %s", (_, itHere, open) => {
   itHere(
     "R14 is not touched by a start with the wrong master key, and brought up to date by one with the right one",
     async () => {
@@ -188,7 +188,7 @@ describe.each(PLACES)("the schema of the version before, on %s", (_, itHere, ope
   );
 });
 
-describe.each(PLACES)("an instance of the first version beside a new one, on %s", (_, itHere, open) => {
+describe.each(PLACES)("an instance of the first version next to a new one, on %s", (_, itHere, open) => {
   itHere(
     "R14 reads and writes the newest schema; each signs and verifies with the keys of the other",
     async () => {
@@ -213,7 +213,7 @@ describe.each(PLACES)("an instance of the first version beside a new one, on %s"
       };
       const old = await place.connect();
 
-      // What only the new version has lies in its own tables and columns.
+      // Data that only the new version has is in its own tables and columns.
       expect((await ask("PUT", "/admin/v1/apps/public/algorithms", { algorithms: ["ES256", "Ed25519"] })).status).toBe(
         200,
       );
@@ -224,7 +224,7 @@ describe.each(PLACES)("an instance of the first version beside a new one, on %s"
       const state = await old.readState();
       expect([state.generation, state.epoch > 1, await old.readApps()]).toEqual([1, true, ["public"]]);
 
-      // An app and its keys by the old version: the new one finds them by the epoch, and signs with them.
+      // The old version creates an app and its keys. The new one finds them by the epoch and signs with them.
       const vault = createEnvelopeVault([masterKey]);
       await old.insertApp("old");
       const now = Date.now();
@@ -265,10 +265,10 @@ describe.each(PLACES)("an instance of the first version beside a new one, on %s"
           { timeout: 8_000, interval: 50 },
         );
         const keys = (await old.readKeys()).map((row) => JSON.parse(String(row["public_jwk"])) as object);
-        const { protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys } as JSONWebKeySet)); // as the old one publishes
+        const { protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys } as JSONWebKeySet)); // as the old version publishes
         expect(madeByOld).toContain(protectedHeader.kid);
       }
-      // The new one goes on from there: it makes the successor, which the old one reads.
+      // The new version continues: it creates the successor, which the old version reads.
       await vi.waitFor(
         async () => {
           const rows = (await old.readKeys()).filter((row) => row["app_id"] === "old" && row["kind"] === "dynamic");
@@ -277,7 +277,7 @@ describe.each(PLACES)("an instance of the first version beside a new one, on %s"
         { timeout: 5_000 },
       );
 
-      // Both write at once, and nothing is lost.
+      // Both write at the same time, and no write is lost.
       const writes = 20;
       const before = await old.readState();
       await Promise.all([

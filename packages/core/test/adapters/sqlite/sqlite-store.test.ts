@@ -14,7 +14,7 @@ import { tempDir } from "../../support/temp-dir.ts";
 
 const FILE = "countersign.db";
 
-// Which of them a Node has depends on its version: the others are tested where that one is.
+// The drivers depend on the Node version; other versions test the other drivers.
 for (const driver of await usableSqliteDrivers()) {
   describeStore(`SQLite by ${driver}`, { notifies: false, settableClock: true }, async () => {
     const dataDir = join(await tempDir(), "data");
@@ -32,7 +32,7 @@ const newKey = (store: Store) =>
     await writer.keys.insert(storedKey());
   });
 
-/** A directory with one app and one key in it, and nobody who has it open. */
+/** Returns a directory with one app and one key, which no process has open. */
 async function usedDirectory(): Promise<string> {
   const dataDir = await tempDir();
   const store = await openSqliteStore({ dataDir });
@@ -41,11 +41,11 @@ async function usedDirectory(): Promise<string> {
   return dataDir;
 }
 
-/** The refusal, having checked that it left the file as it was, byte by byte, and made no other that matters. */
+/** Returns the error message, after checking that the file is unchanged and that no other relevant file exists. */
 async function refusalOf(dataDir: string): Promise<string> {
   const path = join(dataDir, FILE);
   const look = async () => {
-    // Reading needs the two files of SQLite's log; nothing may be in them.
+    // Reading needs the two files of SQLite's log, but they must be empty.
     const logged = await stat(`${path}-wal`).then(
       ({ size }) => size,
       () => 0,
@@ -64,20 +64,20 @@ async function refusalOf(dataDir: string): Promise<string> {
 }
 
 describe("the directory", () => {
-  it("is made where it is missing, for its owner only, and its one file holds everything once it is closed", async () => {
+  it("is created if it is missing, for its owner only, and its one file contains everything after closing", async () => {
     const dataDir = join(await tempDir(), "a", "b");
     const store = await openSqliteStore({ dataDir });
     await newKey(store);
     expect((await stat(dataDir)).mode & 0o077).toBe(0);
     await store.close();
     const copied = await tempDir();
-    await copyFile(join(dataDir, FILE), join(copied, FILE)); // without the log beside it
+    await copyFile(join(dataDir, FILE), join(copied, FILE)); // without the log
     const copy = await openSqliteStore({ dataDir: copied });
     expect((await copy.readSnapshot()).keys).toHaveLength(1);
     await copy.close();
   });
 
-  it("that is open to others has files that are not", async () => {
+  it("creates private files even if the directory is open to other users", async () => {
     const dataDir = await tempDir();
     await chmod(dataDir, 0o755);
     const store = await openSqliteStore({ dataDir });
@@ -88,7 +88,7 @@ describe("the directory", () => {
     await store.close();
   });
 
-  it("is closed after what is being written, and closing twice does no harm", async () => {
+  it("closes after pending writes, and can be closed twice", async () => {
     const dataDir = await tempDir();
     const store = await openSqliteStore({ dataDir });
     let begin = () => {};
@@ -107,7 +107,7 @@ describe("the directory", () => {
     await again.close();
   });
 
-  it("that cannot be made is refused, with what to do", async () => {
+  it("that cannot be created is rejected with advice", async () => {
     const file = join(await tempDir(), "file");
     await writeFile(file, "");
     const opening = openSqliteStore({ dataDir: join(file, "data") });
@@ -117,13 +117,13 @@ describe("the directory", () => {
     );
   });
 
-  it("with another directory where the file should be is refused", async () => {
+  it("is rejected if the database file is a directory", async () => {
     const dataDir = await tempDir();
     await mkdir(join(dataDir, FILE));
     await expect(openSqliteStore({ dataDir })).rejects.toThrow(StartupError);
   });
 
-  it("is shared by stores that race to open it when it is new", async () => {
+  it("is shared by stores that open it at the same time when it is new", async () => {
     const dataDir = join(await tempDir(), "new");
     const stores = await Promise.all(Array.from({ length: 4 }, () => openSqliteStore({ dataDir })));
     await newKey(stores[0]!);
@@ -134,7 +134,7 @@ describe("the directory", () => {
     for (const store of stores) await store.close();
   });
 
-  it("with an empty file, left by whoever died first, is used", async () => {
+  it("is used if it contains an empty file of a process that crashed", async () => {
     const dataDir = await tempDir();
     await writeFile(join(dataDir, FILE), "");
     const store = await openSqliteStore({ dataDir });
@@ -143,7 +143,7 @@ describe("the directory", () => {
   });
 });
 
-it("R14 a schema that a newer version has only added to is used: an older one may start on it after a roll-back", async () => {
+it("R14 accepts a schema to which a newer version has only added: an older version can start after a rollback", async () => {
   const dataDir = await usedDirectory();
   const database = await openDatabase(join(dataDir, FILE));
   database.exec("create table of_the_future (id integer); alter table apps add column of_the_future text");
@@ -155,8 +155,8 @@ it("R14 a schema that a newer version has only added to is used: an older one ma
   await store.close();
 });
 
-describe("a file that is not to be touched", () => {
-  it("was written by a newer version: refused, byte-identical (R14)", async () => {
+describe("a file that must not change", () => {
+  it("is rejected if a newer version has written it, and stays byte-identical (R14)", async () => {
     const dataDir = await usedDirectory();
     const database = await openDatabase(join(dataDir, FILE));
     database.exec("insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')");
@@ -171,14 +171,14 @@ describe("a file that is not to be touched", () => {
     ["two bytes", "xy"], // one byte is SQLite's own way of saying that a file is empty
     ["half a header", "SQLite format 3\0"],
   ] as const) {
-    it(`is ${what}: refused (R3)`, async () => {
+    it(`is rejected if it is ${what} (R3)`, async () => {
       const dataDir = await tempDir();
       await writeFile(join(dataDir, FILE), content);
       expect(await refusalOf(dataDir)).toMatch(/is damaged .*restore a backup/);
     });
   }
 
-  it("has a page overwritten: refused, and no new keys are made in it (R3)", async () => {
+  it("is rejected if a page was overwritten, and gets no new keys (R3)", async () => {
     const dataDir = await usedDirectory();
     const path = join(dataDir, FILE);
     const { size } = await stat(path);
@@ -188,7 +188,7 @@ describe("a file that is not to be touched", () => {
     expect(await refusalOf(dataDir)).toMatch(/is damaged/);
   });
 
-  it("was cut in half: refused (R3)", async () => {
+  it("is rejected if it was cut in half (R3)", async () => {
     const dataDir = await usedDirectory();
     const path = join(dataDir, FILE);
     const content = await readFile(path);
@@ -197,8 +197,8 @@ describe("a file that is not to be touched", () => {
   });
 });
 
-describe("R3 a write lock that somebody else holds", () => {
-  it("for a second is waited out, without stalling the event loop", async () => {
+describe("R3 a write lock of another process", () => {
+  it("is waited for if it lasts a second, without stalling the event loop", async () => {
     const dataDir = await usedDirectory();
     const store = await openSqliteStore({ dataDir });
     const foreign = await openDatabase(join(dataDir, FILE));
@@ -213,12 +213,12 @@ describe("R3 a write lock that somebody else holds", () => {
     foreign.close();
     expect(waited).toBeGreaterThan(950);
     expect(waited).toBeLessThan(2_500);
-    expect(delay.max / 1e6).toBeLessThan(300); // a busy timeout would have held it for the whole second
+    expect(delay.max / 1e6).toBeLessThan(300); // A busy timeout would have blocked the event loop for the whole second.
     expect(appIdsOf(await store.readSnapshot())).toEqual(["public", "late"]);
     await store.close();
   });
 
-  it("for longer is given up 5 s after it was asked for, however many wait, and the next have it once it is free", async () => {
+  it("fails each waiting write after 5 s, for any number of them, and later writes succeed once it is released", async () => {
     const dataDir = await usedDirectory();
     const store = await openSqliteStore({ dataDir });
     const foreign = await openDatabase(join(dataDir, FILE));
@@ -233,7 +233,7 @@ describe("R3 a write lock that somebody else holds", () => {
       });
     const early = waits(4);
     await new Promise((resolve) => setTimeout(resolve, 2_000));
-    // They wait their own 5 s: not what was left to those before them, and not the sum.
+    // Each waits for its own 5 s, not for the sum of all waits.
     const times = await Promise.all([...early, ...waits(2)]);
     delay.disable();
     expect(Math.min(...times)).toBeGreaterThan(4_900);
@@ -246,7 +246,7 @@ describe("R3 a write lock that somebody else holds", () => {
     await store.close();
   });
 
-  it("does not keep readers waiting", async () => {
+  it("does not block readers", async () => {
     const dataDir = await usedDirectory();
     const store = await openSqliteStore({ dataDir });
     const foreign = await openDatabase(join(dataDir, FILE));
@@ -262,7 +262,7 @@ describe("R3 a write lock that somebody else holds", () => {
     await store.close();
   });
 
-  it("does not keep a store from opening, for it has nothing to write", async () => {
+  it("does not prevent a store from opening, because opening writes nothing", async () => {
     const dataDir = await usedDirectory();
     const first = await openSqliteStore({ dataDir });
     const foreign = await openDatabase(join(dataDir, FILE));
@@ -277,7 +277,7 @@ describe("R3 a write lock that somebody else holds", () => {
 });
 
 describe("R15 a file that is moved or replaced while a store has it open", () => {
-  /** A store, and an older copy of its file with one app in it. */
+  /** Opens a store, with an older copy of its file that contains one app. */
   async function withOlderCopy() {
     const dataDir = await usedDirectory();
     const path = join(dataDir, FILE);
@@ -301,7 +301,7 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     }
   };
 
-  it("is not written to any more, neither the old one nor the new one, and a new start uses the new one", async () => {
+  it("gets no more writes, nor does its replacement, and a restart uses the replacement", async () => {
     const { dataDir, path, older, store } = await withOlderCopy();
     await rename(path, `${path}.before`);
     await rename(older, path);
@@ -323,7 +323,7 @@ describe("R15 a file that is moved or replaced while a store has it open", () =>
     }
   });
 
-  it("that is gone is not made anew, and used again when it is back", async () => {
+  it("is not recreated if it is deleted, and is used again when it returns", async () => {
     const { path, store } = await withOlderCopy();
     await rename(path, `${path}.away`);
     await expectRefused(store);

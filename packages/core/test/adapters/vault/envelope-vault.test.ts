@@ -10,7 +10,7 @@ const context = { appId: "public", kid: "s-1", masterKeyId };
 const seal = async (content: Uint8Array, of = context) => Buffer.from((await vault.seal(content, of)).sealedPrivateKey);
 const secret = Buffer.from("a private key, 0123456789 0123456789");
 
-/** Where what lies in an envelope. */
+/** The regions of an envelope. */
 const REGIONS = {
   version: [0, 1],
   "nonce of the data key": [1, 13],
@@ -22,13 +22,13 @@ const REGIONS = {
 } as const;
 
 describe("the envelope vault (S8)", () => {
-  it("opens what it sealed, and what another one under the same master key sealed", async () => {
+  it("decrypts its own envelopes, and those of another vault with the same master key", async () => {
     const sealed = await seal(secret);
     expect(sealed).toHaveLength(89 + secret.length);
     expect(Buffer.from(await createEnvelopeVault([Buffer.from(masterKey)]).open(sealed, context))).toEqual(secret);
   });
 
-  it("opens any content, none included", async () => {
+  it("encrypts and decrypts any content, also empty content", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), fc.string(), fc.string(), async (bytes, appId, kid) => {
         const of = { appId, kid, masterKeyId };
@@ -38,10 +38,10 @@ describe("the envelope vault (S8)", () => {
     );
   });
 
-  it("never seals twice alike, and shows nothing of the content", async () => {
+  it("never produces the same envelope twice, and the envelope does not contain the content", async () => {
     const sealed = await Promise.all([1, 2, 3].map(async () => await seal(secret)));
     expect(new Set(sealed.map((one) => one.toString("hex"))).size).toBe(3);
-    expect(new Set(sealed.map((one) => one.subarray(29, 61).toString("hex"))).size).toBe(3); // a data key of its own
+    expect(new Set(sealed.map((one) => one.subarray(29, 61).toString("hex"))).size).toBe(3); // a new data key each time
     for (const one of sealed) {
       expect(one.includes(secret)).toBe(false);
       expect(one.includes(masterKey)).toBe(false);
@@ -49,7 +49,7 @@ describe("the envelope vault (S8)", () => {
   });
 
   for (const [region, [from, to]] of Object.entries(REGIONS)) {
-    it(`does not open an envelope with any bit changed in: ${region}`, async () => {
+    it(`rejects an envelope with any bit changed in: ${region}`, async () => {
       const sealed = await seal(secret);
       for (let i = from; i < to; i++) {
         for (let bit = 1; bit < 256; bit *= 2) {
@@ -61,7 +61,7 @@ describe("the envelope vault (S8)", () => {
     });
   }
 
-  it("does not open an envelope that was cut or made longer, anywhere", async () => {
+  it("rejects an envelope that was truncated or extended, at any position", async () => {
     const sealed = await seal(secret);
     for (let length = 0; length < sealed.length; length++) {
       await expect(vault.open(sealed.subarray(0, length), context)).rejects.toThrow();
@@ -69,7 +69,7 @@ describe("the envelope vault (S8)", () => {
     await expect(vault.open(Buffer.concat([sealed, Buffer.of(0)]), context)).rejects.toThrow();
   });
 
-  it("does not open an envelope for another app or kid: rows cannot be swapped", async () => {
+  it("rejects an envelope of another app or kid, so rows cannot be swapped", async () => {
     const sealed = await seal(secret);
     for (const [appId, kid] of [
       ["other", "s-1"],
@@ -83,13 +83,13 @@ describe("the envelope vault (S8)", () => {
     }
   });
 
-  it("does not mix the data key of one envelope with the content of another", async () => {
+  it("rejects the data key of one envelope with the content of another", async () => {
     const [a, b] = await Promise.all([seal(secret), seal(secret)]);
     const mixed = Buffer.concat([a.subarray(0, 61), b.subarray(61)]);
     await expect(vault.open(mixed, context)).rejects.toThrow();
   });
 
-  it("does not open anything under another master key", async () => {
+  it("rejects everything under another master key", async () => {
     const sealed = await seal(secret);
     const near = Buffer.from(masterKey);
     near[31]! ^= 1;
@@ -100,12 +100,12 @@ describe("the envelope vault (S8)", () => {
     }
   });
 
-  it("takes a master key of 32 bytes only", () => {
+  it("accepts only a master key of 32 bytes", () => {
     for (const length of [0, 16, 31, 33, 64])
       expect(() => createEnvelopeVault([randomBytes(length)])).toThrow(RangeError);
   });
 
-  it("with several master keys seals under the first and opens under any; the row says which", async () => {
+  it("encrypts with the first of several master keys, decrypts with any, and reports which one", async () => {
     const [current, old] = [randomBytes(32), randomBytes(32)];
     const ring = createEnvelopeVault([current, old]);
     expect(ring.masterKeyId).toBe(masterKeyIdOf(current));
@@ -123,7 +123,7 @@ describe("the envelope vault (S8)", () => {
     await expect(ring.open(sealed.sealedPrivateKey, foreign)).rejects.toThrow(/needs master key [0-9a-f]{16}/);
   });
 
-  it("reads its master keys again before it gives up, seals with the new one, and still opens with what has gone", async () => {
+  it("reloads its master keys before it fails, then encrypts with the new one and still decrypts with removed ones", async () => {
     const [first, second] = [randomBytes(32), randomBytes(32)];
     let file = [first];
     const ring = createEnvelopeVault(file, async () => file);
@@ -135,7 +135,7 @@ describe("the envelope vault (S8)", () => {
     expect(Buffer.from(await ring.open(early.sealedPrivateKey, { ...context, ...early }))).toEqual(secret);
   });
 
-  it("names its master key without telling anything about it", () => {
+  it("has a master key ID that reveals nothing about the key", () => {
     expect(vault.masterKeyId).toMatch(/^[0-9a-f]{16}$/);
     expect(masterKeyIdOf(masterKey)).toBe(vault.masterKeyId);
     expect(masterKeyIdOf(randomBytes(32))).not.toBe(vault.masterKeyId);

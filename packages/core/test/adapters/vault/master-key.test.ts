@@ -22,7 +22,7 @@ const loadOrCreateMasterKey = async (dir: string, expectedId: string | undefined
 };
 
 describe("loadOrCreateMasterKeys", () => {
-  it("makes a file for its owner only, 32 random bytes, and nothing beside it (S8)", async () => {
+  it("creates a file of 32 random bytes for its owner only, and no other file (S8)", async () => {
     const dir = await tempDir();
     const key = await loadOrCreateMasterKey(dir, undefined);
     expect(key).toHaveLength(32);
@@ -32,7 +32,7 @@ describe("loadOrCreateMasterKeys", () => {
     expect(Buffer.from(key)).not.toEqual(Buffer.from(await loadOrCreateMasterKey(await tempDir(), undefined)));
   });
 
-  it("reads what is there, with or without an expected id, and leaves it as it is", async () => {
+  it("reads an existing file, with or without an expected ID, and does not change it", async () => {
     const dir = await tempDir();
     const key = randomBytes(32);
     await writeFile(join(dir, FILE), `  ${key.toString("base64url")}\n\n`);
@@ -42,14 +42,14 @@ describe("loadOrCreateMasterKeys", () => {
     expect(await readdir(dir)).toEqual([FILE]);
   });
 
-  it("gives racing creators one and the same key", async () => {
+  it("gives concurrent creators the same key", async () => {
     const dir = await tempDir();
     const keys = await Promise.all(Array.from({ length: 16 }, () => loadOrCreateMasterKey(dir, undefined)));
     expect(new Set(keys.map((key) => Buffer.from(key).toString("hex"))).size).toBe(1);
     expect(await readdir(dir)).toEqual([FILE]);
   });
 
-  it("refuses to replace a missing file that stored keys need, and makes none", async () => {
+  it("rejects a missing file that stored keys need, and does not create it", async () => {
     const dir = await tempDir();
     const refusal = loadOrCreateMasterKey(dir, "0123456789abcdef");
     await expect(refusal).rejects.toThrow(StartupError);
@@ -63,7 +63,7 @@ describe("loadOrCreateMasterKeys", () => {
     ["no base64url", "!".repeat(43)],
     ["padded", randomBytes(32).toString("base64")],
   ] as const) {
-    it(`refuses a file that is ${what}, keeps it, and prints nothing of it (S6)`, async () => {
+    it(`rejects a file that is ${what}, keeps it, and prints nothing of it (S6)`, async () => {
       const dir = await tempDir();
       await writeFile(join(dir, FILE), text);
       const error = await loadOrCreateMasterKey(dir, undefined).catch((reason: unknown) => reason);
@@ -74,7 +74,7 @@ describe("loadOrCreateMasterKeys", () => {
     });
   }
 
-  it("says what is wrong with a path that cannot be read or written", async () => {
+  it("explains why a path cannot be read or written", async () => {
     const dir = await tempDir();
     await mkdir(join(dir, FILE));
     await expect(loadOrCreateMasterKey(dir, undefined)).rejects.toThrow(/cannot read the master key/);
@@ -85,7 +85,7 @@ describe("loadOrCreateMasterKeys", () => {
 });
 
 describe("several master keys in a file", () => {
-  it("are read in their order, and replaced whole, for their owner only", async () => {
+  it("are read in order, and replaced atomically, for their owner only", async () => {
     const dir = await tempDir();
     const path = masterKeyPath(dir);
     const keys = [randomBytes(32), randomBytes(32), randomBytes(32)];
@@ -98,14 +98,14 @@ describe("several master keys in a file", () => {
     expect((await readMasterKeys(path))!.map((key) => Buffer.from(key))).toEqual(keys.slice(1));
   });
 
-  it("are refused where one of them is none", async () => {
+  it("are rejected if one of them is invalid", async () => {
     const dir = await tempDir();
     await writeFile(masterKeyPath(dir), `${randomBytes(32).toString("base64url")}\nnonsense\n`);
     await expect(loadOrCreateMasterKeys(dir, undefined)).rejects.toThrow(/expected a master key/);
     expect(parseMasterKeys(" , ", ",")).toBeUndefined();
   });
 
-  it("cannot be written where there is no directory", async () => {
+  it("cannot be written if the directory does not exist", async () => {
     const path = masterKeyPath(join(await tempDir(), "missing"));
     await expect(writeMasterKeys(path, [randomBytes(32)])).rejects.toThrow(/cannot write the master key/);
     expect(await readMasterKeys(path)).toBeUndefined();
@@ -113,12 +113,12 @@ describe("several master keys in a file", () => {
 });
 
 describe("parseMasterKey", () => {
-  it("takes 32 bytes of canonical base64url, with blanks around them, and nothing else", () => {
+  it("accepts only 32 bytes of canonical base64url, with surrounding spaces", () => {
     const key = randomBytes(32);
     const text = key.toString("base64url");
     expect(Buffer.from(parseMasterKey(` ${text}\n`)!)).toEqual(key);
     const last = text.at(-1)!;
-    const twin = String.fromCharCode(last.charCodeAt(0) + 1); // another spelling of the same bytes
+    const twin = String.fromCharCode(last.charCodeAt(0) + 1); // another encoding of the same bytes
     for (const wrong of [
       "",
       text.slice(1),

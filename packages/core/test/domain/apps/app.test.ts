@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { normalizeAppId, problemOfNewAppId } from "../../../src/domain/apps/app.ts";
 
 describe("app ids", () => {
-  it("are compared in lower case, without blanks around them", () => {
+  it("are compared in lower case, without surrounding spaces", () => {
     expect(normalizeAppId(" ShOp-1\n")).toBe("shop-1");
   });
 
@@ -28,7 +28,7 @@ describe("app ids", () => {
     });
   }
 
-  it("that are taken hold nothing but letters, digits and hyphens, whatever was sent (H8)", () => {
+  it("contain only letters, digits and hyphens if they are accepted, for any input (H8)", () => {
     const anything = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: fc.constantFrom(..."aZ0-_. /'\n\0") }));
     fc.assert(
       fc.property(anything, (text) => {
@@ -40,7 +40,7 @@ describe("app ids", () => {
     );
   });
 
-  it("refuses letters whose lower case is another letter of ASCII", () => {
+  it("rejects letters whose lower case is an ASCII letter", () => {
     for (const id of ["\u212a8s", "\u0130stanbul"]) {
       expect(problemOfNewAppId(normalizeAppId(id))).toBe("appId can only contain letters, numbers and hyphens");
     }

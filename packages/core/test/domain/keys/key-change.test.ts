@@ -22,13 +22,13 @@ function decided(decide: DecideChange, keys: readonly SigningKey[], now: number)
   return change;
 }
 
-/** The keys after the plan was carried out. */
+/** Returns the keys after the plan. */
 function planned(keys: readonly SigningKey[], now: number): SigningKey[] {
   const made = planRotation(keys, RSA_ROTATION, now).filter((step) => step.type === "create");
   return [...keys, ...made.map((step) => keyOfStep(step, now))];
 }
 
-/** The keys after the change, and after what it makes due. */
+/** Returns the keys after the change and the rotation that it makes due. */
 function after(decide: DecideChange, keys: readonly SigningKey[], now: number): SigningKey[] {
   const { updates, create } = decided(decide, keys, now);
   const changed = applyUpdates(keys, updates);
@@ -40,7 +40,7 @@ const begun = planned([], NEW_YEAR);
 const staticOnes = (keys: readonly SigningKey[]) => keys.filter((key) => key.kind === "static");
 
 describe("rotateSigner", () => {
-  it("R16 can be asked for again when the key that it prepared was revoked, and so can an import that signs", () => {
+  it("R16 can be repeated if the key it prepared was revoked, as can an import that signs", () => {
     const rotated = after(rotateSigner("static", "RS256", null), begun, NEW_YEAR);
     const [signer, prepared] = staticOnes(rotated);
     const revoked = after(revokeKey(prepared!.kid), rotated, NEW_YEAR + 1);
@@ -54,14 +54,14 @@ describe("rotateSigner", () => {
     }
   });
 
-  it("R16 keeps the old key for a second longer than it signs: its last tokens are not over at once", () => {
+  it("R16 keeps the old key for a second longer than it signs, so its last tokens do not expire immediately", () => {
     const keepUntil = (date: number) => rotateSigner("static", "RS256", date)(begun, RSA_ROTATION, NEW_YEAR);
     const problem = expect.stringContaining("signs until");
     expect(keepUntil(NEW_YEAR + lead + 999)).toEqual({ status: 400, problem });
     expect(keepUntil(NEW_YEAR + lead + 1_000)).toMatchObject({ create: { signsFrom: NEW_YEAR + lead } });
   });
 
-  it("brings forward the first of several keys that wait", () => {
+  it("brings forward the first of several waiting keys", () => {
     const dynamic = (sequence: number) =>
       signingKey({
         ...{
@@ -80,20 +80,20 @@ describe("rotateSigner", () => {
 });
 
 describe("revokeKey", () => {
-  it("R16 of the key that is to follow on one with an end prepares another one at once", () => {
+  it("R16 of the successor of a key with an end prepares another successor immediately", () => {
     const rotated = after(rotateSigner("static", "RS256", NEW_YEAR + 24 * HOUR), begun, NEW_YEAR);
     const revoked = after(revokeKey(staticOnes(rotated)[1]!.kid), rotated, NEW_YEAR + 1_000);
     expect(staticOnes(revoked).at(-1)).toMatchObject({ sequence: 3, signsFrom: NEW_YEAR + 1_000 + lead });
   });
 
-  it("H9 does not repeat a kid that it does not know", () => {
+  it("H9 does not echo an unknown kid", () => {
     const refused = revokeKey("<img>\u001b[31m")(begun, RSA_ROTATION, NEW_YEAR);
     expect(refused).toEqual({ status: 404, problem: "key not found, or already revoked" });
   });
 });
 
 describe("addImported", () => {
-  it("refuses a key that was revoked, under its own kid and under any other, for ever (409)", () => {
+  it("rejects a revoked key indefinitely, under its own kid and under any other (409)", () => {
     const keys = [signingKey({ kid: "s-old", sequence: 0, revokedAt: NEW_YEAR })];
     const { publicJwk } = keys[0]!;
     const importing = (kid: string, n: string) => addImported("RS256", { ...publicJwk, kid, n }, false, null);

@@ -16,7 +16,7 @@ const policies = fc
     instanceRefresh: between(1, 5),
     clockSkew: between(0, 30),
     algorithms: fc.uniqueArray(fc.constantFrom(...ALGORITHMS), { minLength: 1 }),
-    /** How many keys of each algorithm could still be published, where the policy allows nearly as many as there may be. */
+    /** Further keys of each algorithm that fit, for a policy that allows nearly the maximum. */
     room: fc.option(fc.nat(2), { freq: 2 }),
   })
   .map(({ room, ...policy }): RotationPolicy => {
@@ -86,15 +86,15 @@ const events: fc.Arbitrary<Event> = fc.oneof(
 
 const histories = fc.array(events, { minLength: 30, maxLength: 70 });
 
-describe("the law of keys", () => {
-  it("R16 holds for any history of clocks, configurations, outages, requests and operators", () => {
+describe("invariants of keys", () => {
+  it("R16 hold for any history of clocks, configurations, outages, requests and operators", () => {
     fc.assert(
       fc.property(policies, histories, fc.boolean(), (policy, history, clockIsSteady) => {
         const core = new History(policy);
         for (const event of history) if (!(clockIsSteady && event.type === "setBack")) core.run(event);
         core.checkSet();
       }),
-      // The same histories on every run, so that a failure can be reproduced. HISTORY_SEED tries others.
+      // The same histories on every run, so that failures are reproducible. HISTORY_SEED selects others.
       {
         numRuns: rounds({ quick: 100, short: 300, full: 1_000 }),
         seed: Number(process.env["HISTORY_SEED"] ?? 1),

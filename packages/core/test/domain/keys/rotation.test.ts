@@ -23,7 +23,7 @@ import { keyOfStep, RSA_ROTATION, signingKey } from "../../support/keys.ts";
 const SECOND = 1000;
 const rotationPolicyWith = (rest: Partial<RotationPolicy>): RotationPolicy => ({ ...RSA_ROTATION, ...rest });
 
-/** The keys after the plan was carried out. */
+/** Returns the keys after the plan. */
 function apply(keys: readonly SigningKey[], policy: RotationPolicy, now: number): readonly SigningKey[] {
   const after = [...keys];
   for (const step of planRotation(keys, policy, now)) {
@@ -41,7 +41,7 @@ describe("planRotation", () => {
   const lead = RSA_ROTATION.lead;
   const { period, hold } = RSA_ROTATION;
 
-  it("begins with a static key, a dynamic one that signs at once, and its successor", () => {
+  it("begins with a static key, a dynamic key that signs immediately, and its successor", () => {
     const until = NEW_YEAR + period;
     expect(planRotation([], RSA_ROTATION, NEW_YEAR)).toEqual([
       {
@@ -74,7 +74,7 @@ describe("planRotation", () => {
     ]);
   });
 
-  it("makes the successor when its predecessor begins to sign", () => {
+  it("creates the successor when its predecessor begins to sign", () => {
     const keys = apply([], RSA_ROTATION, NEW_YEAR);
     expect(planRotation(keys, RSA_ROTATION, NEW_YEAR + period - 1)).toEqual([]);
     expect(planRotation(keys, RSA_ROTATION, NEW_YEAR + period)).toMatchObject([
@@ -82,7 +82,7 @@ describe("planRotation", () => {
     ]);
   });
 
-  it("gives a late successor its whole lead, while the old one goes on signing", () => {
+  it("gives a late successor its full lead time, while the old key keeps signing", () => {
     const keys = apply([], RSA_ROTATION, NEW_YEAR);
     const late = NEW_YEAR + 2 * period + 5;
     const after = apply(keys, RSA_ROTATION, late);
@@ -91,21 +91,21 @@ describe("planRotation", () => {
     expect(signerOf(after, "dynamic", "RS256", late + lead)?.sequence).toBe(3);
   });
 
-  it("removes a key when it verifies nothing any more, not before", () => {
+  it("removes a key when it no longer verifies anything, not before", () => {
     const dead = signingKey({ kid: "d-0", kind: "dynamic", signsFrom: 0, signsUntil: 1, verifiesUntil: NEW_YEAR });
     const removals = (now: number) => planRotation([dead], RSA_ROTATION, now).filter((step) => step.type === "remove");
     expect(removals(NEW_YEAR - 1)).toEqual([]);
     expect(removals(NEW_YEAR)).toEqual([{ type: "remove", kid: "d-0" }]);
   });
 
-  it("never removes a revoked one: its row keeps it from coming back", () => {
+  it("never removes a revoked key: its row prevents its return", () => {
     const revoked = signingKey({ kid: "s-0", revokedAt: NEW_YEAR });
     const century = 100 * 365 * 86_400_000;
     const plan = planRotation([revoked], RSA_ROTATION, NEW_YEAR + century);
     expect(plan.filter((step) => step.type === "remove")).toEqual([]);
   });
 
-  it("R16 prepares a successor for a static key that is to end, a lead before it signs and not later than that end", () => {
+  it("R16 prepares a successor for a static key with an end, a lead time before it signs and not later than that end", () => {
     const planned = (rest: Partial<SigningKey>) => {
       const plan = planRotation([signingKey(rest)], RSA_ROTATION, NEW_YEAR);
       return plan.filter((step) => step.type === "create" && step.kind === "static");
@@ -114,10 +114,10 @@ describe("planRotation", () => {
       expect.objectContaining({ sequence: 2, signsFrom: NEW_YEAR + lead, verifiesUntil: null }),
     ]);
     expect(planned({ verifiesUntil: NEW_YEAR + 1_000 })).toMatchObject([{ signsFrom: NEW_YEAR + 1_000 }]);
-    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // which lasts
+    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // without an end
   });
 
-  it("R16 gives a successor that is too late for its lead the moment at which its predecessor ends", () => {
+  it("R16 makes a successor that is too late for its lead time sign when its predecessor ends", () => {
     const ending = signingKey({
       kind: "dynamic",
       signsFrom: 0,
@@ -128,7 +128,7 @@ describe("planRotation", () => {
     expect(step).toMatchObject({ kind: "dynamic", sequence: 2, signsFrom: NEW_YEAR + 60_000 });
   });
 
-  it("R16 gives what takes the place of a revoked key that key's time, so that no more keys follow than would have", () => {
+  it("R16 gives the replacement of a revoked key that key's time, so that no additional keys follow", () => {
     const signer = signingKey({
       kid: "d-1",
       kind: "dynamic",
@@ -155,14 +155,14 @@ describe("planRotation", () => {
     ]);
   });
 
-  it("counts on from the highest sequence, so that two instances want the same one (R7)", () => {
+  it("continues from the highest sequence, so that two instances choose the same one (R7)", () => {
     const revoked = signingKey({ sequence: 7, revokedAt: NEW_YEAR });
     expect(planRotation([revoked], RSA_ROTATION, NEW_YEAR)[0]).toMatchObject({ kind: "static", sequence: 8 });
     const plans = [1, 2].map(() => planRotation([revoked], RSA_ROTATION, NEW_YEAR));
     expect(plans[0]).toEqual(plans[1]);
   });
 
-  it("does not touch keys of an algorithm that is not used any more, but lets them end", () => {
+  it("does not change keys of an algorithm that is no longer used, and lets them end", () => {
     const keys = apply([], rotationPolicyWith({ algorithms: ["RS256", "ES256"] }), NEW_YEAR);
     const later = apply(keys, RSA_ROTATION, NEW_YEAR + period + hold);
     expect(later.filter((key) => key.algorithm === "ES256").map((key) => [key.kind, key.sequence])).toEqual([
@@ -173,7 +173,7 @@ describe("planRotation", () => {
 });
 
 describe("peakOfPublishedKeys", () => {
-  it("is the same however the lines of keys lie to each other: a revocation shifts one, and is never refused", () => {
+  it("does not depend on how the series of keys align: a revocation shifts one, and is never rejected", () => {
     const day = 86_400_000;
     const both = rotationPolicyWith({ period: 2 * day, hold: 3 * day, algorithms: ["RS256", "ES256"] });
     const keys = apply([], rotationPolicyWith({ ...both, algorithms: ["RS256"] }), NEW_YEAR);
@@ -184,20 +184,20 @@ describe("peakOfPublishedKeys", () => {
 });
 
 describe("problemsOfRotationPolicy", () => {
-  it("has nothing against the default, nor against the fast one of a soak test", () => {
+  it("accepts the default, and the fast policy of a soak test", () => {
     expect(problemsOfRotationPolicy(DEFAULT_ROTATION)).toEqual([]);
     const fast = { jwksMaxAge: 1_000, instanceRefresh: 500, clockSkew: 0, lead: 2_500, period: 10_000, hold: 10_000 };
     expect(problemsOfRotationPolicy(rotationPolicyWith(fast))).toEqual([]);
   });
 
-  it("shows the arithmetic of a lead that is too short", () => {
+  it("shows the calculation for a lead time that is too short", () => {
     expect(problemsOfRotationPolicy(rotationPolicyWith({ lead: 184_999 }))).toEqual([
       "lead 184.999 s is shorter than 2 x JWKS max-age 60 s + instance refresh 5 s + 2 x clock skew 30 s = 185 s",
     ]);
     expect(problemsOfRotationPolicy(rotationPolicyWith({ lead: 185_000 }))).toEqual([]);
   });
 
-  it("refuses a period in which no successor could be ready", () => {
+  it("rejects a period that is too short for a successor", () => {
     for (const period of [0, 599_999]) {
       expect(problemsOfRotationPolicy(rotationPolicyWith({ period, hold: 0 }))[0]).toMatch(
         /^period .* is shorter than lead 600 s/,
@@ -205,7 +205,7 @@ describe("problemsOfRotationPolicy", () => {
     }
   });
 
-  it("refuses a key that would end before its successor has had its lead", () => {
+  it("rejects a key that would end before its successor has had its lead time", () => {
     const tight = { lead: 600_000, period: 600_000 };
     expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 604_999 }))).toEqual([
       "hold 604.999 s is shorter than lead 600 s + instance refresh 5 s: a key could expire before its successor signs",
@@ -213,7 +213,7 @@ describe("problemsOfRotationPolicy", () => {
     expect(problemsOfRotationPolicy(rotationPolicyWith({ ...tight, hold: 605_000 }))).toEqual([]);
   });
 
-  it("refuses a lead that stored keys do not last for, whose dates it cannot change", () => {
+  it("rejects a lead time that is longer than stored keys last, because it cannot change their dates", () => {
     const before = rotationPolicyWith({
       lead: 10_000,
       period: 10_000,
@@ -231,10 +231,10 @@ describe("problemsOfRotationPolicy", () => {
       expect.stringMatching(/verifies for 10 s after it stops signing, less than lead 21 s/),
       expect.stringMatching(/verifies for 10 s/),
     ]);
-    expect(problemsOfStoredKeys(keys, after, NEW_YEAR + 20_000)).toEqual([]); // they have signed: nothing hangs on them
+    expect(problemsOfStoredKeys(keys, after, NEW_YEAR + 20_000)).toEqual([]); // They no longer sign, so they impose no limit.
   });
 
-  it("refuses more than 64 published keys, with the arithmetic", () => {
+  it("rejects more than 64 published keys, with the calculation", () => {
     const day = 86_400_000;
     expect(problemsOfRotationPolicy(rotationPolicyWith({ period: day, hold: 61 * day }))).toEqual([]);
     expect(problemsOfRotationPolicy(rotationPolicyWith({ period: day, hold: 61 * day + 1 }))).toEqual([
@@ -245,12 +245,12 @@ describe("problemsOfRotationPolicy", () => {
     ).toEqual([expect.stringMatching(/^3 algorithm.* = 69 published keys/)]);
   });
 
-  it("refuses what is no duration, all of it at once", () => {
+  it("rejects invalid durations, all at once", () => {
     const problems = problemsOfRotationPolicy(rotationPolicyWith({ lead: NaN, period: Infinity, hold: -1 }));
     expect(problems.map((problem) => problem.split(":")[0])).toEqual(["lead", "period", "hold"]);
   });
 
-  it("refuses what is longer than a hundred years, whose dates nobody could write down", () => {
+  it("rejects durations over a hundred years, whose dates cannot be formatted", () => {
     const century = 100 * 365 * 86_400_000;
     expect(problemsOfRotationPolicy(rotationPolicyWith({ period: century, hold: century }))).toEqual([]);
     expect(problemsOfRotationPolicy(rotationPolicyWith({ period: 1e15, hold: century + 1 }))).toEqual([
@@ -259,7 +259,7 @@ describe("problemsOfRotationPolicy", () => {
     ]);
   });
 
-  it("refuses algorithms that are none, unknown, or named twice", () => {
+  it("rejects algorithms that are missing, unknown or duplicate", () => {
     for (const algorithms of [
       [],
       ["HS256"],
@@ -274,7 +274,7 @@ describe("problemsOfRotationPolicy", () => {
   });
 });
 
-// Small distances often enough that the edges meet: a period that is hardly longer than the lead, hardly any hold.
+// Small distances, so that edge cases are frequent: a period barely longer than the lead time, or almost no hold.
 const extra = fc.oneof(fc.integer({ min: 0, max: 6_000 }), fc.integer({ min: 0, max: 604_800_000 }));
 const anyPolicy: fc.Arbitrary<RotationPolicy> = fc
   .record({
@@ -290,12 +290,12 @@ const anyPolicy: fc.Arbitrary<RotationPolicy> = fc
   });
 const acceptedPolicy = anyPolicy.filter((policy) => problemsOfRotationPolicy(policy).length === 0);
 
-/** When somebody looks after the keys next. */
+/** Returns when an instance next polls the keys. */
 type Look = (keys: readonly SigningKey[], now: number) => number;
 
 /**
- * The life of one app: every look is by an instance that has just started and knows only what is stored. Checks the
- * laws that hold whatever happens, and hands over what was there between two looks.
+ * Simulates the lifetime of one app. Every poll is by a new instance that knows only stored data. Checks the
+ * invariants, and passes on the changes between two polls.
  */
 function live(
   policy: RotationPolicy,
@@ -310,12 +310,12 @@ function live(
     now = look(before, now);
     keys = apply(before, policy, now);
     expect(planRotation(keys, policy, now)).toEqual([]);
-    // Nobody's dates change, and nobody leaves alive.
+    // Dates do not change, and no live key is removed.
     for (const key of before) expect(keys.includes(key) || !isLive(key, now)).toBe(true);
     const made = keys.filter((key) => !before.includes(key));
     for (const key of made) {
       if (key.signsFrom >= now + policy.lead) continue;
-      // After an outage: there is none to sign, or it ends before the lead does, and is followed at its end.
+      // After an outage, no key signs, or the signer ends before the lead time does and is followed at its end.
       const signer = signerOf(before, key.kind, key.algorithm, now);
       if (signer !== undefined) expect(key.signsFrom).toBe(signer.verifiesUntil);
     }
@@ -333,17 +333,17 @@ function expectOneSigner(keys: readonly SigningKey[], { algorithms }: RotationPo
       const signer = signerOf(keys, kind, algorithm, now);
       expect(signer, `${kind} ${algorithm} at ${now - NEW_YEAR}`).toBeDefined();
       expect(published).toContain(signer);
-      // No token that it signs, however long it was asked for, is alive when its key has left.
+      // No token it signs outlives it, for any requested lifetime.
       expect(latestExpiry(signer!) * SECOND).toBeLessThanOrEqual(signer!.verifiesUntil ?? Infinity);
     }
   }
 }
 
 describe("for every accepted policy (R16)", () => {
-  // Ended by the first failure: to make one of these lives smaller takes many minutes, in which nothing is heard.
+  // Stops at the first failure: shrinking a history takes many minutes without output.
   const fractions = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 20, maxLength: 80 });
 
-  it("and looks within the refresh of every change: always one signer, and no key but the first unannounced", () => {
+  it("with polls within the refresh of every change: always one signer, and only the first key is unannounced", () => {
     fc.assert(
       fc.property(acceptedPolicy, fractions, (policy, waits) => {
         const looks = waits.map((wait): Look => {
@@ -366,7 +366,7 @@ describe("for every accepted policy (R16)", () => {
     );
   });
 
-  it("and outages of any length: only where no signer is left for the whole lead comes a key without it", () => {
+  it("with outages of any length: a key skips its lead time only if no signer lasts that long", () => {
     const outages = fc.array(fc.tuple(fc.nat({ max: 79 }), fc.double({ min: 0, max: 6, noNaN: true })), {
       maxLength: 4,
     });
@@ -381,7 +381,7 @@ describe("for every accepted policy (R16)", () => {
               now + length,
         );
         live(policy, looks, (life) => (made += life.made.length));
-        // Whoever lives for longer than two periods has made keys meanwhile.
+        // An instance that lives for more than two periods has created keys.
         const lived = lengths.reduce((sum, length) => sum + length, 0);
         if (lived > 2 * policy.period) expect(made).toBeGreaterThan(0);
       }),
@@ -389,7 +389,7 @@ describe("for every accepted policy (R16)", () => {
     );
   });
 
-  it("and another policy after each restart: what exists keeps its dates, and there is a signer", () => {
+  it("with another policy after each restart: existing keys keep their dates, and a signer exists", () => {
     const wait = fc.integer({ min: 0, max: 2_000_000_000 });
     fc.assert(
       fc.property(fc.array(fc.tuple(acceptedPolicy, wait), { minLength: 2, maxLength: 12 }), (restarts) => {

@@ -34,36 +34,36 @@ describe("signerOf", () => {
   const keys = [dynamic(1, 0, 50), dynamic(2, 10, 60), dynamic(3, 20, 70), signingKey({ kid: "s-1", signsFrom: 0 })];
   const signs = (now: number) => signerOf(keys, "dynamic", "RS256", now)?.kid;
 
-  it("is the newest whose turn has come", () => {
+  it("is the newest key whose activation time has passed", () => {
     expect([0, 9, 10, 19, 20, 69].map(signs)).toEqual(["d-1", "d-1", "d-2", "d-2", "d-3", "d-3"]);
   });
 
-  it("goes on past signsUntil while its successor is late, to the end of its life and no longer", () => {
+  it("signs past signsUntil while its successor is late, until it expires", () => {
     expect([30, 69, 70].map(signs)).toEqual(["d-3", "d-3", undefined]);
   });
 
-  it("is the first key where a clock was set back before every turn: nothing new is made for that", () => {
+  it("is the first key if a clock moved back before every activation time, without a new key", () => {
     expect(signs(-1)).toBe("d-1");
     const plan = planRotation([...keys, signingKey({ signsFrom: 0 })], RSA_ROTATION, -60_000);
     expect(plan.filter((step) => step.type === "create" && step.signsFrom <= -60_000)).toEqual([]);
   });
 
-  it("is the prepared successor after a revocation, at once and for good", () => {
+  it("is the prepared successor after a revocation, immediately and permanently", () => {
     const revoked = [dynamic(1, 0, 50), dynamic(2, 10, 60, { revokedAt: 11 }), dynamic(3, 20, 70)];
     expect([12, 20, 25].map((now) => signerOf(revoked, "dynamic", "RS256", now)?.kid)).toEqual(["d-3", "d-3", "d-3"]);
     const policy = { ...RSA_ROTATION, lead: 5, period: 10, hold: 40 };
-    // The next one is prepared for when the successor's own time ends, and published before it.
+    // The next key is prepared for the end of the successor's period, and published in advance.
     expect(
       planRotation(revoked, policy, 12).filter((step) => step.type === "create" && step.kind === "dynamic"),
     ).toEqual([expect.objectContaining({ sequence: 4, signsFrom: 30 })]);
   });
 
-  it("is nobody after a revocation: a retired key never returns", () => {
+  it("is undefined after a revocation: a retired key never returns", () => {
     const revoked = [dynamic(1, 0, 50), dynamic(2, 10, 60, { revokedAt: 11 })];
     expect(signerOf(revoked, "dynamic", "RS256", 12)).toBeUndefined();
   });
 
-  it("is never a retired key, wherever the clock was set back to after its successor was revoked", () => {
+  it("is never a retired key, even if the clock moved back after its successor was revoked", () => {
     const retired = signingKey({ kid: "s-1", signsFrom: 100, signsUntil: 10 });
     const revoked = signingKey({ kid: "s-2", sequence: 2, signsFrom: 10, revokedAt: 20 });
     const next = signingKey({ kid: "s-3", sequence: 3, signsFrom: 20 });
@@ -72,7 +72,7 @@ describe("signerOf", () => {
     expect(kids([retired, revoked])).toEqual([undefined, undefined, undefined, undefined]);
   });
 
-  it("is never a key that was imported only to verify, whatever its dates", () => {
+  it("is never a key imported only for verification, whatever its dates", () => {
     const imported = signingKey({ sequence: 0, signsFrom: 0 });
     expect([-1, 0, 1].map((now) => signerOf([imported], "static", "RS256", now))).toEqual([
       undefined,
@@ -81,8 +81,8 @@ describe("signerOf", () => {
     ]);
   });
 
-  it("goes on where its end was brought before its turn, until its successor's turn", () => {
-    // A clock was set back before the turn of the only key, and the key rotated then.
+  it("keeps signing until its successor's activation time if its end moved before its own activation time", () => {
+    // A clock moved back before the activation time of the only key, and the key was rotated then.
     const first = signingKey({ kid: "s-1", signsFrom: 100, signsUntil: 20 });
     const second = signingKey({ kid: "s-2", sequence: 2, signsFrom: 20 });
     expect([10, 19, 20].map((now) => signerOf([first, second], "static", "RS256", now)?.kid)).toEqual([
@@ -92,7 +92,7 @@ describe("signerOf", () => {
     ]);
   });
 
-  it("keeps kinds and algorithms apart", () => {
+  it("is separate for kinds and algorithms", () => {
     const mixed = [...keys, dynamic(9, 0, 50, { kid: "d-es", algorithm: "ES256" })];
     expect(signerOf(mixed, "static", "RS256", 30)?.kid).toBe("s-1");
     expect(signerOf(mixed, "dynamic", "ES256", 30)?.kid).toBe("d-es");
@@ -106,7 +106,7 @@ describe("signerOf", () => {
 });
 
 describe("successorOf", () => {
-  it("is the first of those that wait for their turn, whatever their order", () => {
+  it("is the first of the keys that wait for activation, in any order", () => {
     const signer = dynamic(1, 0, 50);
     const waiting = [dynamic(4, 40, 90), dynamic(2, 10, 60, { revokedAt: 5 }), dynamic(3, 20, 70)];
     for (const keys of [waiting, [...waiting].reverse()]) expect(successorOf(keys, signer, 5)?.kid).toBe("d-3");
@@ -116,7 +116,7 @@ describe("successorOf", () => {
 });
 
 describe("publishedKeys", () => {
-  it("shows static before dynamic, the signer of each first, then the newest; and nothing dead", () => {
+  it("lists static before dynamic keys, each signer first, then the newest, and no expired key", () => {
     const keys = [
       dynamic(1, -40, 5),
       dynamic(2, -10, 50),
@@ -127,19 +127,19 @@ describe("publishedKeys", () => {
       signingKey({ kid: "s-0", sequence: 3, signsFrom: 0, revokedAt: 1 }),
     ];
     const kids = (now: number) => publishedKeys(keys.slice(0, 6), now).map((key) => key.kid);
-    expect(kids(10)).toEqual(["s-2", "s-1", "d-3", "d-4", "d-2"]); // d-1 has left
+    expect(kids(10)).toEqual(["s-2", "s-1", "d-3", "d-4", "d-2"]); // d-1 has expired
     expect(kids(4)).toEqual(["s-1", "s-2", "d-3", "d-4", "d-2", "d-1"]);
     expect(publishedKeys(keys, 10).map((key) => key.kid)).not.toContain("s-0");
   });
 
-  it("does not change what it is given", () => {
+  it("does not change its input", () => {
     const keys = Object.freeze([dynamic(2, 10, 60), signingKey()]);
     expect(publishedKeys(keys, 20)[0]).toBe(keys[1]);
   });
 });
 
 describe("nextChangeOf", () => {
-  it("is the next date at which somebody begins to sign or leaves", () => {
+  it("is the next date at which a key begins to sign or expires", () => {
     const keys = [dynamic(1, 0, 50), dynamic(2, 10, 60), signingKey({ signsFrom: -5 })];
     expect([-10, -5, 0, 10, 49, 50, 60].map((now) => nextChangeOf(keys, now))).toEqual([
       -5,

@@ -10,7 +10,7 @@ interface Entry {
   reportOnly: boolean;
 }
 
-/** Carries changes out, by the words of each alone. */
+/** Applies changes, using only the text of each. */
 function apply(policy: Policy | undefined, changes: readonly PolicyChange[]): Policy {
   const services = new Map<string, Entry>();
   for (const [name, { calls, scopes, reportOnly }] of policy?.services ?? []) {
@@ -19,7 +19,7 @@ function apply(policy: Policy | undefined, changes: readonly PolicyChange[]): Po
   }
   const edit = (list: string[], item: string, isAdded: boolean) =>
     isAdded ? list.push(item) : list.splice(list.indexOf(item), 1);
-  // Removals of what holds others last, additions of it first.
+  // Removes dependent entries first, adds them last.
   const rank = ({ kind, change }: PolicyChange) =>
     ["service", "call", "scope-list", "report-only", "listed-scope", "scope"].indexOf(kind) *
     (change === "added" ? 1 : -1);
@@ -51,7 +51,7 @@ function apply(policy: Policy | undefined, changes: readonly PolicyChange[]): Po
   return { services: services as ReadonlyMap<string, PolicyService> };
 }
 
-/** Everything that order does not mean. */
+/** Everything except order. */
 const plain = ({ services }: Policy) =>
   [...services]
     .map(([name, { calls, scopes, reportOnly }]) => ({
@@ -62,7 +62,7 @@ const plain = ({ services }: Policy) =>
     }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 
-it("the old policy with the difference applied is the new one", () => {
+it("applying the difference to the old policy gives the new one", () => {
   fc.assert(
     fc.property(fc.option(document, { nil: undefined }), document, (before, after) => {
       const [old, now] = [before && rotationPolicyOf(before), rotationPolicyOf(after)];
@@ -72,7 +72,7 @@ it("the old policy with the difference applied is the new one", () => {
   );
 });
 
-it("a policy does not differ from itself, in whatever order it is written", () => {
+it("a policy does not differ from itself, in any order", () => {
   fc.assert(
     fc.property(document, ({ services }) => {
       const reversed = Object.entries(services)
@@ -88,7 +88,7 @@ it("a policy does not differ from itself, in whatever order it is written", () =
   );
 });
 
-it("there and back is the same with added and removed exchanged", () => {
+it("the reverse difference swaps added and removed", () => {
   fc.assert(
     fc.property(document, document, (one, other) => {
       const swap = { added: "removed", removed: "added" } as const;
@@ -100,7 +100,7 @@ it("there and back is the same with added and removed exchanged", () => {
   );
 });
 
-it("names each thing by itself, removals first", () => {
+it("names each change separately, removals first", () => {
   const before = rotationPolicyOf({
     services: { orders: { calls: { stock: ["a", "b"] } }, stock: { reportOnly: true } },
   });

@@ -5,14 +5,14 @@ import { listOf } from "../../../src/domain/policy/scope.ts";
 import { diffPolicies } from "../../../src/domain/policy/policy-diff.ts";
 import { document, rotationPolicyOf } from "../../support/policies.ts";
 
-/** Each mistake as `path problem`; `#` marks a name that is wrong by itself. */
+/** Each error as `path problem`; `#` marks a name that is itself invalid. */
 function problemsOf(data: unknown, registered?: ReadonlySet<string>): string[] {
   const read = readPolicy(data, registered);
   if (read.ok) return [];
   return read.problems.map(({ path, atName, problem }) => `${path.join(".")}${atName ? "#" : ""} ${problem}`);
 }
 
-it("a policy and its document say the same", () => {
+it("a policy and its document have the same meaning", () => {
   fc.assert(
     fc.property(document, (written) => {
       const policy = rotationPolicyOf(written);
@@ -23,7 +23,7 @@ it("a policy and its document say the same", () => {
   );
 });
 
-it("the smallest policy, and a whole one", () => {
+it("accepts the smallest policy and a full one", () => {
   expect(rotationPolicyOf({ services: {} }).services.size).toBe(0);
   const whole = {
     services: {
@@ -34,7 +34,7 @@ it("the smallest policy, and a whole one", () => {
   expect(documentOf(rotationPolicyOf(whole))).toEqual(whole);
 });
 
-describe("mistakes are named with their place, all at once", () => {
+describe("errors have their path, and are reported together", () => {
   const service = (entry: unknown) => ({ services: { orders: entry } });
   it.each([
     [null, [/^ expected names with values/]],
@@ -74,7 +74,7 @@ describe("mistakes are named with their place, all at once", () => {
     expect(problemsOf(data)).toEqual(expected.map((words) => expect.stringMatching(words)));
   });
 
-  it("a service that is not registered, where it is declared", () => {
+  it("rejects a service that is not registered, where it is declared", () => {
     const data = { services: { orders: { calls: { stock: [] } }, stock: {} } };
     expect(problemsOf(data, new Set(["orders"]))).toEqual([
       'services.stock# service "stock" is not registered in this app',
@@ -82,7 +82,7 @@ describe("mistakes are named with their place, all at once", () => {
     expect(problemsOf(data, new Set(["orders", "stock", "other"]))).toEqual([]);
   });
 
-  it("100 scopes of a call, and 1,000 of a service's own list", () => {
+  it("limits a call to 100 scopes, and a service's own list to 1,000", () => {
     const scopes = (count: number) => Array.from({ length: count }, (_, i) => `s${i}`);
     expect(problemsOf(service({ calls: { orders: scopes(100) }, scopes: scopes(1_000) }))).toEqual([]);
     expect(problemsOf(service({ calls: { orders: scopes(101) }, scopes: scopes(1_001) }))).toEqual([
@@ -91,7 +91,7 @@ describe("mistakes are named with their place, all at once", () => {
     ]);
   });
 
-  it("never throws, whatever the data is", () => {
+  it("never throws, for any data", () => {
     fc.assert(fc.property(fc.anything(), (data) => void readPolicy(data)));
     fc.assert(
       fc.property(fc.anything(), (data) => void readPolicy({ services: { orders: { calls: { orders: data } } } })),
@@ -99,7 +99,7 @@ describe("mistakes are named with their place, all at once", () => {
   });
 });
 
-it("names are listed as in a sentence", () => {
+it("lists names as in a sentence", () => {
   const names = Array.from({ length: 12 }, (_, i) => String(i));
   expect([listOf([]), listOf(["a"]), listOf(["a", "b"]), listOf(["a", "b", "c"], "or"), listOf(names)]).toEqual([
     "no scope",

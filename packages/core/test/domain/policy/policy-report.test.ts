@@ -15,7 +15,7 @@ const call = fc.record({
 const total = (calls: readonly ReportedCall[]) => calls.reduce((sum, { count }) => sum + count, 0);
 const byName = (calls: readonly ReportedCall[]) => calls.map((one) => JSON.stringify(one)).sort();
 
-it("a table counts the same in whatever parts and order it is told", () => {
+it("a table has the same counts for any grouping and order of reports", () => {
   fc.assert(
     fc.property(fc.array(call), fc.nat(), (calls, at) => {
       const cut = at % (calls.length + 1);
@@ -29,7 +29,7 @@ it("a table counts the same in whatever parts and order it is told", () => {
   );
 });
 
-it("a full table loses no count, and knows whom it knows", () => {
+it("a full table loses no count, and keeps counting known calls", () => {
   const many = Array.from({ length: 2_000 }, (_, i): ReportedCall => {
     return { caller: "orders", callee: "stock", scope: `s${i}`, count: 2, firstAt: i, lastAt: i };
   });
@@ -49,13 +49,13 @@ it("a full table loses no count, and knows whom it knows", () => {
   expect(byName(new ReportTable(calls.reverse()).calls())).toEqual(byName(calls));
 });
 
-it("a call is still reported exactly where asking for it again would be", () => {
+it("a call is reported exactly if the policy would still reject it", () => {
   fc.assert(
     fc.property(document, name, name, fc.option(fc.constantFrom(...SCOPES)), (services, caller, callee, scope) => {
       const policy = rotationPolicyOf(services);
       const decision = decideCall(policy, caller, callee, scope === null ? undefined : [scope]);
       const facts = { caller, callee, scope, count: 1, firstAt: 0, lastAt: 0 };
-      // A call without a scope asks for what the line has, and is not there without one.
+      // A call without a scope requests the scopes of the rule, and without a rule it has none.
       const isReported = decision.allowed && decision.reported !== undefined;
       expect(isStillReported(facts, policy)).toBe(isReported);
     }),

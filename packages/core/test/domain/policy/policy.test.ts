@@ -25,7 +25,7 @@ const refused = (status: 400 | 403, error: string, words: RegExp) => ({
 });
 
 describe("a call by the policy", () => {
-  it("has the scopes that were asked for, or all of its line", () => {
+  it("gets the requested scopes, or all of its rule", () => {
     expect(decideCall(policy, "orders", "inventory", undefined)).toEqual(
       allowed("inventory", "stock:read", "stock:reserve"),
     );
@@ -37,7 +37,7 @@ describe("a call by the policy", () => {
     expect(decideCall(policy, "cart", "orders", undefined)).toEqual(allowed("orders"));
   });
 
-  it("goes to the only callee that there is, and to none where there are two or none: 400 says what to send", () => {
+  it("defaults to the only callee; with none or several, 400 explains what to send", () => {
     expect(decideCall(policy, "orders", undefined, ["stock:read"])).toEqual(allowed("inventory", "stock:read"));
     const missing = (words: RegExp) => refused(400, "invalid_request", words);
     expect(decideCall(policy, "cart", undefined, undefined)).toEqual(
@@ -47,7 +47,7 @@ describe("a call by the policy", () => {
     expect(decideCall(policy, "ghost", undefined, undefined)).toEqual(missing(/ghost can call no service/));
   });
 
-  it("S3 is refused where no line has it, without a word of what was asked for", () => {
+  it("S3 is rejected without a rule, without echoing the request", () => {
     const target = refused(
       403,
       "invalid_target",
@@ -71,7 +71,7 @@ describe("a call by the policy", () => {
     }
   });
 
-  it("names no more than ten of what there is", () => {
+  it("names at most ten of the possible values", () => {
     const names = Array.from({ length: 30 }, (_, i) => `s-${i}`);
     const many = rotationPolicyOf({
       services: Object.fromEntries(
@@ -84,7 +84,7 @@ describe("a call by the policy", () => {
   });
 });
 
-it("without a policy there are tokens for nobody in particular, and no others", () => {
+it("without a policy gives only tokens without an audience", () => {
   for (const scopes of [undefined, []]) {
     expect(decideCall(undefined, "orders", undefined, scopes)).toEqual(allowed(undefined));
   }
@@ -99,7 +99,7 @@ describe("a report-only callee", () => {
     reported: expect.stringMatching(words),
   });
 
-  it("is called by anybody for anything, exactly as asked, and it is said what the policy lacks", () => {
+  it("can be called by any service for anything, exactly as requested, and the result says what the policy lacks", () => {
     expect(decideCall(policy, "orders", "legacy", ["a", "b", "a"])).toEqual(
       reported(/does not allow orders to call/, "a", "b"),
     );
@@ -114,7 +114,7 @@ describe("a report-only callee", () => {
     expect(decideCall(partly, "orders", "legacy", undefined)).toEqual(allowed("legacy", "a"));
   });
 
-  it("gets nothing into a token that is no scope, and not more than a line has", () => {
+  it("never puts an invalid scope into a token, and grants only what a rule grants", () => {
     const problem = refused(400, "invalid_scope", /at most 100 scopes/);
     const many = Array.from({ length: 101 }, (_, i) => `s${i}`);
     for (const scopes of [["a b"], ["a", ""], ['"'], ["\\"], ["é"], ["a\n"], ["\0"], ["x".repeat(129)], many]) {
@@ -124,7 +124,7 @@ describe("a report-only callee", () => {
     expect(decideCall(policy, "orders", "legacy", ["x".repeat(128)])).toMatchObject({ allowed: true });
   });
 
-  it("means nothing for whom it calls itself", () => {
+  it("is not affected as a caller", () => {
     expect(decideCall(policy, "legacy", "inventory", undefined)).toMatchObject({ allowed: false });
   });
 });
@@ -135,14 +135,14 @@ const call = fc.record({
   scopes: fc.option(fc.array(fc.oneof(fc.constantFrom(...SCOPES), fc.string())), { nil: undefined }),
 });
 
-it("S3 nothing is ever granted that no line has, unless it is reported", () => {
+it("S3 a scope is granted only by a rule, unless it is reported", () => {
   let granted = 0;
   fc.assert(
     fc.property(document, call, ({ services }, { caller, audience, scopes }) => {
       const decision = decideCall(rotationPolicyOf({ services }), caller, audience, scopes);
       if (!decision.allowed) return;
       granted++;
-      // By the document itself, and not by what was made of it.
+      // Computed from the document itself, not from the parsed policy.
       const line = (Object.hasOwn(services, caller) ? services[caller]! : {}).calls?.[decision.audience!];
       if (decision.reported === undefined) {
         expect(line).toBeDefined();
@@ -160,7 +160,7 @@ it("S3 nothing is ever granted that no line has, unless it is reported", () => {
   expect(granted).toBeGreaterThan(100);
 });
 
-it("nothing that a line has is ever refused", () => {
+it("a scope that a rule grants is never rejected", () => {
   fc.assert(
     fc.property(document, fc.nat(), ({ services }, pick) => {
       const lines = Object.entries(services).flatMap(([caller, { calls = {} }]) =>
@@ -176,7 +176,7 @@ it("nothing that a line has is ever refused", () => {
   );
 });
 
-it("what a reported call lacks is what would have been refused", () => {
+it("a reported call lacks exactly what would have been rejected", () => {
   fc.assert(
     fc.property(document, name, name, fc.option(scopeList, { nil: undefined }), (services, caller, callee, scopes) => {
       const read = rotationPolicyOf(services);
@@ -229,7 +229,7 @@ describe("an explanation", () => {
     expect(explainCall(policy, caller, callee, scope, enabled).why).toBe(why);
   });
 
-  it("names both lists where the callee does not list the scope either", () => {
+  it("names both lists if the callee does not list the scope either", () => {
     const listing = rotationPolicyOf({ services: { orders: { calls: { stock: ["a"] } }, stock: { scopes: ["a"] } } });
     expect(explainCall(listing, "orders", "stock", "b", enabled).why).toBe(
       "services.orders.calls.stock grants a, but not b. To allow it, add b to that list and add it to " +
@@ -237,7 +237,7 @@ describe("an explanation", () => {
     );
   });
 
-  it("says of whom the core gives no token to, whatever the policy has, and what to do first", () => {
+  it("names callers that get no token under any policy, and what to do first", () => {
     const stateOf = (one: string) => ({ orders: "disabled" as const, inventory: "enabled" as const })[one];
     const ask = (caller: string, callee: string) => explainCall(policy, caller, callee, undefined, stateOf);
     expect(ask("orders", "inventory")).toEqual({
@@ -264,14 +264,14 @@ describe("an explanation", () => {
     });
   });
 
-  it("says that there is no policy", () => {
+  it("reports a missing policy", () => {
     expect(explainCall(undefined, "orders", "inventory", undefined, enabled)).toMatchObject({
       allowed: false,
       why: expect.stringMatching(/^No policy has been applied/),
     });
   });
 
-  it("answers as the decision does, and says what to do exactly where the policy lacks something", () => {
+  it("agrees with the decision, and gives advice exactly if the policy lacks something", () => {
     fc.assert(
       fc.property(
         document,

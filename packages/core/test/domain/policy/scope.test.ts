@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { problemOfScope, scopesIn } from "../../../src/domain/policy/scope.ts";
 
-it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
+it("a scope follows RFC 6749 section 3.3, up to 128 characters", () => {
   for (const scope of ["a", "stock:read", "*", "!", "[]", "~", "a,b", "x".repeat(128)]) {
     expect(problemOfScope(scope)).toBeUndefined();
   }
@@ -10,7 +10,7 @@ it("a scope is what RFC 6749 section 3.3 says, up to 128 characters", () => {
   }
 });
 
-it("a list of scopes has one blank between each two, and each of them counts once", () => {
+it("a list of scopes has single spaces between them, and duplicates count once", () => {
   expect(scopesIn("a b a")).toEqual(["a", "b"]);
   for (const list of ["", " ", "a ", " a", "a  b", "a\tb", 'a "b"']) expect(scopesIn(list)).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { countIssued, countUnexpired, type IssuedTokens } from "../../../src/dom
 
 const NOW = 1_767_225_600;
 
-it("counts no token that has expired, and forgets at most a 32nd of a life too early", () => {
+it("counts no expired token, and drops one at most a 32nd of its lifetime too early", () => {
   const lives = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 3_153_600_000 }));
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(1_000), lives)), fc.nat(2_000), (tokens, later) => {
@@ -18,7 +18,7 @@ it("counts no token that has expired, and forgets at most a 32nd of a life too e
   );
 });
 
-it("stays small, however many tokens are issued", () => {
+it("stays small for any number of issued tokens", () => {
   const issued: IssuedTokens = new Map();
   let most = 0;
   for (let second = 0; second < 100_000; second++) {

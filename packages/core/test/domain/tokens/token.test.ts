@@ -30,24 +30,24 @@ describe("buildClaims", () => {
     expect(claimsOf(build({ iss: "own", jti: "mine" }))).toMatchObject({ iss: "own", jti: "mine" });
   });
 
-  it("refuses exp and iat, even undefined ones, naming validity (C10)", () => {
+  it("rejects exp and iat, even if undefined, and names validity (C10)", () => {
     for (const payload of [{ exp: 1 }, { iat: 1 }, { exp: undefined }]) {
       expect(build(payload)).toEqual({ ok: false, problem: expect.stringMatching(/validity/) });
     }
   });
 
-  it("does not take claims from a prototype", () => {
+  it("does not read claims from a prototype", () => {
     const payload = Object.create({ exp: 1, iss: "inherited" }) as JsonObject;
     expect(claimsOf(build(payload))).toEqual({ iss: "https://a.test", jti: "jti-1", iat: IAT, exp: IAT + 60 });
   });
 
-  it("clamps exp to the second in which its key stops verifying, and says so", () => {
+  it("clamps exp to the second in which its key stops verifying, and reports it", () => {
     const key = signingKey({ verifiesUntil: NEW_YEAR + 59_999 });
     expect(build({}, { key })).toMatchObject({ ok: true, clamped: true, claims: { exp: IAT + 59 } });
     expect(build({}, { key, validity: 59 })).toMatchObject({ ok: true, clamped: false, claims: { exp: IAT + 59 } });
   });
 
-  it("refuses what no verifier would take", () => {
+  it("rejects claims that no verifier accepts", () => {
     for (const payload of ['{"userId":9007199254740993}', '{"a":[{"b":-1e20}]}']) {
       expect(build(JSON.parse(payload) as JsonObject)).toEqual({ ok: false, problem: expect.stringContaining("2^53") });
     }
@@ -58,7 +58,7 @@ describe("buildClaims", () => {
     }
   });
 
-  it("for any payload: claims that our verifier takes, or a refusal; exp never after the key (R16)", () => {
+  it("for any payload, gives claims that our verifier accepts or an error; exp is never after the key's end (R16)", () => {
     const name = fc.oneof(fc.constantFrom("iss", "sub", "aud", "jti", "nbf", "exp", "iat", "constructor"), fc.string());
     const payload = fc.dictionary(name, fc.jsonValue({ maxDepth: 4 }), { maxKeys: 6 });
     const verifiesUntil = fc.option(fc.integer({ min: NEW_YEAR, max: NEW_YEAR + 1e9 }));
@@ -84,7 +84,7 @@ describe("buildClaims", () => {
 });
 
 describe("problemOfClaims", () => {
-  it("has nothing to say of what a verifier reads", () => {
+  it("accepts claims that a verifier can read", () => {
     const built = build({ ...(JSON.parse(nested(15)) as JsonObject), constructors: "\ud83d\ude00" });
     expect(problemOfClaims(claimsOf(built))).toBeUndefined();
   });
@@ -100,7 +100,7 @@ describe("problemOfClaims", () => {
 });
 
 describe("latestExpiry and buildHeader", () => {
-  it("round down, and are endless for a key without end", () => {
+  it("round down, and are unlimited for a key without an end", () => {
     expect(latestExpiry(signingKey({ verifiesUntil: 1_999 }))).toBe(1);
     expect(latestExpiry(signingKey())).toBe(Infinity);
   });
