@@ -6,7 +6,7 @@ import { verifyMicroservice } from "countersign/framework/express";
 import { startTestIssuer } from "countersign/testing";
 
 const app = express();
-app.get("/stock", verifyMicroservice(), (req, res) => void res.json({ askedBy: req.caller?.service }));
+app.get("/stock", verifyMicroservice(), (req, res) => void res.json({ calledBy: req.caller?.service }));
 
 void test("only services get the stock", async (t) => {
   const issuer = startTestIssuer();
@@ -16,7 +16,7 @@ void test("only services get the stock", async (t) => {
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   const url = `http://127.0.0.1:${port}/stock`;
   const good = await fetch(url, { headers: issuer.actAs("orders") });
-  assert.deepEqual(await good.json(), { askedBy: "orders" });
+  assert.deepEqual(await good.json(), { calledBy: "orders" });
   assert.equal((await fetch(url)).status, 401);
   assert.equal((await fetch(url, { headers: issuer.actAsStranger("orders") })).status, 401);
 });

@@ -1,4 +1,4 @@
-// What the compiler must refuse of a policy, and what it must let through. Checked by `tsc`, never run.
+// Policies that the compiler must reject or accept. Checked by `tsc`, never run.
 import { definePolicy, type PolicyDocument } from "../src/index.ts";
 
 export const good: PolicyDocument[] = [
@@ -15,17 +15,17 @@ export const good: PolicyDocument[] = [
 
 // @ts-expect-error a service that is not declared
 definePolicy({ services: { orders: { calls: { billing: [] } }, inventory: {} } });
-// @ts-expect-error a name with a typing error, among good ones
+// @ts-expect-error a misspelled name among valid ones
 definePolicy({ services: { orders: { calls: { inventory: ["a"], inventry: ["a"] } }, inventory: {} } });
 // @ts-expect-error a scope that the callee does not list
 definePolicy({ services: { orders: { calls: { inventory: ["write"] } }, inventory: { scopes: ["read"] } } });
 // @ts-expect-error one of several
 definePolicy({ services: { orders: { calls: { inventory: ["read", "write"] } }, inventory: { scopes: ["read"] } } });
-// @ts-expect-error the callee lists that it has none
+// @ts-expect-error the callee has an empty list of scopes
 definePolicy({ services: { orders: { calls: { inventory: ["read"] } }, inventory: { scopes: [] } } });
 // @ts-expect-error scopes are a list
 definePolicy({ services: { orders: { calls: { orders: "read" } } } });
-// @ts-expect-error of texts
+// @ts-expect-error a list of strings
 definePolicy({ services: { orders: { calls: { orders: [1] } } } });
 // @ts-expect-error an unknown field of a service
 definePolicy({ services: { orders: { call: {} } } });

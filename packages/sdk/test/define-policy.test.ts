@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { definePolicy } from "../src/index.ts";
 
-it("gives what it was given, which JSON can say", () => {
+it("returns its argument, which is JSON", () => {
   const document = {
     services: { orders: { calls: { inventory: ["stock:read"] } }, inventory: { reportOnly: true } },
   } as const;

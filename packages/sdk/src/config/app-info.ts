@@ -23,16 +23,16 @@ export interface NormalisedAppInfo {
   readonly apiBasePath: string;
 }
 
-export function normaliseAppInfo(appInfo: AppInfo): NormalisedAppInfo {
+export function normalizeAppInfo(appInfo: AppInfo): NormalisedAppInfo {
   if (typeof appInfo !== "object" || appInfo === null) throw invalid("appInfo: expected an object");
   if (typeof appInfo.appName !== "string") throw invalid("appInfo.appName: expected a string");
   if (typeof appInfo.apiDomain !== "string") throw invalid("appInfo.apiDomain: expected a string");
   const website = appInfo.websiteDomain ?? appInfo.origin;
   return Object.freeze({
     appName: appInfo.appName,
-    apiDomain: normaliseDomain(appInfo.apiDomain),
-    websiteDomain: website === undefined ? undefined : normaliseDomain(website),
-    apiBasePath: normalisePath(appInfo.apiGatewayPath ?? "") + normalisePath(appInfo.apiBasePath ?? "/auth"),
+    apiDomain: normalizeDomain(appInfo.apiDomain),
+    websiteDomain: website === undefined ? undefined : normalizeDomain(website),
+    apiBasePath: normalizePath(appInfo.apiGatewayPath ?? "") + normalizePath(appInfo.apiBasePath ?? "/auth"),
   });
 }
 
@@ -42,19 +42,19 @@ export function normaliseAppInfo(appInfo: AppInfo): NormalisedAppInfo {
  *
  * @throws CountersignError `invalid_option`
  */
-export function normaliseDomain(input: string): string {
+export function normalizeDomain(input: string): string {
   const url = parseDomain(input);
   return `${url.protocol}//${url.host}`;
 }
 
 /** Normalizes a host of a core: like a domain, but the path stays as base path. @throws CountersignError `invalid_option` */
-export function normaliseHost(input: string): string {
+export function normalizeHost(input: string): string {
   const url = parseDomain(input);
-  return `${url.protocol}//${url.host}${normalisePath(url.pathname)}`;
+  return `${url.protocol}//${url.host}${normalizePath(url.pathname)}`;
 }
 
 /** Adds a leading slash and removes trailing ones; the root becomes an empty string. */
-export function normalisePath(input: string): string {
+export function normalizePath(input: string): string {
   const path = input.trim().replace(/^\/+|\/+$/g, "");
   return path === "" ? "" : `/${path}`;
 }

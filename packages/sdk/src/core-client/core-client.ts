@@ -6,7 +6,7 @@ import {
   type Fetch,
   type FetchBounds,
 } from "../runtime/bounded-fetch.ts";
-import { normaliseHost, type NormalisedAppInfo } from "../config/app-info.ts";
+import { normalizeHost, type NormalisedAppInfo } from "../config/app-info.ts";
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import { connectEmbeddedCore, EMBEDDED_ORIGIN } from "./embedded-core.ts";
 import { DocumentCache } from "./document-cache.ts";
@@ -273,7 +273,7 @@ function connect(connectionURI: unknown): Connection {
   const hosts = connectionURI
     .split(";")
     .filter((host) => host.trim() !== "")
-    .map(normaliseHost);
+    .map(normalizeHost);
   if (hosts.length === 0) throw new CountersignError("invalid_option", "connectionURI: expected at least one host");
   for (const host of hosts) warnOfPlainHttp(host);
   return { hosts, send: fetch, close: async () => {} };

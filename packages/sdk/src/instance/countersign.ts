@@ -1,4 +1,4 @@
-import { normaliseAppInfo, type AppInfo, type NormalisedAppInfo } from "../config/app-info.ts";
+import { normalizeAppInfo, type AppInfo, type NormalisedAppInfo } from "../config/app-info.ts";
 import { systemClock, type Clock } from "../runtime/clock.ts";
 import {
   createCoreClient,
@@ -112,7 +112,7 @@ export function buildCountersign(
   if (config.core !== undefined && config.supertokens !== undefined) {
     throw new CountersignError("invalid_option", "core and supertokens are the same option; set only one");
   }
-  const appInfo = normaliseAppInfo(config.appInfo);
+  const appInfo = normalizeAppInfo(config.appInfo);
   const coreConfig = config.core ?? config.supertokens;
   const core = coreConfig === undefined ? undefined : createCoreClient(coreConfig, appInfo, clock, connection);
   const listed = config.recipeList?.find((recipe) => recipe.recipeId === "jwt");

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import {
-  normaliseAppInfo,
-  normaliseDomain,
-  normaliseHost,
-  normalisePath,
+  normalizeAppInfo,
+  normalizeDomain,
+  normalizeHost,
+  normalizePath,
   type AppInfo,
 } from "../../src/config/app-info.ts";
 
@@ -27,7 +27,7 @@ describe("domains", () => {
     ["http://orders:4001", "http://orders:4001"],
     ["https://example.com:443", "https://example.com"],
     ["1.2.3.4.example.com", "https://1.2.3.4.example.com"],
-  ])("%s becomes %s", (input, expected) => expect(normaliseDomain(input)).toBe(expected));
+  ])("%s becomes %s", (input, expected) => expect(normalizeDomain(input)).toBe(expected));
 
   test.each([
     ["orders"],
@@ -42,11 +42,13 @@ describe("domains", () => {
     ["mailto:a@example.com"],
     ["?a.b"],
     ["999.1.1.1"],
-  ])("%j is no domain", (input) => expect(() => normaliseDomain(input)).toThrow("Please provide a valid domain name"));
+  ])("%j is not a domain", (input) =>
+    expect(() => normalizeDomain(input)).toThrow("Please provide a valid domain name"),
+  );
 
-  test("what is no text is no domain", () => {
+  test("a value that is not a string is not a domain", () => {
     for (const input of [undefined, null, 1, {}]) {
-      expect(() => normaliseDomain(input as unknown as string)).toThrow("Please provide a valid domain name");
+      expect(() => normalizeDomain(input as unknown as string)).toThrow("Please provide a valid domain name");
     }
   });
 });
@@ -58,7 +60,7 @@ describe("hosts of a core", () => {
     ["https://core.test/base/path/", "https://core.test/base/path"],
     ["core.test/appid-a", "https://core.test/appid-a"],
     ["127.0.0.1:3567/x", "http://127.0.0.1:3567/x"],
-  ])("%s becomes %s: the path is kept", (input, expected) => expect(normaliseHost(input)).toBe(expected));
+  ])("%s becomes %s: the path is kept", (input, expected) => expect(normalizeHost(input)).toBe(expected));
 });
 
 describe("paths", () => {
@@ -70,7 +72,7 @@ describe("paths", () => {
     ["", ""],
     ["/", ""],
     [" /auth ", "/auth"],
-  ])("%j becomes %j", (input, expected) => expect(normalisePath(input)).toBe(expected));
+  ])("%j becomes %j", (input, expected) => expect(normalizePath(input)).toBe(expected));
 });
 
 describe("appInfo", () => {
@@ -84,14 +86,14 @@ describe("appInfo", () => {
     [{ apiGatewayPath: "gateway/", apiBasePath: "/auth" }, "/gateway/auth"],
     [{ apiGatewayPath: "/gateway", apiBasePath: "" }, "/gateway"],
   ])("with %j the base path is %j", (more, apiBasePath) => {
-    expect(normaliseAppInfo({ ...base, ...more }).apiBasePath).toBe(apiBasePath);
+    expect(normalizeAppInfo({ ...base, ...more }).apiBasePath).toBe(apiBasePath);
   });
 
   test("websiteDomain is optional, origin is its other name, websiteBasePath is accepted", () => {
-    expect(normaliseAppInfo(base).websiteDomain).toBeUndefined();
-    expect(normaliseAppInfo({ ...base, origin: "localhost:3000" }).websiteDomain).toBe("http://localhost:3000");
+    expect(normalizeAppInfo(base).websiteDomain).toBeUndefined();
+    expect(normalizeAppInfo({ ...base, origin: "localhost:3000" }).websiteDomain).toBe("http://localhost:3000");
     const both = { ...base, websiteDomain: "a.test/x", origin: "b.test", websiteBasePath: "/login" };
-    expect(normaliseAppInfo(both)).toEqual({
+    expect(normalizeAppInfo(both)).toEqual({
       appName: "orders",
       apiDomain: "http://localhost:4001",
       websiteDomain: "https://a.test",
@@ -106,8 +108,8 @@ describe("appInfo", () => {
     [{ appName: "a" }],
     [{ apiDomain: "a.test" }],
     [{ appName: 1, apiDomain: "a.test" }],
-  ])("%j is refused by name", (appInfo) => {
-    expect(() => normaliseAppInfo(appInfo as unknown as AppInfo)).toThrow(
+  ])("%j is rejected by name", (appInfo) => {
+    expect(() => normalizeAppInfo(appInfo as unknown as AppInfo)).toThrow(
       expect.objectContaining({
         code: "invalid_option",
         message: expect.stringMatching(/^appInfo/) as string,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { normaliseAppInfo } from "../../src/config/app-info.ts";
+import { normalizeAppInfo } from "../../src/config/app-info.ts";
 import { createCoreClient, type CoreConfig, type CoreRequest } from "../../src/core-client/core-client.ts";
 import { PATHS } from "../../src/protocol/api.ts";
 import { CountersignError } from "../../src/protocol/errors.ts";
@@ -10,7 +10,7 @@ import { startStandInCore } from "../support/stand-in-core.ts";
 const API_KEY = "an-api-key-of-20-characters";
 const body = { payload: { a: 1 }, algorithm: "RS256", jwksDomain: "http://localhost:4001", validity: 60 };
 const clientOf = (connectionURI: string, more: Partial<CoreConfig> = {}) =>
-  createCoreClient({ connectionURI, ...more }, normaliseAppInfo(appInfo));
+  createCoreClient({ connectionURI, ...more }, normalizeAppInfo(appInfo));
 
 async function errorOf(promise: Promise<unknown>): Promise<CountersignError> {
   const error: unknown = await promise.then(
@@ -22,7 +22,7 @@ async function errorOf(promise: Promise<unknown>): Promise<CountersignError> {
 }
 
 describe("the version of the driver interface", () => {
-  test("is asked for once, also by calls at the same moment, and the largest common one is sent from then on", async () => {
+  test("is requested once, also by simultaneous calls, and all later requests send the largest common one", async () => {
     const core = await startStandInCore();
     const client = clientOf(core.url);
     await Promise.all([1, 2, 3].map(() => client.call("POST", PATHS.jwt, body, {})));
@@ -41,7 +41,7 @@ describe("the version of the driver interface", () => {
     [["2.9", "2.21", "2.10"], "2.21"],
     [["5.6", "5.7", "6.0"], "5.6"],
     [["3.1", "3.0"], "3.1"],
-  ])("of %j is %s", async (versions, expected) => {
+  ])("chosen from %j is %s", async (versions, expected) => {
     const core = await startStandInCore();
     core.versions = versions;
     await clientOf(core.url).call("POST", PATHS.jwt, body, {});
@@ -49,7 +49,7 @@ describe("the version of the driver interface", () => {
   });
 
   test.each([[[]], [["6.0", "2.6"]], ["5.4"], [[5.4]], [null]])(
-    "without one in common (%j) the call fails, and the next one asks again",
+    "if none is common (%j), the call fails, and the next call requests the versions again",
     async (versions) => {
       const core = await startStandInCore();
       core.versions = versions;
@@ -84,7 +84,7 @@ describe("requests", () => {
     ]);
   });
 
-  test("an answer other than 200 rejects with status and body, trimmed, and without the key", async () => {
+  test("a response other than 200 rejects with status and trimmed body, and without the key", async () => {
     const core = await startStandInCore({ apiKey: API_KEY });
     const error = await errorOf(
       clientOf(core.url, { apiKey: "a-wrong-api-key-of-some-length" }).call("POST", PATHS.jwt, body, {}),
@@ -101,29 +101,35 @@ describe("requests", () => {
     ],
     ["another-key-of-20-characters", /\(the core does not know this apiKey\)$/],
     [undefined, /\(no apiKey is set\)$/],
-  ])("S6 a 401 is told with what may be wrong with the key, and never the key: %j", async (apiKey, words) => {
-    const core = await startStandInCore({ apiKey: API_KEY });
-    const first = await errorOf(clientOf(core.url, { apiKey }).call("POST", PATHS.jwt, body, {}));
-    const client = clientOf(core.url, { apiKey });
-    core.intercept = (req, res) => req.method === "GET" && (res.end('{"versions":["5.4"]}'), true);
-    const later = await errorOf(client.call("POST", PATHS.jwt, body, {}));
-    for (const { message, stack, status } of [first, later]) {
-      expect([status, message]).toEqual([401, expect.stringMatching(words)]);
-      if (apiKey !== undefined) expect(stack).not.toContain(apiKey.slice(12));
-    }
-    core.intercept = (_req, res) => (res.writeHead(403).end("no"), true);
-    expect((await errorOf(client.call("POST", PATHS.jwt, body, {}))).message).toMatch(/403: no$/);
-  });
+  ])(
+    "S6 the error for a 401 says what might be wrong with the key, and never contains the key: %j",
+    async (apiKey, words) => {
+      const core = await startStandInCore({ apiKey: API_KEY });
+      const first = await errorOf(clientOf(core.url, { apiKey }).call("POST", PATHS.jwt, body, {}));
+      const client = clientOf(core.url, { apiKey });
+      core.intercept = (req, res) => req.method === "GET" && (res.end('{"versions":["5.4"]}'), true);
+      const later = await errorOf(client.call("POST", PATHS.jwt, body, {}));
+      for (const { message, stack, status } of [first, later]) {
+        expect([status, message]).toEqual([401, expect.stringMatching(words)]);
+        if (apiKey !== undefined) expect(stack).not.toContain(apiKey.slice(12));
+      }
+      core.intercept = (_req, res) => (res.writeHead(403).end("no"), true);
+      expect((await errorOf(client.call("POST", PATHS.jwt, body, {}))).message).toMatch(/403: no$/);
+    },
+  );
 
-  test.each([[""], ["<html>"], ["[]"], ['{"a":1,"a":2}']])("a 200 with %j is no answer", async (text) => {
-    const core = await startStandInCore();
-    const client = clientOf(core.url);
-    core.intercept = (req, res) => req.url === PATHS.jwt && (res.end(text), true);
-    expect(await errorOf(client.call("POST", PATHS.jwt, body, {}))).toMatchObject({
-      code: "core_refused",
-      status: 200,
-    });
-  });
+  test.each([[""], ["<html>"], ["[]"], ['{"a":1,"a":2}']])(
+    "a 200 with the body %j is an invalid response",
+    async (text) => {
+      const core = await startStandInCore();
+      const client = clientOf(core.url);
+      core.intercept = (req, res) => req.url === PATHS.jwt && (res.end(text), true);
+      expect(await errorOf(client.call("POST", PATHS.jwt, body, {}))).toMatchObject({
+        code: "core_refused",
+        status: 200,
+      });
+    },
+  );
 });
 
 describe("several hosts", () => {
@@ -131,31 +137,31 @@ describe("several hosts", () => {
     const cores = [await startStandInCore(), await startStandInCore(), await startStandInCore()];
     const client = clientOf(cores.map((core) => core.url).join(";"));
     for (let i = 0; i < 8; i++) await client.call("POST", PATHS.jwt, body, {});
-    // nine requests: one asked for the version
+    // Nine requests: one is for the version.
     expect(cores.map((core) => core.requests.length)).toEqual([3, 3, 3]);
   });
 
-  test("one that refuses the connection is skipped", async () => {
+  test("a host that refuses the connection is skipped", async () => {
     const core = await startStandInCore();
     const client = clientOf(`${deadAddress()}; ${core.url} ;${deadAddress()};`);
     for (let i = 0; i < 6; i++) expect(await client.call("POST", PATHS.jwt, body, {})).toMatchObject({ status: "OK" });
     expect(core.calls).toHaveLength(6);
   });
 
-  test("one that cuts the connection is skipped", async () => {
+  test("a host that closes the connection is skipped", async () => {
     const [bad, good] = [await startStandInCore(), await startStandInCore()];
     bad.intercept = (req) => (req.socket.destroy(), true);
     expect(await clientOf(`${bad.url};${good.url}`).call("POST", PATHS.jwt, body, {})).toMatchObject({ status: "OK" });
   });
 
-  test("the call fails only when all did", async () => {
+  test("the call fails only if all hosts failed", async () => {
     const client = clientOf(`${deadAddress()};${deadAddress()}`);
     const error = await errorOf(client.call("POST", PATHS.jwt, body, {}));
     expect(error.code).toBe("core_unreachable");
     expect(error.message).toMatch(/cannot reach any host of the core for GET \/apiversion: .*ECONNREFUSED/);
   });
 
-  test("one that answers with an error has answered", async () => {
+  test("a host that responds with an error is not skipped", async () => {
     const [bad, good] = [await startStandInCore(), await startStandInCore()];
     bad.intercept = (_req, res) => (res.writeHead(500).end("broken"), true);
     expect(await errorOf(clientOf(`${bad.url};${good.url}`).call("POST", PATHS.jwt, body, {}))).toMatchObject({
@@ -166,7 +172,7 @@ describe("several hosts", () => {
   });
 
   test.each([[""], [" "], [";"], [" ; "], [undefined], [7], ["core"], ["http://"], ["a.test;core"], ["file:"]])(
-    "a connectionURI of %j is refused at once",
+    "a connectionURI of %j is rejected immediately",
     (connectionURI) => {
       expect(() => clientOf(connectionURI as string)).toThrow(
         expect.objectContaining({ code: "invalid_option" }) as Error,
@@ -176,7 +182,7 @@ describe("several hosts", () => {
 });
 
 describe("429", () => {
-  test("is retried, a little later each time, until the core has room", async () => {
+  test("is retried with increasing delays until the core accepts the request", async () => {
     const core = await startStandInCore();
     const client = clientOf(core.url);
     const times: number[] = [];
@@ -191,7 +197,7 @@ describe("429", () => {
     expect([gaps[1]! > 250, gaps[2]! > 500]).toEqual([true, true]);
   });
 
-  test("is waited for as long as the caller says", async () => {
+  test("is retried until the caller's timeout", async () => {
     const core = await startStandInCore();
     core.intercept = (req) => req.url === PATHS.jwt; // never answered
     const began = performance.now();
@@ -200,7 +206,7 @@ describe("429", () => {
     expect(performance.now() - began).toBeLessThan(3_000);
   });
 
-  test("waits as long as the core asks for where that is little, and is an error that says how long where it is not", async () => {
+  test("with a short Retry-After is retried after that time; with a long one it is an error that says how long", async () => {
     const core = await startStandInCore();
     const client = clientOf(core.url);
     const times: number[] = [];
@@ -217,7 +223,7 @@ describe("429", () => {
     expect(times).toHaveLength(3);
   });
 
-  test("is an error after five retries, and no other host is asked", async () => {
+  test("is an error after five retries, and no other host gets a request", async () => {
     const [core, other] = [await startStandInCore(), await startStandInCore()];
     core.intercept = (_req, res) => (res.writeHead(429).end("Too many requests"), true);
     expect(await errorOf(clientOf(`${core.url};${other.url}`).call("POST", PATHS.jwt, body, {}))).toMatchObject({
@@ -229,7 +235,7 @@ describe("429", () => {
 });
 
 describe("networkInterceptor", () => {
-  test("sees every request and may change url, headers, params and body", async () => {
+  test("receives every request and can change url, headers, params and body", async () => {
     const core = await startStandInCore();
     const seen: CoreRequest[] = [];
     const contexts: unknown[] = [];
@@ -274,8 +280,8 @@ describe("networkInterceptor", () => {
   });
 });
 
-describe("documents that are kept", () => {
-  test("are asked for once per max-age", async () => {
+describe("cached documents", () => {
+  test("are fetched once per max-age", async () => {
     const core = await startStandInCore();
     const client = clientOf(core.url);
     for (let i = 0; i < 5; i++) expect((await client.getCachedDocument(PATHS.jwks, {})).status).toBe(200);
@@ -295,7 +301,7 @@ describe("documents that are kept", () => {
     expect(core.count(PATHS.jwks)).toBe(3);
   });
 
-  test("are served from what was had while the core fails or is gone", async () => {
+  test("are served from the cache while the core fails or is down", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=0, stale-if-error=86400";
     const client = clientOf(core.url);
@@ -307,7 +313,7 @@ describe("documents that are kept", () => {
     expect((await errorOf(client.getCachedDocument(PATHS.jwksAll, {}))).code).toBe("core_unreachable");
   });
 
-  test("are gone when the core says so", async () => {
+  test("are deleted when the core responds that they do not exist", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=0";
     const client = clientOf(core.url);
@@ -317,7 +323,7 @@ describe("documents that are kept", () => {
   });
 });
 
-test("plain http off this machine is warned of, once per host", async () => {
+test("plain HTTP to another machine causes a warning, once per host", async () => {
   const warnings: Error[] = [];
   const remember = (warning: Error) => void warnings.push(warning);
   process.on("warning", remember);

@@ -26,7 +26,7 @@ const away = () => Promise.reject(new Error("away"));
 const hanging = () => new Promise<BoundedResponse>(() => {});
 
 describe("DocumentCache", () => {
-  test("asks once per max-age", async () => {
+  test("fetches once per max-age", async () => {
     const { clock, get, asked } = bench();
     expect(await get(async () => answer("one"))).toBe("one");
     clock.advance(59);
@@ -36,7 +36,7 @@ describe("DocumentCache", () => {
     expect(asked()).toBe(2);
   });
 
-  test("everybody who waits shares one request", async () => {
+  test("all waiting callers share one request", async () => {
     const { get, asked } = bench();
     expect(new Set(await Promise.all(Array.from({ length: 100 }, () => get(async () => answer("one")))))).toEqual(
       new Set(["one"]),
@@ -44,7 +44,7 @@ describe("DocumentCache", () => {
     expect(asked()).toBe(1);
   });
 
-  test("an old one is given for a day while the core is away, and the core is left alone for two seconds", async () => {
+  test("a stale document is returned for a day while the core is down, and the core gets no request for two seconds", async () => {
     const { clock, get, asked } = bench();
     await get(async () => answer("one"));
     clock.advance(3600);
@@ -56,7 +56,7 @@ describe("DocumentCache", () => {
   });
 
   test.each(["max-age=10, public", "max-age=10, stale-if-error=0", "no-store"])(
-    "R17 one with %s is not given when its time is over: the list of revocations is not to be an old one",
+    "R17 a document with %s is not returned after its max-age: the revocation feed must not be stale",
     async (cacheControl) => {
       const { clock, get } = bench();
       await get(async () => answer("nothing is revoked", cacheControl));
@@ -67,7 +67,7 @@ describe("DocumentCache", () => {
     },
   );
 
-  test("an answer that is no document replaces none, and is not kept", async () => {
+  test("a response that is not a document replaces none, and is not cached", async () => {
     const { clock, get, asked } = bench();
     await get(async () => answer("one"));
     for (const status of [302, 400, 403, 413]) {
@@ -81,7 +81,7 @@ describe("DocumentCache", () => {
     expect([await fresh.get(async () => answer("two")), asked()]).toEqual(["two", 5]);
   });
 
-  test.each([401, 404])("that there is none (%s) is an answer, and ends an old one", async (status) => {
+  test.each([401, 404])("a %s means that the document does not exist, and deletes a cached one", async (status) => {
     const { clock, get } = bench();
     await get(async () => answer("one"));
     clock.advance(61);
@@ -90,7 +90,7 @@ describe("DocumentCache", () => {
     expect(await get(away)).toBe("none");
   });
 
-  test("R9 a core that hangs delays an old one by a second, not by its own timeout", async () => {
+  test("R9 a core that hangs delays a stale document by a second, not by its own timeout", async () => {
     const { clock, get } = bench();
     await get(async () => answer("one"));
     clock.advance(61);
@@ -99,7 +99,7 @@ describe("DocumentCache", () => {
     expect(performance.now() - began).toBeLessThan(2_000);
   });
 
-  test("without an old one, a failure is told, and told again without asking", async () => {
+  test("without a cached document, a failure is thrown, and thrown again without a request", async () => {
     const { get, asked } = bench();
     await expect(get(away)).rejects.toThrow("away");
     await expect(get(async () => answer("one"))).rejects.toThrow("away");

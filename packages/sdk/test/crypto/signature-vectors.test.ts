@@ -1,5 +1,5 @@
-// Public vectors of bare signatures, and of the documents that define the formats. They sign texts that are no claims,
-// so what is driven here is what a verifier does up to the claims.
+// Public vectors of bare signatures, and of the documents that define the formats. They do not sign claims, so these
+// tests run what a verifier does before it reads the claims.
 import { describe, expect, test } from "vitest";
 import { readJwk } from "../../src/protocol/jwk.ts";
 import { decodeJwt } from "../../src/protocol/jwt.ts";
@@ -23,7 +23,7 @@ const bytesOf = (hex: string) => Buffer.from(hex, "hex");
 const holds = (key: ImportedKey, { msg, sig }: Case) =>
   verifySignature(key, bytesOf(msg).toString("latin1"), bytesOf(sig));
 
-/** The key as a verifier has it, or why it has none. */
+/** Returns the key as a verifier imports it, or why it cannot. */
 function importOne(jwk: Jwk): ImportedKey | string {
   const read = readJwk({ kid: "k", ...jwk });
   return read.ok ? importKey(read.key) : read.problem;
@@ -45,7 +45,7 @@ describe("Wycheproof ECDSA", () => {
     return { kty: "EC", crv, x: base64url(x), y: base64url(y) };
   };
 
-  test("T13 T14 every signature by P-256 is judged as marked", () => {
+  test("T13 T14 every P-256 signature is accepted or rejected as the vectors say", () => {
     for (const group of wycheproof<Group>("ecdsa_secp256r1_sha256_p1363")) {
       const key = imported(jwkOf("P-256", group));
       for (const one of group.tests) expect(holds(key, one), `${one.tcId} ${one.comment}`).toBe(one.result === "valid");
@@ -55,7 +55,7 @@ describe("Wycheproof ECDSA", () => {
   test.each([
     ["P-384", "ecdsa_secp384r1_sha384_p1363"],
     ["P-521", "ecdsa_secp521r1_sha512_p1363"],
-  ])("T15 no key of %s is ever imported, under its own curve or ours", (crv, name) => {
+  ])("T15 no key of %s is imported, with its own curve or with P-256", (crv, name) => {
     for (const group of wycheproof<Group>(name)) {
       expect(importOne(jwkOf(crv, group))).toBe("crv is not P-256");
       expect(importOne(jwkOf("P-256", group))).toBe("x or y is not 32 bytes");
@@ -73,35 +73,38 @@ describe("Wycheproof RSA", () => {
     return { kty: "RSA", n, e };
   };
 
-  test.each([[2048], [3072], [4096]])("T14 every signature by %i bits and SHA-256 is judged as marked", (bits) => {
-    for (const group of wycheproof<Group>(`rsa_signature_${bits}_sha256`)) {
-      const key = importOne(jwkOf(group));
-      if (group.publicKey.publicExponent === "03") {
-        expect(key).toBe("e is not 65537");
-        continue;
+  test.each([[2048], [3072], [4096]])(
+    "T14 every signature by %i bits and SHA-256 is accepted or rejected as the vectors say",
+    (bits) => {
+      for (const group of wycheproof<Group>(`rsa_signature_${bits}_sha256`)) {
+        const key = importOne(jwkOf(group));
+        if (group.publicKey.publicExponent === "03") {
+          expect(key).toBe("e is not 65537");
+          continue;
+        }
+        for (const one of group.tests) {
+          // "acceptable" lacks a NULL that PKCS #1 requires, so we reject it.
+          const is = typeof key !== "string" && holds(key, one);
+          expect(is, `${one.tcId} ${one.comment}`).toBe(one.result === "valid");
+        }
       }
-      for (const one of group.tests) {
-        // "acceptable" lacks a NULL that PKCS #1 demands, and is refused.
-        const is = typeof key !== "string" && holds(key, one);
-        expect(is, `${one.tcId} ${one.comment}`).toBe(one.result === "valid");
-      }
-    }
-  });
+    },
+  );
 
   test.each([
     ["rsa_signature_2048_sha384", 221],
     ["rsa_signature_2048_sha512", 221],
     ["rsa_pss_2048_sha256_mgf1_32", 108],
-  ])("T2 nothing of %s is accepted for RS256 but case %i, which is what RS256 signs", (name, really) => {
+  ])("T2 of %s, only case %i is accepted for RS256, because it is an RS256 signature", (name, really) => {
     for (const group of wycheproof<Group>(name)) {
       const key = importOne(jwkOf(group));
-      if (typeof key === "string") continue; // of one group e is 3
+      if (typeof key === "string") continue; // one group has e = 3
       expect(group.tests.filter((one) => holds(key, one)).map((one) => one.tcId)).toEqual([really]);
     }
   });
 });
 
-test("T3 Wycheproof HMAC: no secret is ever imported as a key", () => {
+test("T3 Wycheproof HMAC: no secret is imported as a key", () => {
   for (const { tests } of wycheproof<object>("hmac_sha256")) {
     for (const { key, tcId } of tests as unknown as { key: string; tcId: number }[]) {
       const k = base64url(bytesOf(key));
@@ -119,14 +122,14 @@ test("T3 Wycheproof HMAC: no secret is ever imported as a key", () => {
 describe("Ed25519", () => {
   const jwkOf = (hex: string): Jwk => ({ kty: "OKP", crv: "Ed25519", x: base64url(bytesOf(hex)) });
 
-  test("Wycheproof: every signature is judged as marked", () => {
+  test("Wycheproof: every signature is accepted or rejected as the vectors say", () => {
     for (const { publicKeyJwk, tests } of wycheproof<{ publicKeyJwk: Jwk }>("ed25519")) {
       const key = imported(publicKeyJwk);
       for (const one of tests) expect(holds(key, one), `${one.tcId} ${one.comment}`).toBe(one.result === "valid");
     }
   });
 
-  test("T17 CCTV: with the keys that are imported, what holds is canonical and leaves nothing of small order over", () => {
+  test("T17 CCTV: with the imported keys, every valid signature is canonical and has no small-order component", () => {
     interface Vector {
       number: number;
       key: string;
@@ -146,7 +149,7 @@ describe("Ed25519", () => {
     }
   });
 
-  test("T17 speccheck: only the two whose key is good and whose equation holds without the cofactor", () => {
+  test("T17 speccheck: accepts only the two with a valid key and an equation that holds without the cofactor", () => {
     interface Vector {
       message: string;
       pub_key: string;
@@ -167,7 +170,7 @@ describe("RFC 7515 and 8037", () => {
     jws: { id: string; alg: string; key: Jwk | null; jws: string }[];
   }
 
-  test("T1 T3 what they sign holds where its algorithm is ours, and is no token for want of a kid", () => {
+  test("T1 T3 signatures of supported algorithms are valid, but without a kid they are not tokens", () => {
     for (const { id, alg, key, jws } of readVectors<Vectors>("rfc/rfc7515_8037_7638.json")?.jws ?? []) {
       const keys = importSet(key === null ? [] : [{ ...key, kid: "k" }]);
       expect(signatureHolds(jws, keys, "k"), id).toBe(["RS256", "ES256", "EdDSA"].includes(alg));
@@ -186,12 +189,12 @@ describe("the cookbook of RFC 7520, 7797 and 8037", () => {
   const filesOf = (folder: string) =>
     vectorFiles(`jose-cookbook/${folder}`).map((file) => `jose-cookbook/${folder}/${file}`);
 
-  test("T9 T10 a compact signature of ours holds, any other form and algorithm does not", () => {
+  test("T9 T10 compact signatures of supported algorithms are valid; all other forms and algorithms are rejected", () => {
     for (const file of ["jws", "rfc7797", "curve25519"].flatMap(filesOf)) {
       const { input, output } = readVectors<Recipe>(file)!;
       const keys = importSet([input.key].flat().map((jwk) => ({ kid: "k", ...publicPart(jwk) })));
       const isOurs = file.endsWith("4_1.rsa_v15_signature.json") || file.endsWith("curve25519/jws.json");
-      // A key that has a name of its own is named by the token too.
+      // If a key has its own kid, the token names it too.
       expect(signatureHolds(output.compact, keys, "k"), file).toBe(isOurs);
       for (const form of [output.json, output.json_flat, JSON.stringify(output.json), isOurs ? "" : output.compact]) {
         expect(decodeJwt(form).ok, file).toBe(false);
@@ -199,7 +202,7 @@ describe("the cookbook of RFC 7520, 7797 and 8037", () => {
     }
   });
 
-  test("T15 K9 of its keys only the public RSA key is one", () => {
+  test("T15 K9 only its public RSA key can be imported", () => {
     for (const file of filesOf("jwk")) {
       const isKey = typeof importOne(readVectors<Jwk>(file)!) !== "string";
       expect(isKey, file).toBe(file.endsWith("3_3.rsa_public_key.json"));

@@ -16,10 +16,10 @@ interface Group {
 
 describe("Wycheproof json_web_signature", () => {
   const groups = readVectors<{ testGroups: Group[] }>("wycheproof/json_web_signature_test.json")?.testGroups ?? [];
-  // What these keys sign is refused whatever the mark: the vectors' own mistakes, see the README beside them.
+  // Signatures by these keys are always rejected: errors of the vectors, see the README next to them.
   const mismarked = new Set([346, 347, 350, 351, 372, 373]);
 
-  test("T6 T14 every token of RS256, ES256 and Ed25519 is judged as marked, every other algorithm is refused", () => {
+  test("T6 T14 RS256, ES256 and Ed25519 tokens are accepted or rejected as the vectors say, all others are rejected", () => {
     let [accepted, refused] = [0, 0];
     for (const group of groups) {
       const jwk = group.public ?? group.private!;
@@ -39,7 +39,7 @@ describe("Wycheproof json_web_signature", () => {
 describe("Wycheproof json_web_key", () => {
   const groups = readVectors<{ testGroups: Group[] }>("wycheproof/json_web_key_test.json")?.testGroups ?? [];
 
-  test("T15 T16 K8 only the one good public key of ours is used", () => {
+  test("T15 T16 K8 only the one valid public key of a supported type is used", () => {
     for (const group of groups) {
       const keys = (group.public ?? group.private!).keys!;
       for (const { tcId, comment, jws, result } of group.tests) {
@@ -58,7 +58,7 @@ describe("verifySignature", () => {
     return importKey(read.key);
   };
 
-  test.each(keys)("T14 a signature has the length of its key's, and not one byte more or less: $algorithm", (key) => {
+  test.each(keys)("T14 a signature has exactly the length that its key requires: $algorithm", (key) => {
     const signature = signatureOf(key, "a.b");
     const ready = imported(key);
     expect(verifySignature(ready, "a.b", signature)).toBe(true);
@@ -75,7 +75,7 @@ describe("verifySignature", () => {
     }
   });
 
-  test("T15 no key takes another algorithm's signature", () => {
+  test("T15 no key accepts another algorithm's signature", () => {
     for (const signer of keys) {
       for (const other of keys) {
         expect(verifySignature(imported(other), "a.b", signatureOf(signer, "a.b"))).toBe(signer === other);

@@ -1,4 +1,4 @@
-// Express 4 under a name of its own; what is used of it is typed as in Express 5.
+// Express 4 under its own name; the parts that the tests use have the types of Express 5.
 declare module "express4" {
   export { default } from "express";
 }

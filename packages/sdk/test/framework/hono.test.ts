@@ -4,7 +4,7 @@ import { vi } from "vitest";
 import { errorHandler, middleware, verifyMicroservice } from "../../src/framework/hono.ts";
 import { describeFramework } from "../support/framework-suite.ts";
 
-vi.spyOn(console, "error").mockReturnValue(); // where Hono tells of errors
+vi.spyOn(console, "error").mockReturnValue(); // where Hono reports errors
 
 describeFramework("Hono", ({ front, handlesErrors, guard, handle, own }) => {
   const app = new Hono();

@@ -62,7 +62,7 @@ test("H1 two authorization fields over HTTP/2, of which node:http2 exposes the f
   expect(told.at(-1)).toMatchObject({ type: "refused", reason: "authorization_malformed" });
 });
 
-/** One request with these authorization fields, by hand: node:http2 as a client refuses to send two. Resolves when it is answered. */
+/** One request with these authorization fields, written manually: the node:http2 client refuses to send two. Resolves on the response. */
 async function sendHttp2(port: number, authorizations: readonly string[]): Promise<void> {
   const frame = (type: number, flags: number, stream: number, payload: Buffer) => {
     const head = Buffer.alloc(9);

@@ -1,4 +1,4 @@
-// What the compiler must refuse, and what it must let through. Checked by `tsc`, never run.
+// Code that the compiler must reject or accept. Checked by `tsc`, never run.
 import { createServer } from "node:http";
 import { server as hapiServer } from "@hapi/hapi";
 import express from "express";
@@ -49,7 +49,7 @@ export function options(): void {
     verifyMicroservice({ audience: () => true });
     // @ts-expect-error T3 symmetric algorithms do not exist here
     verifyMicroservice({ algorithms: ["HS256"] });
-    // @ts-expect-error an option with a typing error
+    // @ts-expect-error a misspelled option
     verifyMicroservice({ audiense: "stock" });
     // @ts-expect-error
     verifyMicroservice({ optional: "yes" });
@@ -69,7 +69,7 @@ export function ofExpress(): void {
   app.get("/", (req) => {
     // @ts-expect-error a route cannot know that a guard ran before it
     name(req.caller);
-    // @ts-expect-error nobody writes facts into it
+    // @ts-expect-error its properties are read-only
     req.caller!.claims["sub"] = "admin";
   });
 }
@@ -88,7 +88,7 @@ export function ofFastify(): void {
     // @ts-expect-error
     name(request.caller);
   });
-  // Over HTTP/2, with a logger of its own.
+  // Over HTTP/2, with its own logger.
   const overHttp2 = Fastify({ http2: true, loggerInstance: app.log });
   void overHttp2.register(onFastify.middleware());
   overHttp2.setErrorHandler(onFastify.errorHandler());
@@ -118,7 +118,7 @@ export function ofHono(): void {
   app.onError(onHono.errorHandler());
   app.get("/:item", onHono.verifyMicroservice(), (c) => c.json([name(c.var.caller), c.req.param("item"), c.env.CORE]));
   app.get("/", onHono.verifyMicroservice(optional), (c) => {
-    // @ts-expect-error nobody may have called
+    // @ts-expect-error caller can be undefined
     name(c.var.caller);
     return c.json(nameOrNone(c.get("caller")));
   });
@@ -161,7 +161,7 @@ export const ofWeb = [
     name(caller);
     return Response.json(nameOrNone(caller));
   }),
-  // @ts-expect-error a handler gives a Response
+  // @ts-expect-error a handler returns a Response
   onWeb.verifyMicroservice()((_request, { caller }) => name(caller)),
 ];
 
@@ -170,7 +170,7 @@ interface NextContext {
 }
 type NextRoute = (request: NextRequest, context: NextContext) => Promise<Response>;
 
-/** Route handlers of Next.js, the platform's context beside the caller: annotated at the handler, or at the guard. */
+/** Route handlers of Next.js with the platform's context and the caller: annotated at the handler, or at the guard. */
 export const ofNext: readonly NextRoute[] = [
   onWeb.verifyMicroservice()(async (_request, { caller, params }: NextContext & { caller: Caller }) =>
     Response.json([name(caller), (await params).item]),
@@ -183,7 +183,7 @@ export const ofNext: readonly NextRoute[] = [
 export function ofLambda(): void {
   onLambda.verifyMicroservice()(async (_event, { caller }) => ({ statusCode: 200, body: name(caller) }));
   onLambda.verifyMicroservice(optional)(async (_event, { caller }) => ({ statusCode: 200, body: nameOrNone(caller) }));
-  // @ts-expect-error there may be no caller
+  // @ts-expect-error caller can be undefined
   onLambda.verifyMicroservice(optional)(async (_event, { caller }) => ({ statusCode: 200, body: name(caller) }));
   // @ts-expect-error not an event of a gateway
   onLambda.middleware()(async (event: { Records: string[]; headers: number }) => event.Records);

@@ -24,7 +24,7 @@ interface Bench {
   readonly events: VerifierEvent[];
   /** `found`, `unknown` or `unavailable`. */
   look(kid: string): Promise<string>;
-  /** Lets a refresh that nobody waits for come to its end. */
+  /** Waits for a background refresh. */
   settled(event: VerifierEvent["type"], count: number): Promise<void>;
 }
 
@@ -62,14 +62,14 @@ async function bench(...keys: TestKey[]): Promise<Bench> {
   return self;
 }
 
-test("one fetch serves everybody who asks at the same time", async () => {
+test("simultaneous lookups share one fetch", async () => {
   const { look, server } = await bench(first);
   expect(await Promise.all(Array.from({ length: 50 }, () => look("k1")))).toEqual(Array(50).fill("found"));
   expect(server.fetches()).toBe(1);
 });
 
-describe("refreshing ahead", () => {
-  test("a set is fetched again before its max-age ends, without anybody waiting", async () => {
+describe("background refresh", () => {
+  test("a set is fetched again before its max-age ends, and no lookup waits", async () => {
     const { look, server, clock, settled } = await bench(first);
     await look("k1");
     clock.advance(44); // 75 % of a minute at the earliest
@@ -89,7 +89,7 @@ describe("refreshing ahead", () => {
     ["public, max-age=600, must-revalidate", 449, 571],
     ["max-age=99999999", 3599, 3601],
     ["no-store", 44, 58],
-  ])("Cache-Control %s: not after %i s, but after %i s", async (cacheControl, before, after) => {
+  ])("Cache-Control %s: no refresh after %i s, a refresh after %i s", async (cacheControl, before, after) => {
     const { look, server, clock, settled } = await bench(first);
     server.cacheControl(cacheControl);
     await look("k1");
@@ -104,7 +104,7 @@ describe("refreshing ahead", () => {
 });
 
 describe("K5 whole sets", () => {
-  test("K5 a removed key is gone, an added one there, after one refresh", async () => {
+  test("K5 after one refresh, a removed key is unknown and an added one is found", async () => {
     const { look, server } = await bench(first);
     await look("k1");
     server.publish(second);
@@ -112,7 +112,7 @@ describe("K5 whole sets", () => {
     expect(await look("k1")).toBe("unknown");
   });
 
-  test("K5 an empty set means that no key is trusted any more", async () => {
+  test("K5 after an empty set, no key is trusted", async () => {
     const { look, server, clock, settled } = await bench(first);
     await look("k1");
     server.publish();
@@ -124,7 +124,7 @@ describe("K5 whole sets", () => {
 });
 
 describe("K4 unknown kids", () => {
-  test("K4 a flood of them costs one fetch in 30 s, and known ones do not notice", async () => {
+  test("K4 a flood of them causes one fetch in 30 s and does not affect known ones", async () => {
     const { look, server, clock } = await bench(first);
     await look("k1");
     const flood = () => Promise.all(Array.from({ length: 500 }, (_, i) => look(`x${i}`)));
@@ -139,7 +139,7 @@ describe("K4 unknown kids", () => {
     expect(server.fetches()).toBe(3);
   });
 
-  test("a known kid is answered while a fetch for an unknown one hangs", async () => {
+  test("a known kid is found while a fetch for an unknown one hangs", async () => {
     let hang = false;
     const server = await listen((_req, res) => {
       if (!hang) res.end(JSON.stringify({ keys: [first.jwk] }));
@@ -160,7 +160,7 @@ describe("K4 unknown kids", () => {
 });
 
 describe("K7 a source that is down", () => {
-  test("K7 before the first set: unavailable, and retried no faster than the back-off says", async () => {
+  test("K7 before the first set: unavailable, and retried no faster than the back-off allows", async () => {
     const { look, server, clock, events } = await bench(first);
     server.failWith({ status: 500 });
     expect(await look("k1")).toBe("unavailable");
@@ -179,7 +179,7 @@ describe("K7 a source that is down", () => {
     expect(await look("k1")).toBe("found");
   });
 
-  test("R9 afterwards: known keys verify for 72 h, and not a second longer", async () => {
+  test("R9 after the first set: known keys verify for exactly 72 h", async () => {
     const { look, server, clock, events, settled } = await bench(first);
     await look("k1");
     server.failWith({ status: 503 });
@@ -207,7 +207,7 @@ describe("K7 a source that is down", () => {
     expect(gaps.slice(6).every((gap) => gap >= 22)).toBe(true);
   });
 
-  test("a set that comes back replaces the old one", async () => {
+  test("a set that is available again replaces the old one", async () => {
     const { look, server, clock, settled } = await bench(first);
     await look("k1");
     server.failWith({ status: 500 });
@@ -242,7 +242,7 @@ describe("places", () => {
     return { keySet, clock, asked, answers };
   }
 
-  test("the best one that answers is kept; a failure of it is no reason to take the lesser", async () => {
+  test("the first place that responds is used; if it fails later, the next one is not tried", async () => {
     const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
     await keySet.find("k1", MAX_STALE);
     answers["/all"] = 500;
@@ -251,19 +251,19 @@ describe("places", () => {
     expect(asked()).toEqual(["/all", "/all"]);
   });
 
-  test.each([[500], [429]])("%i at the best one is a failure, not an absence", async (status) => {
+  test.each([[500], [429]])("%i at the first place is a failure, not an absence", async (status) => {
     const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
     expect(await keySet.find("k1", MAX_STALE)).toBe("unavailable");
     expect(asked()).toEqual(["/all"]);
   });
 
-  test.each([[401], [403], [404]])("%i at the best one means that it is not there", async (status) => {
+  test.each([[401], [403], [404]])("%i at the first place means that it does not exist", async (status) => {
     const { keySet, asked } = await twoPlaces({ "/all": status, "/rsa": 200 });
     expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
     expect(asked()).toEqual(["/all", "/rsa"]);
   });
 
-  test("a page at the best one, as single-page applications answer everything with, means the same", async () => {
+  test("an HTML page at the first place, the fallback of single-page applications, means the same", async () => {
     const server = await listen((req, res) => {
       res.end(req.url === "/rsa" ? JSON.stringify({ keys: [first.jwk] }) : "<!doctype html>");
     });
@@ -273,7 +273,7 @@ describe("places", () => {
     expect(await keySet.find("k1", MAX_STALE)).toMatchObject({ kid: "k1" });
   });
 
-  test("one that vanished is looked for anew", async () => {
+  test("a place that disappeared is searched again", async () => {
     const { keySet, clock, asked, answers } = await twoPlaces({ "/all": 200, "/rsa": 200 });
     await keySet.find("k1", MAX_STALE);
     answers["/all"] = 404;
@@ -287,7 +287,7 @@ describe("places", () => {
 describe("the timer", () => {
   afterEach(() => void vi.useRealTimers());
 
-  test("refreshes a set asked for or not, until the set is closed", async () => {
+  test("refreshes a set, used or not, until the set is closed", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     let fetches = 0;
     const clock = fakeClock();

@@ -1,4 +1,4 @@
-// What a guard decides beyond its verifier: optional routes, for services and for people.
+// Decisions of a guard beyond its verifier: optional routes, for services and end users.
 import { describe, expect, test, vi } from "vitest";
 import { buildCountersign } from "../../src/instance/countersign.ts";
 import type { VerifierEvent } from "../../src/telemetry/events.ts";
@@ -12,7 +12,7 @@ const key = edKey();
 const ofUser = (claims: object = {}) => tokenBy(key, { source: undefined, sub: "alice", ...claims });
 const ofOrders = (claims: object = {}) => tokenBy(key, { aud: "inventory", scope: "stock:read", ...claims });
 
-/** An optional route's guard, and what it answered: who called, nobody, or the challenge. */
+/** The guard of an optional route, and its response: the caller's name, no caller, or the challenge. */
 async function optionalRoute(options: GuardOptions = {}, debug = false) {
   const issuer = await serveIssuer(key);
   issuer.revoke({ tokens: [["gone", NOW + 3_600]] });

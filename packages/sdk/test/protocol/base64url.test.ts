@@ -5,7 +5,7 @@ import { decodeBase64url, decodeUtf8 } from "../../src/protocol/base64url.ts";
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 describe("decodeBase64url", () => {
-  test("reads what node writes, whatever the bytes", () => {
+  test("decodes what Node encodes, for any bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         expect(decodeBase64url(Buffer.from(bytes).toString("base64url"))).toEqual(bytes);
@@ -13,7 +13,7 @@ describe("decodeBase64url", () => {
     );
   });
 
-  test("T12 no two texts mean the same bytes: what is accepted is exactly what node would write", () => {
+  test("T12 no two strings decode to the same bytes: accepts exactly what Node would encode", () => {
     const nearly = fc.string({
       unit: fc.constantFrom(...ALPHABET, "=", "+", "/", " ", "\n", "\0", "é"),
       maxLength: 12,
@@ -39,7 +39,7 @@ describe("decodeBase64url", () => {
     }
   });
 
-  test("T12 every character outside the alphabet is refused at every place of a group", () => {
+  test("T12 every character outside the alphabet is rejected at every position in a group", () => {
     for (let code = 0; code < 0x250; code++) {
       const character = String.fromCharCode(code);
       if (ALPHABET.includes(character)) continue;
@@ -51,7 +51,7 @@ describe("decodeBase64url", () => {
     }
   });
 
-  test("T12 one character inserted, replaced or dropped is accepted only if the text is canonical again", () => {
+  test("T12 one character inserted, replaced or dropped is accepted only if the string is still canonical", () => {
     const noise = fc.oneof(
       fc.constantFrom(...ALPHABET, "=", "+", "/", " ", "\r\n", "\0"),
       fc.string({ unit: "binary" }),
@@ -71,7 +71,7 @@ describe("decodeBase64url", () => {
     );
   });
 
-  test("a length that no bytes have is refused", () => {
+  test("an impossible length is rejected", () => {
     expect(decodeBase64url("A")).toBeUndefined();
     expect(decodeBase64url("AAAAA")).toBeUndefined();
     expect(decodeBase64url("")).toEqual(new Uint8Array(0));
@@ -79,13 +79,13 @@ describe("decodeBase64url", () => {
 });
 
 describe("decodeUtf8", () => {
-  // What is no UTF-8 does not come back: Buffer reads it as U+FFFD.
+  // Invalid UTF-8 does not survive a round trip: Buffer decodes it as U+FFFD.
   const oracle = (bytes: Uint8Array): string | undefined => {
     const text = Buffer.from(bytes).toString("utf8");
     return Buffer.from(text, "utf8").equals(bytes) ? text : undefined;
   };
 
-  test("T21 accepts exactly the bytes that can be written again as they were", () => {
+  test("T21 accepts exactly the bytes that survive a round trip", () => {
     const byte = fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(0xc0, 0xe0, 0xed, 0xf0, 0xf4, 0x80, 0xbf));
     fc.assert(
       fc.property(fc.array(byte, { maxLength: 8 }), (list) => {
@@ -96,7 +96,7 @@ describe("decodeUtf8", () => {
     );
   });
 
-  test("agrees with TextEncoder about random text, and about long text", () => {
+  test("agrees with TextEncoder on random and on long strings", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
         expect(decodeUtf8(new TextEncoder().encode(text))).toBe(text);
@@ -113,11 +113,11 @@ describe("decodeUtf8", () => {
     ["a truncated sequence", [0x61, 0xe2, 0x82]],
     ["a lone continuation byte", [0x80]],
     ["UTF-16 with a mark", [0xff, 0xfe, 0x7b, 0x00, 0x7d, 0x00]],
-  ])("T21 %s is refused", (_name, bytes) => {
+  ])("T21 %s is rejected", (_name, bytes) => {
     expect(decodeUtf8(Uint8Array.from(bytes))).toBeUndefined();
   });
 
-  test("T21 a byte order mark is kept, for JSON to refuse", () => {
+  test("T21 a byte order mark is kept, and the JSON parser rejects it", () => {
     expect(decodeUtf8(Uint8Array.from([0xef, 0xbb, 0xbf, 0x7b, 0x7d]))).toBe("\ufeff{}");
   });
 });

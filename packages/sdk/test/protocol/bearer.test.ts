@@ -38,22 +38,22 @@ describe("readBearerToken", () => {
     ["Bearer A\n"],
     ["Bearer A\0"],
     ["Bearer: A"],
-  ])("H2 %j is bad grammar", (field) => expect(readBearerToken([field])).toEqual(malformed));
+  ])("H2 %j is malformed", (field) => expect(readBearerToken([field])).toEqual(malformed));
 
   test.each([["Basic dTpw"], ["DPoP a.b.c"], ["a.b.c"], [""], ["BearerA b"], ["Bearers a"], [" Bearer a"]])(
-    "%j holds no Bearer token",
+    "%j contains no Bearer token",
     (field) => expect(readBearerToken([field])).toEqual(missing),
   );
 
-  test("no field, no token", () => expect(readBearerToken([])).toEqual(missing));
+  test("without a field the token is missing", () => expect(readBearerToken([])).toEqual(missing));
 
-  test("H1 two fields are refused, whatever they hold", () => {
+  test("H1 two fields are rejected, whatever their values", () => {
     expect(readBearerToken(["Bearer a", "Bearer a"])).toEqual(malformed);
     expect(readBearerToken(["Bearer a", "Basic b"])).toEqual(malformed);
     expect(readBearerToken(["", ""])).toEqual(malformed);
   });
 
-  test("T19 a field that is too long for any token is judged by its start alone", () => {
+  test("T19 a field that is too long for a token is rejected by its start alone", () => {
     expect(readBearerToken([`Bearer ${"a".repeat(8192)}`])).toMatchObject({ ok: true });
     expect(readBearerToken([`Bearer ${"a".repeat(8193)}`])).toEqual({ ok: false, reason: "token_too_large" });
     expect(readBearerToken([`Negotiate ${"a".repeat(60_000)}`])).toEqual(missing);
@@ -65,7 +65,7 @@ describe("readBearerToken", () => {
     expect((user + system) / rounds / 1000).toBeLessThan(1);
   });
 
-  test("H2 whatever is read is one run of token68 characters", () => {
+  test("H2 a token is one run of token68 characters", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 20 }), (rest) => {
         const read = readBearerToken([`Bearer ${rest}`]);

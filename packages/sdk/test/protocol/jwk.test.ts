@@ -28,7 +28,7 @@ describe("readJwk", () => {
     }
   });
 
-  test("only the public numbers are kept", () => {
+  test("only the public parameters are kept", () => {
     expect(readJwk({ ...ec.jwk, x5u: "https://evil.test", key_ops: ["verify"] })).toEqual({
       ok: true,
       key: {
@@ -39,7 +39,7 @@ describe("readJwk", () => {
     });
   });
 
-  test("EdDSA names an Ed25519 key too", () => expect(problemOf({ ...ed.jwk, alg: "EdDSA" })).toBeUndefined());
+  test("EdDSA is also a name for an Ed25519 key", () => expect(problemOf({ ...ed.jwk, alg: "EdDSA" })).toBeUndefined());
 
   test.each([
     ["RS384", rsa.jwk],
@@ -64,19 +64,19 @@ describe("readJwk", () => {
   });
 
   test.each([["P-384"], ["P-521"], ["secp256k1"], ["p-256"], ["Ed25519"], [undefined]])(
-    "T15 EC on %s is refused",
+    "T15 EC with curve %s is rejected",
     (crv) => expect(problemOf({ ...without(ec.jwk, "crv", "alg"), ...(crv && { crv }) })).toBe("crv is not P-256"),
   );
 
-  test.each([["X25519"], ["Ed448"], ["P-256"]])("T15 OKP on %s is refused", (crv) =>
+  test.each([["X25519"], ["Ed448"], ["P-256"]])("T15 OKP with curve %s is rejected", (crv) =>
     expect(problemOf({ ...ed.jwk, crv })).toBe("crv is not Ed25519"),
   );
 
-  test.each([["oct"], ["rsa"], [""], [undefined], [null], [["RSA"]]])("T15 kty %j is refused", (kty) =>
+  test.each([["oct"], ["rsa"], [""], [undefined], [null], [["RSA"]]])("T15 kty %j is rejected", (kty) =>
     expect(problemOf({ ...rsa.jwk, kty })).toBe("kty is not RSA, EC or OKP"),
   );
 
-  test("T16 weak RSA keys are refused: short, long, e of 1, 2, 3 and not canonical", () => {
+  test("T16 weak RSA keys are rejected: short, long, e of 1, 2 or 3, not canonical", () => {
     expect(problemOf(rsaKey("k", 1024).jwk)).toMatch(/2048 to 8192 bits/);
     expect(problemOf(rsaKey("k", 2040).jwk)).toMatch(/2048 to 8192 bits/);
     const bits2047 = Buffer.alloc(256, 0xff);
@@ -92,27 +92,27 @@ describe("readJwk", () => {
     }
   });
 
-  test("T16 a modulus of the ROCA generator is refused whatever its length", () => {
-    // 65537^k modulo every small prime, as that generator's are: 65537^128 has 2049 bits and stands for them all.
+  test("T16 a modulus of the ROCA generator is rejected at any length", () => {
+    // That generator's moduli are 65537^k modulo every small prime. 65537^128 is an example with 2049 bits.
     const n = (65_537n ** 128n).toString(16).padStart(514, "0");
     expect(problemOf({ ...rsa.jwk, n: Buffer.from(n, "hex").toString("base64url") })).toMatch(/CVE-2017-15361/);
   });
 
   test.each([["d"], ["p"], ["q"], ["dp"], ["dq"], ["qi"], ["oth"], ["k"], ["priv"]])(
-    "K9 a member with the private or symmetric part %s is refused",
+    "K9 a key with the private or symmetric member %s is rejected",
     (name) => {
       expect(problemOf({ ...rsa.jwk, [name]: "AA" })).toBe("contains private or symmetric key members");
       expect(problemOf({ ...ed.jwk, [name]: undefined })).toBe("contains private or symmetric key members");
     },
   );
 
-  test("K9 whole private JWKs are refused", () => {
+  test("K9 complete private JWKs are rejected", () => {
     for (const key of [rsa, ec, ed]) {
       expect(problemOf({ ...key.privateKey.export({ format: "jwk" }), kid: "k" })).toMatch(/private/);
     }
   });
 
-  test("a key for something else than verifying is refused", () => {
+  test("a key for any use other than verifying is rejected", () => {
     for (const use of ["enc", "", null, ["sig"]]) expect(problemOf({ ...rsa.jwk, use })).toBe("use is not 'sig'");
     for (const key_ops of [["encrypt"], [], "verify", ["sign"], null]) {
       expect(problemOf({ ...rsa.jwk, key_ops })).toBe("key_ops lacks 'verify'");
@@ -126,7 +126,7 @@ describe("readJwk", () => {
     }
   });
 
-  test.each([[null], ["key"], [1], [[]], [undefined]])("what is no object is refused: %j", (jwk) =>
+  test.each([[null], ["key"], [1], [[]], [undefined]])("a value that is not an object is rejected: %j", (jwk) =>
     expect(problemOf(jwk)).toBe("not an object"),
   );
 });
@@ -150,29 +150,29 @@ describe("T17 Ed25519 keys of small order", () => {
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
   ];
 
-  test.each(weak)("T17 %s is refused with either sign", (hex) => {
+  test.each(weak)("T17 %s is rejected with either sign", (hex) => {
     expect(problemOf(xOf(hex))).toMatch(/weak point/);
     expect(problemOf(xOf(signBit(hex)))).toMatch(/weak point/);
   });
 
-  test("T17 every key that the vectors call of small order or not canonical is refused, every other is read", () => {
+  test("T17 keys of small order or not canonical, according to the vectors, are rejected; all others are accepted", () => {
     const vectors = readVectors<{ key: string; flags: string[] | null }[]>("ed25519/cctv_ed25519vectors.json") ?? [];
     for (const { key, flags } of vectors) {
       const isWeak = flags?.some((flag) => flag === "low_order_A" || flag === "non_canonical_A") ?? false;
       expect(readJwk(xOf(key)).ok, key).toBe(!isWeak);
     }
     const cases = readVectors<{ pub_key: string }[]>("ed25519/speccheck_cases.json") ?? [];
-    // Cases 0 and 1 have keys of small order, 10 and 11 keys that are not canonical; the rest differ in the signature.
+    // Cases 0 and 1 have keys of small order, 10 and 11 keys that are not canonical; all others differ in the signature.
     cases.forEach(({ pub_key }, i) => expect(readJwk(xOf(pub_key)).ok, String(i)).toBe(![0, 1, 10, 11].includes(i)));
   });
 
-  test("ordinary keys are read", () => {
+  test("valid keys are accepted", () => {
     for (let i = 0; i < 50; i++) expect(readJwk(edKey().jwk).ok).toBe(true);
   });
 });
 
 describe("parseKeySet", () => {
-  test("K8 a bad member is skipped and reported, the rest is used", () => {
+  test("K8 an invalid key is skipped and reported, all others are used", () => {
     const set = setOf(rsa.jwk, { kty: "RSA", kid: "broken" }, null, { ...ec.jwk, kid: 7 }, ed.jwk);
     expect(set).toMatchObject({
       ok: true,
@@ -185,7 +185,7 @@ describe("parseKeySet", () => {
     });
   });
 
-  test("K8 a kid that two different keys have is nobody's; the same key twice is one", () => {
+  test("K8 a kid of two different keys belongs to neither; the same key twice counts once", () => {
     const twin = ecKey(rsa.kid);
     expect(setOf(rsa.jwk, twin.jwk, ed.jwk)).toMatchObject({
       ok: true,
@@ -198,7 +198,7 @@ describe("parseKeySet", () => {
     expect(twice.ok && twice.skipped).toEqual([]);
   });
 
-  test("K8 more than 64 keys are no key set", () => {
+  test("K8 a set of more than 64 keys is rejected", () => {
     const many = (count: number) => setOf(...Array.from({ length: count }, (_, i) => ({ ...ed.jwk, kid: `k${i}` })));
     expect(many(64)).toMatchObject({ ok: true });
     expect(many(65)).toEqual({ ok: false, problem: "more than 64 keys" });
@@ -212,18 +212,18 @@ describe("parseKeySet", () => {
     ['{"keys":[],"keys":[]}', /duplicate-name/],
     ['{"keys":[{"__proto__":{}}]}', /forbidden-name/],
     [`{"keys":${"[".repeat(8)}${"]".repeat(8)}}`, /depth/],
-  ])("K8 %s is refused whole", (text, problem) => {
+  ])("K8 the set %s is rejected", (text, problem) => {
     const set = parseKeySet(text);
     expect(set.ok ? "read" : set.problem).toMatch(problem);
   });
 
-  test("C7 kids named like members of Object.prototype are kids like any other", () => {
+  test("C7 names of Object.prototype members are ordinary kids", () => {
     const kids = ["__proto__", "constructor", "toString", "hasOwnProperty"];
     const set = setOf(...kids.map((kid) => ({ ...ed.jwk, kid })));
     expect(set.ok && set.keys.map((key) => key.kid)).toEqual(kids);
   });
 
-  test("its keys are frozen", () => {
+  test("the keys are frozen", () => {
     const set = setOf(ec.jwk);
     if (!set.ok) throw new Error(set.problem);
     expect(Object.isFrozen(set.keys[0]) && Object.isFrozen(set.keys[0]!.jwk)).toBe(true);
@@ -231,7 +231,7 @@ describe("parseKeySet", () => {
 });
 
 describe("importKey", () => {
-  test("T15 a point that is not on its curve is no key", () => {
+  test("T15 a point that is not on its curve is not a key", () => {
     const y = Buffer.from(ec.jwk["y"] as string, "base64url");
     y[31]! ^= 1;
     const read = readJwk({ ...ec.jwk, y: y.toString("base64url") });

@@ -13,7 +13,7 @@ const reasonOf = (value: unknown) => {
 };
 
 describe("decodeJwt", () => {
-  test("takes a token apart", () => {
+  test("splits a token into its parts", () => {
     const text = token(header({ typ: "JWT", x: 1 }), { sub: "orders", n: [1] });
     expect(decodeJwt(text)).toEqual({
       ok: true,
@@ -27,7 +27,7 @@ describe("decodeJwt", () => {
     });
   });
 
-  test("what was taken apart stays as it is when the next token is", () => {
+  test("decoding the next token does not change the previous result", () => {
     const first = decodeJwt(token(header({ x: "first" }), { sub: "first" }, "Zmlyc3Q"));
     const before = structuredClone(first);
     decodeJwt(token(header({ x: "other" }), { sub: "other" }, "b3RoZXI"));
@@ -35,7 +35,7 @@ describe("decodeJwt", () => {
     expect(first).toEqual(before);
   });
 
-  test("V4 a header cannot be changed by who reads it, and whatever headers came before, each is judged by itself", () => {
+  test("V4 a header is immutable, and earlier headers do not affect the result", () => {
     const judge = (n: number) => {
       const [good, twice] = [header({ kid: `k-${n}` }), `{"alg":"RS256","kid":"k-${n}","kid":"k-${n}"}`];
       const result = decodeJwt(token(good, { n }));
@@ -53,8 +53,8 @@ describe("decodeJwt", () => {
     expect(nested.ok && Object.isFrozen((nested.jwt.header["x"] as { y: number[] }).y)).toBe(true);
   });
 
-  test("T12 a character beyond ASCII is refused at every place of a token, also of the longest", () => {
-    const short = token(header({ kid: "key" })); // its first two parts leave a length that base64url can have
+  test("T12 a character beyond ASCII is rejected at every position, also in the longest token", () => {
+    const short = token(header({ kid: "key" })); // its first two parts leave a valid base64url length
     const longest = short.replace(/[^.]*$/, "").padEnd(LIMITS.tokenLength, "A");
     expect(decodeJwt(short).ok && decodeJwt(longest).ok).toBe(true);
     for (const text of [short, longest]) {
@@ -100,7 +100,7 @@ describe("decodeJwt", () => {
       expect(reasonOf(token(header({ kid })))).toBe("header_not_allowed");
   });
 
-  test("never throws, and accepts nothing that is not three parts, whatever is passed in", () => {
+  test("never throws, and accepts only three parts, for any input", () => {
     fc.assert(
       fc.property(fc.anything(), (value) => {
         expect(decodeJwt(value).ok).toBe(false);

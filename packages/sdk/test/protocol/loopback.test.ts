@@ -21,7 +21,7 @@ test.each([
   "127.evil.test",
   "127.0.0.1.evil.test",
   "127.0.0.1\n",
-])("%j is not known to be this machine", (host) => expect(isLoopbackHost(host)).toBe(false));
+])("%j is not recognized as this machine", (host) => expect(isLoopbackHost(host)).toBe(false));
 
 test.each([
   ["http://localhost:1", true],

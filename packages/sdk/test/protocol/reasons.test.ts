@@ -41,7 +41,7 @@ describe("the table of reasons", () => {
     expect(challengeFor(reason)).toBe(status === 503 ? undefined : `Bearer realm="microservices"${parameters}`);
   });
 
-  test("every meaning is a phrase of its own", () => {
+  test("every meaning is unique", () => {
     const meanings = rows.map(([reason]) => meaningOf(reason));
     expect(new Set(meanings).size).toBe(rows.length);
     for (const meaning of meanings) expect(meaning).toMatch(/^[a-zA-Z][^.]+$/);

@@ -25,7 +25,7 @@ describe("parseStrictJson", () => {
     object: fc.dictionary(anyName, tie("value"), { maxKeys: 5 }),
   })).object;
 
-  test("gives what JSON.parse gives, for every object without oddities", () => {
+  test("returns the same as JSON.parse for every object that both accept", () => {
     fc.assert(
       fc.property(tree, fc.constantFrom(undefined, 1, "\t"), (object, space) => {
         const text = JSON.stringify(object, null, space);
@@ -34,7 +34,7 @@ describe("parseStrictJson", () => {
     );
   });
 
-  test("T11 a repeated member is found wherever it stands and however it is escaped", () => {
+  test("T11 a duplicate key is found at any position and with any escaping", () => {
     const escaped = (name: string) =>
       [...name].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
     const plain = fc.stringMatching(/^[a-z]{1,8}$/);
@@ -55,17 +55,17 @@ describe("parseStrictJson", () => {
     ['{"a":[{"b":1},{"b":1,"\\u0062":2}]}'],
     ['{"1":1,"1":2}'],
     ['{"":1,"":2}'],
-  ])("T11 %s is refused", (text) => expect(problemOf(text)).toBe("duplicate-name"));
+  ])("T11 %s is rejected", (text) => expect(problemOf(text)).toBe("duplicate-name"));
 
   test.each([
     ['{"a:b":"{\\"c\\":1,\\"c\\":2}"}'],
     ['{"a":{"b":1},"c":{"b":1}}'],
     ['{"a":"\\\\","b":"\\":"}'],
     ['{"a":"A","A":"a"}'],
-  ])("what only looks like a repeated member is accepted: %s", (text) => expect(problemOf(text)).toBeUndefined());
+  ])("text that only resembles a duplicate key is accepted: %s", (text) => expect(problemOf(text)).toBeUndefined());
 
   test.each([["__proto__"], ["constructor"], ["prototype"], ["\\u005f_proto__"]])(
-    "C7 the name %s is refused at every depth",
+    "C7 the name %s is rejected at every depth",
     (name) => {
       expect(problemOf(`{"${name}":{"admin":true}}`)).toBe("forbidden-name");
       expect(problemOf(`{"a":[{"${name}":1}]}`)).toBe("forbidden-name");
@@ -73,7 +73,7 @@ describe("parseStrictJson", () => {
     },
   );
 
-  test("T20 nesting is counted, however deep, and brackets in strings are none", () => {
+  test("T20 nesting is counted at any depth, and brackets in strings do not count", () => {
     expect(problemOf(nested(16))).toBeUndefined();
     expect(problemOf(nested(17))).toBe("depth");
     expect(problemOf(nested(1_000_000))).toBe("depth");
@@ -91,18 +91,18 @@ describe("parseStrictJson", () => {
     ['{"\\ud83d":1}'],
     ['{"a":"\ud800"}'],
     ['{"a":"\\udc00\\ud800"}'],
-  ])("T21 a lone surrogate is refused: %j", (text) => expect(problemOf(text)).toBe("lone-surrogate"));
+  ])("T21 a lone surrogate is rejected: %j", (text) => expect(problemOf(text)).toBe("lone-surrogate"));
 
-  test("a number that no reader can hold is refused", () => {
+  test("a number outside the range of a double is rejected", () => {
     expect(problemOf('{"a":1e999}')).toBe("number-range");
     expect(problemOf('{"a":[-1e999]}')).toBe("number-range");
     expect(problemOf('{"a":1e308}')).toBeUndefined();
   });
 
-  test("a surrogate pair is text", () => expect(problemOf('{"a":"\\ud83d\\ude00","😀":1}')).toBeUndefined());
+  test("a surrogate pair is accepted", () => expect(problemOf('{"a":"\\ud83d\\ude00","😀":1}')).toBeUndefined());
 
   test.each([["[]"], ["[{}]"], ["null"], ["true"], ["1"], ['"{}"'], ["1e999"], ["[1,2]"]])(
-    "T22 %s is no object",
+    "T22 %s is not an object",
     (text) => expect(problemOf(text)).toBe("not-an-object"),
   );
 
@@ -124,7 +124,7 @@ describe("parseStrictJson", () => {
 describe("JSONTestSuite", () => {
   const files = vectorFiles("jsontestsuite");
 
-  test("every file that must be refused is refused, and so it is as the value of a member", () => {
+  test("every file that must be rejected is rejected, also as the value of a member", () => {
     for (const file of files.filter((name) => name.startsWith("n_"))) {
       const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
       if (text === undefined) continue;
@@ -133,7 +133,7 @@ describe("JSONTestSuite", () => {
     }
   });
 
-  test("every file that must be accepted reads as JSON.parse reads it; of those that are no object, or repeat a member, T11 T22 say no", () => {
+  test("every file that must be accepted is read as by JSON.parse, except T11 duplicate keys and T22 other values than objects", () => {
     for (const file of files.filter((name) => name.startsWith("y_"))) {
       const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
       expect(text, file).toBeDefined();
@@ -150,7 +150,7 @@ describe("JSONTestSuite", () => {
     }
   });
 
-  test("files about which parsers may differ are never read as text that is not Unicode", () => {
+  test("files that parsers can disagree about never yield a string that is not valid Unicode", () => {
     for (const file of files.filter((name) => name.startsWith("i_string"))) {
       const text = decodeUtf8(readVectorBytes(`jsontestsuite/${file}`));
       if (text !== undefined) expect(parseStrictJson(`{"v":${text}}`, 16).ok, file).toBe(false);
@@ -158,7 +158,7 @@ describe("JSONTestSuite", () => {
   });
 });
 
-test("what is read is frozen to its leaves, so that nobody changes what another one reads", () => {
+test("the result is deeply frozen, so one caller cannot change it for another", () => {
   const read = parseStrictJson('{"a":[{"b":{"c":1}}],"d":null}', 16);
   const value = (read.ok ? read.value : {}) as { a: { b: { c: number } }[]; d: unknown };
   expect(value).toEqual({ a: [{ b: { c: 1 } }], d: null });
@@ -168,7 +168,7 @@ test("what is read is frozen to its leaves, so that nobody changes what another 
 });
 
 describe("problemOfJson", () => {
-  test("judges a value as its reader will", () => {
+  test("accepts or rejects a value as the parser does", () => {
     expect(problemOfJson({ a: [1] }, 2)).toBeUndefined();
     expect(problemOfJson({ a: [[1]] }, 2)).toBe("depth");
     expect(problemOfJson({ a: "\ud800" }, 2)).toBe("lone-surrogate");
@@ -176,7 +176,7 @@ describe("problemOfJson", () => {
     expect(problemOfJson(JSON.parse('{"a":[{"__proto__":1}]}') as JsonObject, 4)).toBe("forbidden-name");
   });
 
-  test("says of whatever JSON is what reading it again says", () => {
+  test("agrees with parsing the value's JSON again, for any JSON value", () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5, stringUnit: "binary" }),
@@ -198,10 +198,10 @@ describe("isPlainObject", () => {
     [JSON.parse("{}")],
     [parsedObject()],
     [Object.create({ inherited: 1 })],
-  ])("%o is one", (value) => expect(isPlainObject(value)).toBe(true));
+  ])("%o is a plain object", (value) => expect(isPlainObject(value)).toBe(true));
 
   test.each([[null], [undefined], [[]], ["{}"], [1], [true], [() => {}], [new Map()], [new Set()], [new Date()]])(
-    "%o is not one",
+    "%o is not a plain object",
     (value) => expect(isPlainObject(value)).toBe(false),
   );
 

@@ -52,7 +52,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       guard: undefined,
       handle(caller, body) {
         handled++;
-        return { askedBy: caller?.service, claims: caller?.claims, body };
+        return { calledBy: caller?.service, claims: caller?.claims, body };
       },
       own: () => ({ own: true }),
       ...service,
@@ -70,7 +70,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       const callee = await guarded();
       const answer = await ask(callee, `Bearer ${fresh()}`);
       expect(answer.status).toBe(200);
-      expect(await answer.json()).toMatchObject({ askedBy: "orders", claims: { source: "microservice" } });
+      expect(await answer.json()).toMatchObject({ calledBy: "orders", claims: { source: "microservice" } });
     });
 
     test("leaves the body to the handler", async () => {
@@ -82,7 +82,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
           body: JSON.stringify({ take: "x".repeat(50_000) }),
         });
       const answer = await post(fresh());
-      expect(await answer.json()).toMatchObject({ askedBy: "orders", body: { take: "x".repeat(50_000) } });
+      expect(await answer.json()).toMatchObject({ calledBy: "orders", body: { take: "x".repeat(50_000) } });
       expect((await post("forged")).status).toBe(401);
       expect(callee.handled()).toBe(1);
     });
@@ -149,7 +149,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       const callee = await guarded({ optional: true, onEvent });
       const statusAndCaller = async (authorization?: string) => {
         const answer = await ask(callee, authorization);
-        return [answer.status, ((await answer.json()) as { askedBy?: string }).askedBy];
+        return [answer.status, ((await answer.json()) as { calledBy?: string }).calledBy];
       };
       expect(await statusAndCaller()).toEqual([200, undefined]);
       expect(await statusAndCaller(`Bearer ${fresh({ source: "user" })}`)).toEqual([200, undefined]);
@@ -252,7 +252,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
         init({ appInfo, core: { connectionURI: core.url }, recipeList: [jwt.init()] });
         const result = await createJWT({ source: "microservice", service: "orders" });
         const initialised = await ask(callee, `Bearer ${result.status === "OK" ? result.jwt : ""}`);
-        expect(await initialised.json()).toMatchObject({ askedBy: "orders" });
+        expect(await initialised.json()).toMatchObject({ calledBy: "orders" });
         await forgetDefaultInstance();
       }
     });
