@@ -13,7 +13,7 @@ import { tempDir } from "./support/temp-dir.ts";
 
 const masterKey = () => ({ COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") });
 
-/** Keeps private keys to itself and gives out handles, after a while, as a service on a network does. */
+/** Keeps private keys to itself and returns handles after a delay, as a network service does. */
 function standInForKms(masterKeyId = "kms-key/1"): { vault: KeyVault; calls(): { sealed: number; opened: number } } {
   const kept = new Map<string, { plaintext: Buffer; appId: string; kid: string }>();
   const latency = () => new Promise((resolve) => setTimeout(resolve, 5));
@@ -40,7 +40,7 @@ function standInForKms(masterKeyId = "kms-key/1"): { vault: KeyVault; calls(): {
 }
 
 describe("startCore", () => {
-  it("listens where it says, and not any more once it is closed", async () => {
+  it("listens on its address until it is closed", async () => {
     const core = await startCore({ port: 0, dataDir: await tempDir() }, { environment: {} });
     expect(core.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     expect(await (await fetch(`${core.url}/hello`)).text()).toBe("Hello");
@@ -57,7 +57,7 @@ describe("startCore", () => {
     expect((await answers).map((answer) => answer.status)).toEqual(Array(40).fill(200));
   });
 
-  it("has the same keys when it is started again, and two cores on one directory have them too", async () => {
+  it("has the same keys after a restart, and two cores share the keys of one directory", async () => {
     const dataDir = await tempDir();
     const first = await startTestCore({ dataDir });
     const kid = partsOf(await first.mint()).header["kid"];
@@ -69,7 +69,7 @@ describe("startCore", () => {
     expect(partsOf(await third.mint()).header["kid"]).toBe(kid);
   });
 
-  it("refuses a port in use, saying what to do, and leaves the directory usable", async () => {
+  it("rejects a port in use with advice, and leaves the directory usable", async () => {
     const dataDir = await tempDir();
     const blocker = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => blocker.once("listening", resolve));
@@ -81,20 +81,20 @@ describe("startCore", () => {
     await (await startCore({ port, dataDir }, { environment: {} })).close();
   });
 
-  it("does not start without a key where others could reach it, and has written nothing then (S7)", async () => {
+  it("does not start without an API key on a public address, and writes nothing then (S7)", async () => {
     const dataDir = join(await tempDir(), "data");
     await expect(startCore({ host: "0.0.0.0", port: 0, dataDir }, { environment: {} })).rejects.toThrow(StartupError);
     await expect(readdir(dataDir)).rejects.toThrow(/ENOENT/);
   });
 
-  it("listens on other addresses with a key (S7)", async () => {
+  it("listens on other addresses with an API key (S7)", async () => {
     const core = await startTestCore({ host: "0.0.0.0" });
     expect((await core.post()).status).toBe(200);
     expectText(await core.post({}, { apiKey: null }), 401, "Invalid API key");
   });
 });
 
-/** Resolves when servers in this process have received so many requests. */
+/** Resolves when servers in this process have received this many requests. */
 function requestsReceived(count: number): Promise<void> {
   return new Promise((resolve) => {
     let received = 0;
@@ -108,7 +108,7 @@ function requestsReceived(count: number): Promise<void> {
 }
 
 describe("the master key (S8)", () => {
-  it("from the environment is used, and no file is made", async () => {
+  it("from the environment is used, and no file is created", async () => {
     const dataDir = await tempDir();
     const environment = masterKey();
     await (await embedCore({ dataDir }, { environment })).close();
@@ -116,7 +116,7 @@ describe("the master key (S8)", () => {
     await (await embedCore({ dataDir }, { environment })).close();
   });
 
-  it("that is another one is refused: no key is opened wrongly, and none is made", async () => {
+  it("is rejected if it is another one: no key is decrypted wrongly, and none is created", async () => {
     const dataDir = await tempDir();
     const environment = masterKey();
     const core = await embedCore({ dataDir }, { environment });
@@ -137,7 +137,7 @@ describe("the master key (S8)", () => {
     await again.close();
   });
 
-  it("from a configured file is used and read again while the core runs; that file is never made", async () => {
+  it("from a configured file is used and reloaded while the core runs; that file is never created", async () => {
     const [dataDir, place] = [await tempDir(), await tempDir()];
     const file = join(place, "mounted-secret");
     const environment = { COUNTERSIGN_MASTER_KEY_FILE: file };
@@ -153,13 +153,13 @@ describe("the master key (S8)", () => {
     const resealed = await core.call("/admin/v1/reseal", { method: "POST", apiKey: ADMIN_KEY });
     expect(resealed.status).toBe(200);
     await core.close();
-    await writeFile(file, next); // alone
+    await writeFile(file, next); // the only file
     await (await startTestCore({ dataDir }, { environment, log })).mint();
     expect((await readdir(dataDir)).filter((name) => name.endsWith(".key"))).toEqual([]);
     expect(log.lines.filter((text) => /^(?:warn|error)/.test(text))).toEqual([]);
   });
 
-  it("in a file that others can read is used, with a warning", async () => {
+  it("in a file that other users can read is used, with a warning", async () => {
     const dataDir = await tempDir();
     const log = recordedLog();
     await (await embedCore({ dataDir }, { environment: {}, log })).close();
@@ -171,12 +171,12 @@ describe("the master key (S8)", () => {
     ]);
   });
 
-  it("can be a key management service's: given as a vault, it seals and opens every key, and no other is asked for", async () => {
+  it("can belong to a key management service: the given vault encrypts and decrypts every key, without a master key", async () => {
     const dataDir = await tempDir();
     const kms = standInForKms();
     const core = await startTestCore({ dataDir }, { vault: kms.vault });
     const tokens = [await core.mint(), await core.mint({ useStaticSigningKey: false })];
-    await vi.waitFor(() => expect(kms.calls()).toEqual({ sealed: 6, opened: 6 }), { timeout: 5_000 }); // the next one, too
+    await vi.waitFor(() => expect(kms.calls()).toEqual({ sealed: 6, opened: 6 }), { timeout: 5_000 }); // the next key, too
     await core.close();
     expect((await readdir(dataDir)).filter((name) => name.endsWith(".key"))).toEqual([]);
     const again = await startTestCore({ dataDir }, { vault: kms.vault });
@@ -190,7 +190,7 @@ describe("the master key (S8)", () => {
     await expect(embedCore({ database }, { vault: kms.vault, environment: {} })).rejects.toThrow(/connection refused/);
   });
 
-  it("whose file is gone is not replaced", async () => {
+  it("is not recreated if its file is missing", async () => {
     const dataDir = await tempDir();
     await (await embedCore({ dataDir }, { environment: {} })).close();
     await rename(join(dataDir, "master.key"), join(dataDir, "moved"));
@@ -202,7 +202,7 @@ describe("the master key (S8)", () => {
 });
 
 describe("embedCore", () => {
-  it("answers without a socket and without a key, whatever the host of the request, and ignores a listening core's settings", async () => {
+  it("responds without a socket and without a key, for any Host, and ignores the settings of a listening core", async () => {
     const environment = {
       COUNTERSIGN_API_KEYS: "api-key-of-somebody-else",
       COUNTERSIGN_PORT: "nonsense",
@@ -219,7 +219,7 @@ describe("embedCore", () => {
 });
 
 describe("with a damaged store (R2, R3)", () => {
-  it("writing fails without an exception's text, minting and the key sets go on (H9)", async () => {
+  it("writing fails without an exception's text, while tokens and key sets remain available (H9)", async () => {
     const log = recordedLog();
     const core = await startTestCore({}, { log });
     const before = await core.keys();
@@ -229,12 +229,12 @@ describe("with a damaged store (R2, R3)", () => {
     expectText(await core.call("/recipe/multitenancy/app/v2", create), 500, "Internal Error");
     expect((await core.post()).status).toBe(200);
     expect(await core.keys()).toEqual(before);
-    expect(log.lines.join("\n")).toContain("core_state"); // told to whoever runs it, and to nobody else
+    expect(log.lines.join("\n")).toContain("core_state"); // The log has the cause, the response does not.
     database.exec("alter table core_state_away rename to core_state");
     database.close();
   });
 
-  it("writing answers 503 when the lock is not had in 5 s, and everything else goes on meanwhile", async () => {
+  it("writing responds with 503 if the lock is not free within 5 s, and everything else works in the meantime", async () => {
     const core = await startTestCore();
     const database = await openDatabase(join(core.dataDir, "countersign.db"));
     database.exec("begin immediate");

@@ -1,4 +1,4 @@
-// Which server a store talks to while addresses, servers and files around it change.
+// Which server a store connects to while addresses, servers and files around it change.
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
@@ -20,28 +20,28 @@ async function open(url: string, connectionLifetime?: number): Promise<Store> {
 const OURS =
   "select pid from pg_stat_activity where datname = current_database() and application_name = 'countersign-core'";
 
-/** The same database on another server. */
+/** Returns the URL of the same database on another server. */
 function on({ host, port }: PostgresServer, database: string): string {
   return through({ host, port }, database);
 }
 
 function describeFailover(server: PostgresServer): void {
   itOnOwnPostgres(
-    "R4 the address moves and nobody is cut off: reader, writer and listener all go to the new server",
+    "R4 the address moves: reader, writer and listener all switch to the new server without an error",
     async () => {
       const old = await startPostgres();
       const database = await old.newDatabase();
       const promoted = await old.standby();
-      // As a name that leads somewhere else from now on, while the old server still answers whoever is connected to it.
+      // Acts as a name that now resolves to another server, while the old server still serves its open connections.
       const proxy = await startProxy(old);
       const lifetime = 1_000;
       const store = await open(through(proxy, database), lifetime);
-      let told = 0;
-      store.watch(() => told++);
+      let notified = 0;
+      store.watch(() => notified++);
       await store.write((writer) => writer.apps.insert("before"));
-      // Used more often than a pool calls idle.
-      const looking = setInterval(() => void store.readState().catch(() => {}), 50);
-      onTestFinished(() => clearInterval(looking));
+      // More often than a pool's idle timeout.
+      const polling = setInterval(() => void store.readState().catch(() => {}), 50);
+      onTestFinished(() => clearInterval(polling));
 
       await promoted.query(on(promoted, database), "select pg_promote()");
       const elsewhere = await open(on(promoted, database));
@@ -55,72 +55,77 @@ function describeFailover(server: PostgresServer): void {
       await vi.waitFor(async () => expect(await old.query(on(old, database), OURS)).toEqual([]), { timeout: 5_000 });
       await store.write((writer) => writer.apps.insert("own"));
       expect(appIdsOf(await elsewhere.readSnapshot())).toEqual(["before", "after", "own"]);
-      // It listens there, too.
-      const before = told;
+      // The store listens on the new server, too.
+      const before = notified;
       await vi.waitFor(async () => {
         await elsewhere.write(async (writer) => {
           await writer.apps.delete("own");
           await writer.apps.insert("own");
         });
-        expect(told).toBeGreaterThan(before + 3); // a new connection alone tells only once
+        expect(notified).toBeGreaterThan(before + 3); // A new connection alone notifies only once.
       });
     },
     30_000,
   );
 
-  itOnOwnPostgres("R4 a standby is as good as away, and not asked again once the address leads elsewhere", async () => {
-    const primary = await startPostgres();
-    const database = await primary.newDatabase();
-    const standby = await primary.standby();
-    const proxy = await startProxy(primary);
-    const store = await open(through(proxy, database));
-    await store.write((writer) => writer.apps.insert("one"));
+  itOnOwnPostgres(
+    "R4 a standby counts as unavailable, and is not used once the address points to the primary",
+    async () => {
+      const primary = await startPostgres();
+      const database = await primary.newDatabase();
+      const standby = await primary.standby();
+      const proxy = await startProxy(primary);
+      const store = await open(through(proxy, database));
+      await store.write((writer) => writer.apps.insert("one"));
 
-    proxy.target = standby;
-    proxy.cut();
-    await vi.waitFor(() => expect(proxy.open).toBe(0));
-    for (let i = 0; i < 3; i++) {
-      await expect(store.readState()).rejects.toThrow(/only reads/);
-      await expect(store.write((writer) => writer.apps.insert("two"))).rejects.toThrow(StoreUnavailable);
-    }
-    expect(proxy.open).toBe(0);
-    await expect(open(through(proxy, database))).rejects.toThrow(/cannot use the database .*: the server is read-only/);
+      proxy.target = standby;
+      proxy.cut();
+      await vi.waitFor(() => expect(proxy.open).toBe(0));
+      for (let i = 0; i < 3; i++) {
+        await expect(store.readState()).rejects.toThrow(/only reads/);
+        await expect(store.write((writer) => writer.apps.insert("two"))).rejects.toThrow(StoreUnavailable);
+      }
+      expect(proxy.open).toBe(0);
+      await expect(open(through(proxy, database))).rejects.toThrow(
+        /cannot use the database .*: the server is read-only/,
+      );
 
-    proxy.target = primary;
-    await store.write((writer) => writer.apps.insert("two"));
-    expect(appIdsOf(await store.readSnapshot())).toEqual(["one", "two"]);
-  });
+      proxy.target = primary;
+      await store.write((writer) => writer.apps.insert("two"));
+      expect(appIdsOf(await store.readSnapshot())).toEqual(["one", "two"]);
+    },
+  );
 
-  itOnOwnPostgres("R4 a server that stops taking writes is left at once", async () => {
+  itOnOwnPostgres("R4 a server that stops accepting writes is disconnected immediately", async () => {
     const url = await server.newDatabase();
     const name = new URL(url).pathname.slice(1);
     const proxy = await startProxy(server);
     await (await open(url)).close();
     await server.query(url, `alter database ${name} set default_transaction_read_only = on`);
-    const store = await open(through(proxy, url)); // there is nothing to migrate
+    const store = await open(through(proxy, url)); // no migration is due
     await expect(store.write((writer) => writer.apps.insert("one"))).rejects.toThrow(StoreUnavailable);
     const elsewhere = await server.newDatabase();
     await server.query(elsewhere, `alter database ${name} reset default_transaction_read_only`);
-    // A connection keeps what it began with, so this one is new.
+    // A connection keeps its initial setting, so this one is new.
     await store.write((writer) => writer.apps.insert("one"));
   });
 
-  it("R4 a certificate that is gone for a moment when connections are made anew ends nothing", async () => {
+  it("R4 a certificate that is missing for a moment during reconnects breaks nothing", async () => {
     const url = new URL(await server.newDatabase());
     const certificate = join(await tempDir(), "ca.pem");
     await writeFile(certificate, "x");
     url.searchParams.set("sslrootcert", certificate);
     url.searchParams.set("sslmode", "disable");
     const store = await open(url.href);
-    let told = 0;
-    store.watch(() => told++);
-    await vi.waitFor(() => expect(told).toBe(1));
+    let notified = 0;
+    store.watch(() => notified++);
+    await vi.waitFor(() => expect(notified).toBe(1));
     const cutAll = () =>
       server.query(through(server, url.href.split("?")[0]!), OURS.replace("pid", "pg_terminate_backend(pid)"));
 
     await rm(certificate);
     await cutAll();
-    await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // it listens again
+    await vi.waitFor(() => expect(notified).toBe(2), { timeout: 5_000 }); // it listens again
     await vi.waitFor(() => Promise.all(Array.from({ length: 8 }, () => store.readState())), { timeout: 5_000 });
     await vi.waitFor(() => store.write((writer) => writer.apps.insert("one")), { timeout: 5_000 });
 

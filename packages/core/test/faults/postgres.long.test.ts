@@ -1,4 +1,4 @@
-// A core on PostgreSQL while its database is stopped, slow, or does not tell what has changed.
+// A core on PostgreSQL while its database is stopped, slow, or sends no notifications.
 import { randomBytes } from "node:crypto";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
@@ -23,7 +23,7 @@ let stoppable: Promise<OwnServer> | undefined;
 /** The server that the tests of this file stop and start again. */
 const stoppableServer = () => (stoppable ??= startPostgres());
 
-/** Real time, to which a test may add: an hour passes for the instance and not for the database. */
+/** Real time plus an offset, so that an hour passes for the instance but not for the database. */
 function shiftedClock(wallError = 0): CoreClock & { shift: number } {
   const clock = {
     shift: 0,
@@ -40,7 +40,7 @@ const createApp = (core: TestCore, appId: string) =>
 const kidsOf = async (core: TestCore, app = "") =>
   (await core.keys(app === "" ? "" : `/appid-${app}`)).map((key) => key.kid);
 
-/** What is asked of a core over and over, one request after another, and how it went. */
+/** Sends requests to a core one after another, and records the results. */
 class Load {
   readonly statuses: number[] = [];
   readonly times: number[] = [];
@@ -58,7 +58,7 @@ class Load {
     })();
   }
 
-  /** As soon as so many more have been answered. */
+  /** Resolves when this many more requests have a response. */
   async answered(more: number): Promise<void> {
     const goal = this.statuses.length + more;
     await vi.waitFor(() => expect(this.statuses.length).toBeGreaterThanOrEqual(goal), { timeout: 10_000 });
@@ -82,7 +82,7 @@ class Load {
 function describeFaults(server: PostgresServer): void {
   describe("R4 the database is stopped, every connection cut", () => {
     itOnOwnPostgres(
-      "R4 no token and no key set fails; administration answers 503; it recovers by itself with every key it made",
+      "R4 tokens and key sets remain available; administration responds with 503; every key survives the recovery",
       async () => {
         const own = await stoppableServer();
         const core = await startOn(await own.newDatabase());
@@ -95,7 +95,7 @@ function describeFaults(server: PostgresServer): void {
         const reading = new Load(() => core.call(PATHS.jwks, { apiKey: null }));
         await Promise.all([minting.answered(20), reading.answered(20)]);
 
-        // Acknowledged, and the next moment the server is gone.
+        // The server stops right after it confirmed the write.
         expect((await createApp(core, "acknowledged")).status).toBe(200);
         const kids = await kidsOf(core, "acknowledged");
         await own.stop();
@@ -105,7 +105,7 @@ function describeFaults(server: PostgresServer): void {
           expect([refused.status, refused.text]).toEqual([503, "Service Unavailable"]);
           expect(performance.now() - began).toBeLessThan(6_000);
           expect((await core.call(PATHS.hello, { apiKey: null })).status).toBe(500);
-          // Long enough for looks to have failed, and for the listener to have tried in vain.
+          // Long enough for polls and for the listener's reconnects to fail.
           await Promise.all([minting.answered(200), reading.answered(200)]);
         } finally {
           await own.start();
@@ -127,7 +127,7 @@ function describeFaults(server: PostgresServer): void {
     );
 
     itOnOwnPostgres(
-      "R4 issuing stops after maxRingAge, the key sets do not, and both come back with the database",
+      "R4 issuing stops after maxRingAge, key sets remain available, and issuing resumes with the database",
       async () => {
         const own = await stoppableServer();
         const clock = shiftedClock();
@@ -150,7 +150,7 @@ function describeFaults(server: PostgresServer): void {
       60_000,
     );
 
-    it("R4 no token and no key set fails while its connections are reset, over and over", async () => {
+    it("R4 tokens and key sets remain available while connections are reset repeatedly", async () => {
       const proxy = await startProxy(server);
       const core = await startOn(through(proxy, await server.newDatabase()));
       const minting = new Load(() => core.post());
@@ -165,13 +165,13 @@ function describeFaults(server: PostgresServer): void {
     });
 
     itOnOwnPostgres(
-      "R4 the standby is promoted: nothing fails meanwhile, and whatever was acknowledged is there",
+      "R4 the standby is promoted: no request fails in the meantime, and confirmed writes are there",
       async () => {
-        // A promoted standby cannot become one again, so this test has its own pair.
+        // A promoted standby cannot become a standby again, so this test has its own pair.
         const primary = await startPostgres();
         const database = await primary.newDatabase();
         const standby = await primary.standby();
-        // As a database's name or address that moves.
+        // Acts as a database name or address that moves.
         const proxy = await startProxy(primary);
         const core = await startOn(through(proxy, database));
         const tokens: string[] = [];
@@ -191,7 +191,7 @@ function describeFaults(server: PostgresServer): void {
         await primary.stop();
         proxy.target = standby;
         proxy.cut();
-        // It answers, and takes no writes yet.
+        // It responds, but does not accept writes yet.
         const waiting = await createApp(core, "too-early");
         expect([waiting.status, waiting.text]).toEqual([503, "Service Unavailable"]);
         const [before] = await standby.query<{ known: number }>(
@@ -207,7 +207,7 @@ function describeFaults(server: PostgresServer): void {
         await Promise.all([minting.stop(), reading.stop()]);
 
         expect([minting.failures, reading.failures]).toEqual([0, 0]);
-        const fresh = await startOn(through(proxy, database)); // knows nothing but what the promoted one has
+        const fresh = await startOn(through(proxy, database)); // knows only the data of the promoted server
         const served = new Set(await kidsOf(fresh));
         for (let i = 0; i < 5; i++) for (const kid of await kidsOf(fresh, `app-${i}`)) served.add(kid);
         expect([...kids].filter((kid) => !served.has(kid))).toEqual([]);
@@ -218,7 +218,7 @@ function describeFaults(server: PostgresServer): void {
     );
 
     itOnOwnPostgres(
-      "R4 a core that starts while its database is away says so in one line, and leaves nothing open",
+      "R4 a core that starts while its database is down reports it in one line, and leaves nothing open",
       async () => {
         const own = await stoppableServer();
         const database = await own.newDatabase();
@@ -234,17 +234,17 @@ function describeFaults(server: PostgresServer): void {
     );
   });
 
-  it("R5 with 5 s on every answer of the database, key sets take 20 ms at p99, tokens 2 s at most, and its pool stays bounded", async () => {
+  it("R5 with 5 s of database latency, key sets take 20 ms at p99, tokens 2 s at most, and the pool stays bounded", async () => {
     const proxy = await startProxy(server);
     const core = await startOn(through(proxy, await server.newDatabase()), { poolSize: 4 });
     await core.mint();
     proxy.mostOpen();
     proxy.delay = 5_000;
-    // Whoever needs the database waits for it; nobody else may. Removing makes no keys, so this is about nothing else.
+    // Only a request that needs the database waits for it. A removal creates no keys, so this measures only the wait.
     const remove = (i: number) =>
       core.call(PATHS.removeApp, { method: "POST", apiKey: ADMIN_KEY, body: { appId: `app-${i}` } });
     const figures: { keySets: number; token: number }[] = [];
-    // Other processes take their time, too. What waited for the database would do so at every try, so the best counts.
+    // Other processes take time, too. A wait for the database would occur in every attempt, so the best one counts.
     while (figures.length < 5 && !figures.some(({ keySets, token }) => keySets <= 20 && token <= 2_000)) {
       const administering = Array.from({ length: 30 }, (_, i) => remove(i));
       const reading = new Load(() => core.call(PATHS.jwks, { apiKey: null }));
@@ -266,7 +266,7 @@ function describeFaults(server: PostgresServer): void {
   }, 90_000);
 
   describe("a change made by one instance", () => {
-    it("R17 is seen by another within a second, by notification", async () => {
+    it("R17 reaches another within a second, by notification", async () => {
       const database = await server.newDatabase();
       const [one, other] = [await startOn(database), await startOn(database)];
       const times = [];
@@ -283,7 +283,7 @@ function describeFaults(server: PostgresServer): void {
       expect(Math.max(...times)).toBeLessThanOrEqual(1_000);
     });
 
-    it("R17 is seen by another within 6 s, with the notifications lost on their way", async () => {
+    it("R17 reaches another within 6 s if the notifications are lost", async () => {
       const database = await server.newDatabase();
       const proxy = await startProxy(server);
       proxy.dropNotifications = true;
@@ -301,7 +301,7 @@ function describeFaults(server: PostgresServer): void {
     });
   });
 
-  it("R8 instances whose clocks are 5 minutes off, either way, stamp the database's time on tokens that verify", async () => {
+  it("R8 instances whose clocks are 5 minutes off, either way, stamp the database's time on valid tokens", async () => {
     const database = await server.newDatabase();
     const cores = await Promise.all(
       [-300_000, -1_000, 0, 300_000].map((wallError) => startOn(database, {}, shiftedClock(wallError))),
@@ -318,7 +318,7 @@ function describeFaults(server: PostgresServer): void {
       const token = await core.mint({ useStaticSigningKey: false });
       const after = await serverClock();
       const iat = partsOf(token).claims["iat"] as number;
-      // A whole number of seconds, from a clock that was read up to a look ago and runs on at the same speed.
+      // A whole number of seconds, from a clock that was read up to one poll interval ago and continues at the same rate.
       expect(iat).toBeGreaterThanOrEqual(Math.floor(before - 0.25));
       expect(iat).toBeLessThanOrEqual(after + 0.25);
       for (const verifier of cores) {
@@ -326,7 +326,7 @@ function describeFaults(server: PostgresServer): void {
         await jwtVerify(token, jwks, { currentDate: new Date(after * 1000), clockTolerance: 1 });
       }
     }
-    // The keys' dates are the database's too, whichever instance has made them.
+    // The keys' dates come from the database, too, for every instance.
     const keys = await server.query<{ created_at: string }>(database, "select created_at from signing_keys");
     for (const { created_at } of keys)
       expect(Math.abs(Number(created_at) / 1000 - (await serverClock()))).toBeLessThan(60);

@@ -7,7 +7,7 @@ import { openInstance, type Instance } from "../support/instance.ts";
 
 const DAY = 86_400_000;
 
-/** A store that can be away: every method rejects then, as the real one does when the disk is. */
+/** A store that can be unavailable: every method rejects then, as the real one does if the disk fails. */
 function interruptible(): { storeOf: (real: Store) => Store; away: boolean; reads: string[] } {
   const self = {
     away: false,
@@ -51,7 +51,7 @@ describe("the instance state", () => {
     expect(state.hasApp("other")).toBe(true);
   });
 
-  it("reads nothing to find a signer, a key set or a private key", async () => {
+  it("finds a signer, a key set and a private key without reading the store", async () => {
     const { state } = instance;
     const key = state.signer("public", "static", "ES256")!;
     await state.privateKeyOf(key);
@@ -59,7 +59,7 @@ describe("the instance state", () => {
     expect(line.reads).toEqual([]);
   });
 
-  it("sees in a refresh what was written before it was asked for, however many are asked for at once", async () => {
+  it("sees every earlier write in a refresh, for any number of concurrent refreshes", async () => {
     const { state, store } = instance;
     const early = state.refresh();
     await store.write((writer) => writer.apps.insert("written"));
@@ -68,10 +68,10 @@ describe("the instance state", () => {
     expect(state.hasApp("written")).toBe(true);
   });
 
-  it("asks a slow store once for everybody who asked meanwhile", async () => {
+  it("shares one read of a slow store between all waiting refreshes", async () => {
     const { state } = instance;
     const asked = [state.refresh()];
-    await vi.waitFor(() => expect(line.reads).toHaveLength(1)); // it is on its way
+    await vi.waitFor(() => expect(line.reads).toHaveLength(1)); // The first read is in progress.
     for (let i = 0; i < 200; i++) asked.push(state.refresh());
     await Promise.all(asked);
     expect(line.reads).toEqual(["state", "state"]);
@@ -79,7 +79,7 @@ describe("the instance state", () => {
     expect(line.reads).toHaveLength(3);
   });
 
-  it("keeps what it has while the store is away, and tells how old that is (R4)", async () => {
+  it("keeps its data while the store is unavailable, and reports its age (R4)", async () => {
     const { state, clock } = instance;
     const before = state.publishedSets("public");
     line.away = true;
@@ -93,7 +93,7 @@ describe("the instance state", () => {
     expect(state.age()).toBe(0);
   });
 
-  it("goes by the store's clock, and by no other (R8)", async () => {
+  it("uses only the store's clock (R8)", async () => {
     const { state, clock } = instance;
     clock.setWall(NEW_YEAR + 12_345);
     expect(state.now()).toBe(NEW_YEAR);
@@ -103,7 +103,7 @@ describe("the instance state", () => {
     expect(state.now()).toBe(NEW_YEAR + 13_345);
   });
 
-  it("changes the signer and the sets at the very millisecond, with the store away (R4)", async () => {
+  it("changes the signer and the sets at the exact millisecond, without the store (R4)", async () => {
     const { state, clock } = instance;
     line.away = true;
     const first = state.signer("public", "dynamic", "ES256")!;
@@ -123,7 +123,7 @@ describe("the instance state", () => {
     expect(state.publishedSets("public")!.all.keys.map((key) => key.kid)).not.toContain(first.kid);
   });
 
-  it("answers an unknown app with nothing", () => {
+  it("finds nothing for an unknown app", () => {
     for (const appId of ["ghost", "", "__proto__", "constructor"]) {
       expect([
         instance.state.publishedSets(appId),
@@ -134,7 +134,7 @@ describe("the instance state", () => {
     }
   });
 
-  it("keeps RSA and other keys apart in its two sets", async () => {
+  it("separates RSA and other keys in its two sets", async () => {
     const both = await openInstance({ rotation: { algorithms: ["RS256", "Ed25519"] } });
     await both.rotateKeys.provisionApp("public");
     const { rsa, all } = both.state.publishedSets("public")!;
@@ -143,13 +143,13 @@ describe("the instance state", () => {
     expect(JSON.parse(all.body)).toEqual({ keys: all.keys });
   });
 
-  it("opens a private key once, and tries again after it failed (S8)", async () => {
+  it("decrypts a private key once, and retries after a failure (S8)", async () => {
     const { dataDir, clock } = instance;
     const wrong = createEnvelopeVault([randomBytes(32)]);
-    const stranger = await openInstance({ dataDir, clock, vault: wrong });
-    const key = stranger.state.signer("public", "static", "ES256")!;
-    await expect(stranger.state.privateKeyOf(key)).rejects.toThrow();
-    const again = stranger.state.privateKeyOf(key);
+    const withoutKey = await openInstance({ dataDir, clock, vault: wrong });
+    const key = withoutKey.state.signer("public", "static", "ES256")!;
+    await expect(withoutKey.state.privateKeyOf(key)).rejects.toThrow();
+    const again = withoutKey.state.privateKeyOf(key);
     await expect(again).rejects.toThrow();
     const mine = instance.state.signer("public", "static", "ES256")!;
     const opened = instance.state.privateKeyOf(mine);
@@ -157,7 +157,7 @@ describe("the instance state", () => {
     expect((await opened).type).toBe("private");
   });
 
-  it("forgets an app that was removed, by whomever (K5)", async () => {
+  it("evicts an app that any instance removed (K5)", async () => {
     const { dataDir, clock, state } = instance;
     const other = await openInstance({ dataDir, clock });
     await other.store.write((writer) => writer.apps.delete("public"));

@@ -1,12 +1,12 @@
-// R8 on the embedded store; PostgreSQL's is in faults/postgres.test.ts.
+// R8 on the embedded store. faults/postgres.test.ts covers PostgreSQL.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { expect, it } from "vitest";
 import { partsOf, startTestCore } from "../support/core.ts";
 import { openDatabase } from "../support/sqlite.ts";
 import { join } from "node:path";
 
-it("R8 instances on one directory whose own clocks are 5 minutes off, either way, stamp the store's time on tokens that verify", async () => {
-  // As each process has its own: one that began long ago, one that has only just begun, one of a machine that slept.
+it("R8 instances on one directory whose own clocks are 5 minutes off, either way, stamp the store's time on valid tokens", async () => {
+  // Monotonic clocks of different processes: one that began long ago, a new one, one of a machine that slept.
   const offsets = [-300_000, 0, 1_000, 300_000];
   const first = await startTestCore({}, { clock: { now: Date.now, monotonic: () => performance.now() + offsets[0]! } });
   const { dataDir } = first;
@@ -29,7 +29,7 @@ it("R8 instances on one directory whose own clocks are 5 minutes off, either way
       }
     }
   }
-  // All sign with the same key, and its dates are the store's, whoever has made it.
+  // All sign with the same key, and its dates are the store's, whichever instance created it.
   const kids = await Promise.all(cores.map(async (core) => partsOf(await core.mint()).header["kid"]));
   expect(new Set(kids).size).toBe(1);
   const database = await openDatabase(join(dataDir, "countersign.db"));

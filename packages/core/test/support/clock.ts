@@ -4,9 +4,9 @@ import type { CoreClock } from "../../src/index.ts";
 export const NEW_YEAR = 1_767_225_600_000;
 
 export interface FakeClock extends CoreClock {
-  /** Lets time pass, on both hands of the clock. Milliseconds. */
+  /** Advances both clocks. Milliseconds. */
   advance(ms: number): void;
-  /** Sets the store's clock without any time having passed for the instance. */
+  /** Sets the store's clock without advancing the instance's. */
   setWall(ms: number): void;
 }
 

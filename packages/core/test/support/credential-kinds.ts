@@ -24,7 +24,7 @@ export const INVALID_KINDS: readonly Kind[] = KINDS.filter(
   (kind) => kind.startsWith("a wrong") || / another | credential/.test(kind),
 );
 
-/** Creates one of each kind (`null`: nothing to send) and the app `shop`, and advances the clock by a minute. */
+/** Creates one credential of each kind (`null`: nothing to send) and the app `shop`, and advances the clock by a minute. */
 export async function makeCredentials(core: TestCore, clock: FakeClock): Promise<ReadonlyMap<Kind, string | null>> {
   const shop = { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "shop" } };
   expect((await core.call("/recipe/multitenancy/app/v2", shop)).status).toBe(200);

@@ -30,13 +30,13 @@ const SECOND = 1000;
 const KINDS: readonly KeyKind[] = ["static", "dynamic"];
 const DATES = ["signsFrom", "signsUntil", "verifiesUntil", "revokedAt"] as const;
 
-/** What happens to a core. `which`: one of the algorithms. */
+/** An event in the history of a core. `which`: one of the algorithms. */
 export type Event =
-  /** `lateness`: of the instance refresh, how late every look at the keys is. */
+  /** `lateness`: how late every poll of the keys is, as a part of the instance refresh. */
   | { type: "wait"; seconds: number; lateness: number }
-  /** Nobody looks: the store is away, or no instance runs. */
+  /** No polls: the store is unavailable, or no instance runs. */
   | { type: "outage"; seconds: number }
-  /** Somebody sets the store's clock back. */
+  /** The store's clock moves backward. */
   | { type: "setBack"; seconds: number }
   | { type: "restart"; policy: RotationPolicy }
   | { type: "mint"; kind: KeyKind; which: number; validity: number }
@@ -44,28 +44,28 @@ export type Event =
   | { type: "import"; which: number; signs: boolean; verifiesFor: number | null }
   | { type: "revoke"; kind: KeyKind; which: number; role: "signer" | "prepared" | "any" };
 
-/** A core without I/O: its keys, and what was promised with them. What the laws allow is worked out from what happened. */
+/** A core without I/O: its keys, and the tokens they signed. Checks the invariants against the recorded events. */
 export class History {
   keys: SigningKey[] = [];
   policy: RotationPolicy;
   /** The store's clock. */
   now = NEW_YEAR;
-  /** Milliseconds that went by, whatever any clock says: so long verifiers know what is published. */
+  /** Elapsed milliseconds, independent of any clock. Says how long verifiers know a published key. */
   #passed = 0;
-  /** The latest time that it was: verifiers' clocks are not set back. */
+  /** The latest time so far: verifiers' clocks do not move backward. */
   #latest = NEW_YEAR;
   readonly #publishedAt = new Map<string, number>();
-  /** The lead that was in force when a key's turn was set. */
+  /** The lead time when a key's activation time was set. */
   readonly #leadOf = new Map<string, number>();
-  /** Whose turn it is, by kind and algorithm. */
-  readonly #turn = new Map<string, string>();
-  /** Whose turn it was before. */
+  /** The active signing key, by kind and algorithm. */
+  readonly #signers = new Map<string, string>();
+  /** The previous signer of each key. */
   readonly #before = new Map<string, string>();
-  /** Keys that have begun to sign, as they may. */
+  /** Keys that have begun to sign. */
   readonly #begun = new Set<string>();
-  /** Signers that were revoked when their successor had been published for its lead. */
+  /** Signers revoked after their successor had been published for its lead time. */
   readonly #succeeded = new Set<string>();
-  /** By kind and algorithm, when somebody came back who can make keys, or a prepared key was revoked: no key could be made before. */
+  /** By kind and algorithm, when an outage ended or a prepared key was revoked: the earliest time for a new key. */
   readonly #noSooner = new Map<string, Set<number>>();
   #wasSetBack = false;
   #tokens: { kid: string; exp: number }[] = [];
@@ -98,7 +98,7 @@ export class History {
         this.#wasSetBack = true;
         return this.#plan();
       case "restart": {
-        // A configuration that stored keys make impossible is refused at the start.
+        // A core does not start with a configuration that conflicts with stored keys.
         if (problemsOfStoredKeys(this.keys, event.policy, this.now).length > 0) return;
         const added = event.policy.algorithms.filter((one) => !this.policy.algorithms.includes(one));
         this.policy = event.policy;
@@ -124,7 +124,7 @@ export class History {
     }
   }
 
-  /** One that the app signs with, most of the time. */
+  /** Returns, most of the time, a signing algorithm of the app. */
   #algorithm(which: number): Algorithm {
     const { algorithms } = this.policy;
     return algorithms[which] ?? ALGORITHMS[which % ALGORITHMS.length]!;
@@ -142,31 +142,31 @@ export class History {
   }
 
   /**
-   * Lets time go by, stopping at every date.
+   * Advances time, stopping at every date.
    *
-   * @param lateness milliseconds from a date until somebody looks at the keys; undefined: nobody looks
+   * @param lateness milliseconds from a date until the next poll of the keys; undefined: no polls
    */
   #pass(length: number, lateness: number | undefined): void {
-    // Ten periods at most: longer only repeats itself, at the cost of a plan for every turn.
+    // Ten periods at most: more would only repeat, and cost a plan for every activation.
     const until = this.now + Math.min(length, 10 * this.policy.period);
-    let look = Infinity;
+    let nextPoll = Infinity;
     while (this.now < until) {
-      const next = Math.min(until, look, nextChangeOf(this.keys, this.now));
+      const next = Math.min(until, nextPoll, nextChangeOf(this.keys, this.now));
       this.#passed += next - this.now;
       this.now = next;
       this.#latest = Math.max(this.#latest, next);
       this.#check(lateness !== undefined);
       if (lateness === undefined) continue;
-      if (next === look || next === until) {
+      if (next === nextPoll || next === until) {
         this.#plan();
-        look = Infinity;
+        nextPoll = Infinity;
       } else {
-        look = Math.min(look, next + lateness);
+        nextPoll = Math.min(nextPoll, next + lateness);
       }
     }
   }
 
-  /** What an instance does once a second. */
+  /** Does what an instance does once a second. */
   #plan(): void {
     for (const step of planRotation(this.keys, this.policy, this.now)) {
       if (step.type === "remove") this.keys = this.keys.filter((key) => key.kid !== step.kid);
@@ -210,7 +210,7 @@ export class History {
   }
 
   #revoke(key: SigningKey): void {
-    const signs = this.#turn.get(lineOf(key)) === key.kid;
+    const signs = this.#signers.get(lineOf(key)) === key.kid;
     const successors = this.keys.filter(
       (one) => lineOf(one) === lineOf(key) && one.sequence > key.sequence && isLive(one, this.now),
     );
@@ -225,7 +225,7 @@ export class History {
     const decided = decide(this.keys, this.policy, this.now);
     if (isRefused(decided)) return;
     for (const { kid, dates } of decided.updates) {
-      // What an operator ends or revokes, the tokens that need it are told of.
+      // Tokens of a key that an operator ends or revokes do not have to verify.
       const { verifiesUntil = Infinity, revokedAt } = dates;
       const end = revokedAt === undefined ? (verifiesUntil ?? Infinity) : 0;
       this.#tokens = this.#tokens.filter((token) => token.kid !== kid || token.exp * SECOND <= end);
@@ -242,7 +242,7 @@ export class History {
     return this.#passed - this.#publishedAt.get(key.kid)! >= this.#leadOf.get(key.kid)!;
   }
 
-  /** @param attended whether somebody has looked at the keys in time */
+  /** @param attended whether the last poll of the keys was in time */
   #check(attended: boolean): void {
     for (const algorithm of ALGORITHMS) {
       for (const kind of KINDS) this.#checkSigner(`${kind} ${algorithm}`, kind, algorithm, attended);
@@ -256,13 +256,13 @@ export class History {
 
   #checkSigner(line: string, kind: KeyKind, algorithm: Algorithm, attended: boolean): void {
     const signer = signerOf(this.keys, kind, algorithm, this.now);
-    if (signer !== undefined && this.#turn.get(line) !== signer.kid) {
-      const before = this.#turn.get(line);
+    if (signer !== undefined && this.#signers.get(line) !== signer.kid) {
+      const before = this.#signers.get(line);
       if (before !== undefined && !this.#before.has(signer.kid)) this.#before.set(signer.kid, before);
-      this.#turn.set(line, signer.kid);
+      this.#signers.set(line, signer.kid);
     }
     if (!this.policy.algorithms.includes(algorithm)) return;
-    must(signer !== undefined || !attended, "(a) there is a signer"); // a function's value, so never two
+    must(signer !== undefined || !attended, "(a) there is a signer"); // signerOf returns one key, so there are never two
     if (signer === undefined) return;
     must(signer.signsFrom <= this.now || this.#wasSetBack, "nobody signs before the turn has come");
     if (this.#begun.has(signer.kid)) return;
@@ -270,20 +270,20 @@ export class History {
     must(this.#maySign(signer), "(b) a key is published for the lead before it signs");
   }
 
-  /** The words of (b). */
+  /** Reports whether invariant (b) allows this key to sign. */
   #maySign(signer: SigningKey): boolean {
     if (this.#isKnown(signer)) return true;
     const replaced = this.#before.get(signer.kid);
     if (replaced === undefined) return true; // a first key
     const before = this.keys.find((key) => key.kid === replaced);
-    // One that replaces a revoked signer when none was prepared.
+    // Replaces a revoked signer that had no prepared successor.
     if (before !== undefined && before.revokedAt !== null) return !this.#succeeded.has(before.kid);
-    // One that replaces a key which has ended, and was made as soon as anybody could.
+    // Replaces a key that has ended, and was created as early as possible.
     const hasEnded = before === undefined || !isLive(before, this.now);
     return hasEnded && this.#noSooner.get(lineOf(signer))?.has(this.#publishedAt.get(signer.kid)!) === true;
   }
 
-  /** What is served, at the end of a history. */
+  /** Checks the published set at the end of a history. */
   checkSet(): void {
     const live = this.keys.filter((key) => isLive(key, this.now));
     const published = new Set(publishedKeys(this.keys, this.now));
@@ -291,7 +291,7 @@ export class History {
   }
 }
 
-/** As `expect` says it, in a hundredth of its time: it is said half a million times. */
+/** Fails as `expect` does, in a hundredth of its time: a run has half a million checks. */
 function must(holds: boolean, words: string): void {
   if (!holds) expect.fail(words);
 }

@@ -2,10 +2,10 @@ import type { SigningKey } from "../../src/domain/keys/signing-key.ts";
 import { DEFAULT_ROTATION, type CreateStep, type RotationPolicy } from "../../src/domain/keys/rotation.ts";
 import { NEW_YEAR } from "./clock.ts";
 
-/** The windows that are the default, for one kind of key. */
+/** The default windows for one kind of key. */
 export const RSA_ROTATION: RotationPolicy = Object.freeze({ ...DEFAULT_ROTATION, algorithms: ["RS256"] as const });
 
-/** A key for pure functions: dates and names are real, the numbers are not. */
+/** Returns a key for pure functions: dates and names are real, the numbers are not. */
 export function signingKey(facts: Partial<SigningKey> = {}): SigningKey {
   const kid = facts.kid ?? "s-1";
   return Object.freeze({
@@ -24,7 +24,7 @@ export function signingKey(facts: Partial<SigningKey> = {}): SigningKey {
   });
 }
 
-/** The key that a step of the plan asks for. */
+/** Returns the key of a step of the plan. */
 export function keyOfStep(step: CreateStep, createdAt: number): SigningKey {
   const { type: _, ...facts } = step;
   const kid = `${facts.kind[0]}-${facts.algorithm}-${facts.sequence}`;

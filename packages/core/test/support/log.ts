@@ -5,7 +5,7 @@ export interface RecordedLog extends Log {
   readonly lines: string[];
 }
 
-/** Keeps everything that was logged, as text to search through. */
+/** Records every log line, as text to search. */
 export function recordedLog(): RecordedLog {
   const lines: string[] = [];
   const record = (level: string) => (facts: object, message: string) => {

@@ -108,7 +108,7 @@ export class OAuthClients {
   expectNothingKept(): void {
     const logged = this.#log.lines.join("\n");
     const answered = this.answers.map(({ text, headers }) => text + JSON.stringify([...headers])).join("\n");
-    expect(logged).toContain("signing key created"); // there is a log to look at
+    expect(logged).toContain("signing key created"); // The log is not empty.
     for (const secret of [...this.#credentials.values(), ...this.#shown]) {
       if (secret === null) continue;
       const canary = canaryOf(secret);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import type { Policy } from "../../src/domain/policy/policy.ts";
 import { readPolicy } from "../../src/domain/policy/policy-document.ts";
 
-/** A policy from its document, or the test fails. */
+/** Returns a policy from its document, or fails the test. */
 export function rotationPolicyOf(document: unknown): Policy {
   const read = readPolicy(document);
   if (!read.ok) throw new Error(JSON.stringify(read.problems));
@@ -24,7 +24,7 @@ const entry = (services: readonly string[]) =>
     { requiredKeys: [] },
   );
 
-/** Any policy of few services, so that questions about it meet what it has. */
+/** Any policy of few services, so that random queries often match its rules. */
 export const document = fc
   .uniqueArray(name, { minLength: 1 })
   .chain((services) =>

@@ -1,22 +1,22 @@
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { afterAll } from "vitest";
 
-/** A way to a server on which things go wrong. */
+/** A proxy that simulates network faults. */
 export interface Proxy {
   readonly port: number;
-  /** Milliseconds that everything takes longer, either way. */
+  /** Delay in each direction, in milliseconds. */
   delay: number;
-  /** Nothing gets through any more, and nobody is told. */
+  /** Drops all data without closing connections. */
   silent: boolean;
-  /** PostgreSQL's notifications are left out; everything else gets through. */
+  /** Drops PostgreSQL's notifications and passes everything else. */
   dropNotifications: boolean;
-  /** Connections that are open. */
+  /** Number of open connections. */
   readonly open: number;
-  /** The most that have been open at once since it was last asked. */
+  /** Most connections open at the same time since the last read. */
   mostOpen(): number;
   /** Resets every connection. */
   cut(): void;
-  /** New connections lead there. */
+  /** The server of new connections. */
   target: { host: string; port: number };
 }
 
@@ -78,7 +78,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
   return proxy;
 }
 
-/** The same database, by way of the proxy. */
+/** Returns the URL of the same database through the proxy. */
 export function through(proxy: { host?: string; port: number }, url: string): string {
   const detour = new URL(url);
   detour.hostname = proxy.host ?? "127.0.0.1";
@@ -86,7 +86,7 @@ export function through(proxy: { host?: string; port: number }, url: string): st
   return detour.href;
 }
 
-/** Cuts what a server sends into messages: a letter, four bytes of length (which counts itself), the content. */
+/** Splits a server's data into messages: a letter, four bytes of length (which counts itself), the content. */
 function notificationFilter(): (bytes: Buffer, drop: boolean) => Buffer {
   let rest = Buffer.alloc(0);
   return (bytes, drop) => {

@@ -10,7 +10,7 @@ export function callServices(core: TestCore, path: string, body?: unknown, app =
   return core.call(`/admin/v1/apps/${app}/services${path}`, { method, apiKey: ADMIN_KEY, body });
 }
 
-/** Registers a service where it is not yet, and makes a credential for it. */
+/** Registers a service if it is missing, and creates a credential for it. */
 export async function newCredential(
   core: TestCore,
   service: string,
@@ -29,7 +29,7 @@ export async function registerServices(store: Store, names: readonly string[], a
   });
 }
 
-/** The same behind the back of whatever core runs on the directory. */
+/** Registers services directly in the store; a running core finds them at its next poll. */
 export async function registerServicesIn(dataDir: string, names: readonly string[], appId?: string): Promise<void> {
   const store = await openSqliteStore({ dataDir });
   try {

@@ -5,7 +5,7 @@ import type { Store } from "../../src/ports/store.ts";
 import { sharedPostgres } from "./postgres.ts";
 import { tempDir } from "./temp-dir.ts";
 
-/** A new place for a store in real time. @returns opens it, as often as there are instances */
+/** Creates storage in real time. @returns a function that opens a store on it, once per instance */
 export async function onSqlite(): Promise<() => Promise<Store>> {
   const dataDir = join(await tempDir(), "data");
   return () => openSqliteStore({ dataDir });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { StoredKey } from "../../src/ports/store.ts";
 import { signingKey } from "./keys.ts";
 
-/** A key as a store keeps it; its envelope is random bytes, which is all that a store knows of it. */
+/** Returns a key as a store keeps it. Its envelope is random bytes, which a store does not interpret. */
 export function storedKey(facts: Partial<StoredKey> = {}): StoredKey {
   return Object.freeze({
     ...signingKey(facts),

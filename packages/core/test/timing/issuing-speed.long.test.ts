@@ -1,4 +1,4 @@
-// What issuing does not wait for: the store, and the making of keys.
+// Issuing a token waits neither for the store nor for key generation.
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { expect, it } from "vitest";
 import { openSqliteStore } from "../../src/adapters/sqlite/sqlite-store.ts";
@@ -15,7 +15,7 @@ import { tempDir } from "../support/temp-dir.ts";
 
 const vault = createEnvelopeVault([new Uint8Array(32).fill(1)]);
 
-/** A real store whose door can be shut: from then on it answers nothing, as one that hangs. */
+/** Returns a real store that can be made to hang: no method settles from then on. */
 async function hangingStore(): Promise<{ store: Store; hang(): void }> {
   const store = await openSqliteStore({ dataDir: await tempDir() });
   let hangs = false;
@@ -60,21 +60,21 @@ it("issuing reads no store and takes no lock: its p99 is the same while the stor
   await p99(); // warm
   const before = await p99();
   hang();
-  void state.refresh(); // the upkeep's own look hangs too
+  void state.refresh(); // the poll of the maintenance loop hangs, too
   const hanging = await p99();
   note(`issuing ES256, p99: ${before.toFixed(2)} ms, while the store hangs: ${hanging.toFixed(2)} ms`);
   expect(hanging).toBeLessThan(Math.max(2 * before, before + 5));
 });
 
-it("making RSA keys, from the plan to the store, never stalls the event loop for 20 ms", async () => {
+it("generating and storing RSA keys never stalls the event loop for 20 ms", async () => {
   const store = await openSqliteStore({ dataDir: await tempDir() });
   const state = new InstanceState(store, vault, new StoreClock(() => performance.now()), DEFAULT_ROTATION);
   await state.refresh();
   const { provisionApp } = createRotateKeys({ store, vault, state, log: recordedLog() });
-  await provisionApp("warm"); // what is compiled on first use is not the matter here
+  await provisionApp("warm"); // excludes just-in-time compilation from the measurement
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const longest: number[] = [];
-  // Other processes stall this one, too. A key made on the event loop would stall it at every try, so the best counts.
+  // Other processes stall this one, too. A key generated on the event loop would stall every attempt, so the best one counts.
   while (longest.length < 10 && !longest.some((ms) => ms < 20)) {
     delay.reset();
     delay.enable();

@@ -1,4 +1,4 @@
-// Many services at once on a shared store, and who administers it meanwhile.
+// Many services at the same time on a shared store, and an administrator in the meantime.
 import { generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
 import { expect } from "vitest";
 import { openPostgresStore } from "../../src/adapters/postgres/postgres-store.ts";
@@ -26,7 +26,7 @@ async function startInstances(): Promise<{ cores: TestCore[]; database: string }
   return { cores, database };
 }
 
-/** Synchronous, so that making two thousand of them is not what takes long. */
+/** Synchronous, so that creating two thousand of them does not take most of the time. */
 function assertion(): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const exp = Math.floor(Date.now() / 1000) + 60;
@@ -53,7 +53,7 @@ itOnPostgres(
     const store = await openPostgresStore({ url: database, poolSize: 2 });
     let release!: () => void;
     const held = new Promise<void>((resolve) => (release = resolve));
-    // The server ends it after five seconds, by when whoever waits for it would have given up.
+    // The server closes it after five seconds, when a client waiting for it would have given up.
     const administering = store.write(() => held).catch(() => {});
     const began = performance.now();
     const statuses = await Promise.all(Array.from({ length: 2_000 }, (_, i) => login(cores[i % 2]!)));

@@ -106,14 +106,14 @@ function describePostgres(server: PostgresServer): void {
         "insert into countersign_migration (name, timestamp) values ('9999_future', '2030-01-01')",
       );
       // xmin: the last transaction that changed a row, in our tables or in the catalog.
-      const look = async () => [
+      const readContent = async () => [
         await server.query(url, "select xmin, * from countersign_migration order by name"),
         await server.query(url, "select xmin, * from core_state"),
         await server.query(url, "select xmin, relname from pg_class order by relname"),
       ];
-      const before = await look();
+      const before = await readContent();
       expect(await refusalOf(url)).toMatch(/schema version "9999_future".*newer countersign-core.*another database/);
-      expect(await look()).toEqual(before);
+      expect(await readContent()).toEqual(before);
     });
   });
 
@@ -196,14 +196,14 @@ function describePostgres(server: PostgresServer): void {
       return Number(row!.now);
     };
     const before = await clock();
-    const told = [
+    const times = [
       (await store.readState()).now,
       (await store.readSnapshot()).now,
       await store.write(async (writer) => writer.now),
     ];
     const after = await clock();
-    expect(told.every(Number.isInteger)).toBe(true);
-    expect([Math.floor(before), ...told, after]).toEqual([Math.floor(before), ...told, after].sort((a, b) => a - b));
+    expect(times.every(Number.isInteger)).toBe(true);
+    expect([Math.floor(before), ...times, after]).toEqual([Math.floor(before), ...times, after].sort((a, b) => a - b));
   });
 
   it("runs transactions one after another, for any default isolation level of the server (R7)", async () => {
@@ -318,22 +318,22 @@ function describePostgres(server: PostgresServer): void {
     it("is replaced for the listener, which then polls for missed changes", async () => {
       const url = await server.newDatabase();
       const [store, other] = [await open(url), await open(url)];
-      let told = 0;
-      store.watch(() => told++);
-      await vi.waitFor(() => expect(told).toBe(1));
+      let notified = 0;
+      store.watch(() => notified++);
+      await vi.waitFor(() => expect(notified).toBe(1));
       await terminateAll(url);
-      await vi.waitFor(() => expect(told).toBe(2), { timeout: 5_000 }); // when it listens again
+      await vi.waitFor(() => expect(notified).toBe(2), { timeout: 5_000 }); // when it listens again
       await vi.waitFor(() => other.write((writer) => writer.apps.insert("public")), { timeout: 2_000 });
-      await vi.waitFor(() => expect(told).toBe(3), { timeout: 1_000 });
+      await vi.waitFor(() => expect(notified).toBe(3), { timeout: 1_000 });
     });
   });
 
   it("closes without waiting for an unavailable server (R18)", async () => {
     const proxy = await startProxy(server);
     const store = await open(through(proxy, await server.newDatabase()));
-    let told = 0;
-    store.watch(() => told++);
-    await vi.waitFor(() => expect(told).toBe(1));
+    let notified = 0;
+    store.watch(() => notified++);
+    await vi.waitFor(() => expect(notified).toBe(1));
     proxy.silent = true;
     const began = performance.now();
     await store.close();

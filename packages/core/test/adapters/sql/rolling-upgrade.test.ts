@@ -171,15 +171,15 @@ describe.each(PLACES)("the schema of the previous version, on %s", (_, itHere, o
       const newest = await migrations(place);
       for (const statement of BACK_TO_0003) await place.run(statement);
       await place.run("delete from countersign_migration where name >= '0004'");
-      const look = async () => [
+      const readContent = async () => [
         Object.keys((await place.run("select * from core_state"))[0]!),
         await migrations(place),
         await place.run("select * from core_state"),
       ];
-      const before = await look();
+      const before = await readContent();
       masterKey = randomBytes(32);
       await expect(start()).rejects.toThrow(/encrypted with master key [0-9a-f]{16}, but the configured one is/);
-      expect(await look()).toEqual(before);
+      expect(await readContent()).toEqual(before);
       masterKey = right;
       await start();
       expect(await migrations(place)).toEqual(newest);

@@ -44,7 +44,7 @@ async function usedDirectory(): Promise<string> {
 /** Returns the error message, after checking that the file is unchanged and that no other relevant file exists. */
 async function refusalOf(dataDir: string): Promise<string> {
   const path = join(dataDir, FILE);
-  const look = async () => {
+  const readContent = async () => {
     // Reading needs the two files of SQLite's log, but they must be empty.
     const logged = await stat(`${path}-wal`).then(
       ({ size }) => size,
@@ -53,13 +53,13 @@ async function refusalOf(dataDir: string): Promise<string> {
     const others = (await readdir(dataDir)).filter((name) => ![`${FILE}-wal`, `${FILE}-shm`].includes(name));
     return [await digestOf(path), (await stat(path)).mtimeMs, others, logged];
   };
-  const before = await look();
+  const before = await readContent();
   const error = await openSqliteStore({ dataDir }).then(
     () => undefined,
     (reason: unknown) => reason,
   );
   expect(error).toBeInstanceOf(StartupError);
-  expect(await look()).toEqual(before);
+  expect(await readContent()).toEqual(before);
   return (error as Error).message;
 }
 

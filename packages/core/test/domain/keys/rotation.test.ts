@@ -291,23 +291,23 @@ const anyPolicy: fc.Arbitrary<RotationPolicy> = fc
 const acceptedPolicy = anyPolicy.filter((policy) => problemsOfRotationPolicy(policy).length === 0);
 
 /** Returns when an instance next polls the keys. */
-type Look = (keys: readonly SigningKey[], now: number) => number;
+type Poll = (keys: readonly SigningKey[], now: number) => number;
 
 /**
  * Simulates the lifetime of one app. Every poll is by a new instance that knows only stored data. Checks the
  * invariants, and passes on the changes between two polls.
  */
-function live(
+function simulate(
   policy: RotationPolicy,
-  looks: readonly Look[],
-  check: (life: { last: number; now: number; before: readonly SigningKey[]; made: readonly SigningKey[] }) => void,
+  polls: readonly Poll[],
+  check: (step: { last: number; now: number; before: readonly SigningKey[]; made: readonly SigningKey[] }) => void,
 ): void {
   let now = NEW_YEAR;
   let keys = apply([], policy, now);
-  for (const look of looks) {
+  for (const poll of polls) {
     const last = now;
     const before = keys;
-    now = look(before, now);
+    now = poll(before, now);
     keys = apply(before, policy, now);
     expect(planRotation(keys, policy, now)).toEqual([]);
     // Dates do not change, and no live key is removed.
@@ -346,11 +346,11 @@ describe("for every accepted policy (R16)", () => {
   it("with polls within the refresh of every change: always one signer, and only the first key is unannounced", () => {
     fc.assert(
       fc.property(acceptedPolicy, fractions, (policy, waits) => {
-        const looks = waits.map((wait): Look => {
+        const polls = waits.map((wait): Poll => {
           const lateness = Math.floor(wait * policy.instanceRefresh);
           return (keys, now) => Math.min(nextChangeOf(keys, now), now + Math.ceil(policy.period / 2)) + lateness;
         });
-        live(policy, looks, ({ last, now, before, made }) => {
+        simulate(policy, polls, ({ last, now, before, made }) => {
           const dates = before.flatMap((key) => [
             key.signsFrom,
             (key.verifiesUntil ?? now) - 1,
@@ -375,13 +375,13 @@ describe("for every accepted policy (R16)", () => {
         const lengths = waits.map((wait) => Math.floor(wait * policy.period));
         for (const [at, length] of gaps) lengths.splice(at, 0, Math.floor(length * (policy.period + policy.hold)));
         let made = 0;
-        const looks = lengths.map(
-          (length): Look =>
+        const polls = lengths.map(
+          (length): Poll =>
             (_, now) =>
               now + length,
         );
-        live(policy, looks, (life) => (made += life.made.length));
-        // An instance that lives for more than two periods has created keys.
+        simulate(policy, polls, (step) => (made += step.made.length));
+        // An instance that runs for more than two periods has created keys.
         const lived = lengths.reduce((sum, length) => sum + length, 0);
         if (lived > 2 * policy.period) expect(made).toBeGreaterThan(0);
       }),

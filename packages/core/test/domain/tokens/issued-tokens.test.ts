@@ -9,11 +9,11 @@ it("counts no expired token, and drops one at most a 32nd of its lifetime too ea
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(1_000), lives)), fc.nat(2_000), (tokens, later) => {
       const issued: IssuedTokens = new Map();
-      for (const [at, life] of tokens) countIssued(issued, NOW + at, NOW + at + life);
-      const living = (part: number) => tokens.filter(([at, life]) => at + life * part > later).length;
+      for (const [at, lifetime] of tokens) countIssued(issued, NOW + at, NOW + at + lifetime);
+      const unexpired = (part: number) => tokens.filter(([at, lifetime]) => at + lifetime * part > later).length;
       const counted = countUnexpired(issued, NOW + later);
-      expect(counted).toBeLessThanOrEqual(living(1));
-      expect(counted).toBeGreaterThanOrEqual(living(31 / 32));
+      expect(counted).toBeLessThanOrEqual(unexpired(1));
+      expect(counted).toBeGreaterThanOrEqual(unexpired(31 / 32));
     }),
   );
 });
@@ -22,7 +22,7 @@ it("stays small for any number of issued tokens", () => {
   const issued: IssuedTokens = new Map();
   let most = 0;
   for (let second = 0; second < 100_000; second++) {
-    for (const life of [1, 60, 86_400, 3_153_600_000]) countIssued(issued, NOW + second, NOW + second + life);
+    for (const lifetime of [1, 60, 86_400, 3_153_600_000]) countIssued(issued, NOW + second, NOW + second + lifetime);
     most = Math.max(most, issued.size);
   }
   expect(most).toBeLessThanOrEqual(4_096 + 1);

@@ -1,4 +1,4 @@
-// The admin API over a real socket: what an operator can do with keys, and what is refused.
+// The admin API over a real socket: managing keys, and rejected requests.
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { generateKeyPairSync } from "node:crypto";
 import { beforeAll, describe, expect, it, vi } from "vitest";
@@ -36,7 +36,7 @@ const verifies = async (jwt: string, app = "public") => {
 function expectRefused(answer: Answer, status: number, code: string, words: RegExp): void {
   expect([answer.status, answer.json]).toEqual([status, { error: { code, message: expect.stringMatching(words) } }]);
 }
-/** An app of its own for a test. */
+/** Creates an app for one test. */
 async function newApp(appId: string): Promise<string> {
   await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId } });
   return appId;
@@ -64,7 +64,7 @@ describe("rotating a static key manually", () => {
     clock.advance(10 * MINUTE);
     const after = await mintIn(app);
     expect(partsOf(after).header["kid"]).toBe(prepared.kid);
-    expect((await published("jwks.json", app))[0]!.kid).toBe(prepared.kid); // the signer stands first
+    expect((await published("jwks.json", app))[0]!.kid).toBe(prepared.kid); // The active signing key comes first.
     expect([await verifies(before, app), await verifies(after, app)]).toEqual([true, true]);
     expect((await keysOf(app)).find((key) => key.kid === old.kid)).toMatchObject({
       state: "retired",
@@ -116,7 +116,7 @@ describe("rotating a static key manually", () => {
   });
 });
 
-it("rotating a dynamic key brings its successor's turn nearer, never before its lead", async () => {
+it("rotating a dynamic key moves its successor's activation time earlier, never before its lead time", async () => {
   const app = await newApp("rotate-dynamic");
   await vi.waitFor(async () => expect((await keysOf(app)).filter((key) => key.kind === "dynamic")).toHaveLength(2), {
     timeout: 5_000,
@@ -136,7 +136,7 @@ it("rotating a dynamic key brings its successor's turn nearer, never before its 
 });
 
 describe("revoking a key", () => {
-  it("takes a static signer out of both sets at once; a new one signs, and the feed names the old", async () => {
+  it("removes a static signer from both sets immediately; a new key signs, and the feed lists the old one", async () => {
     const app = await newApp("revoke-static");
     const jwt = await mintIn(app);
     const { kid } = await active("static", "RS256", app);
@@ -151,7 +151,7 @@ describe("revoking a key", () => {
     expect((await admin(`/apps/${app}/revocations`)).json["kids"]).toEqual([kid]);
   });
 
-  it("lets the prepared key sign where the dynamic signer is revoked", async () => {
+  it("lets the prepared key sign if the dynamic signer is revoked", async () => {
     const app = await newApp("revoke-dynamic");
     await vi.waitFor(async () => expect((await keysOf(app)).filter((key) => key.kind === "dynamic")).toHaveLength(2), {
       timeout: 5_000,
@@ -161,7 +161,7 @@ describe("revoking a key", () => {
     expect(partsOf(await mintIn(app, { useStaticSigningKey: false })).header["kid"]).toBe(prepared.kid);
   });
 
-  it("knows no key of another app, no unknown one, and none twice (S2)", async () => {
+  it("rejects a key of another app, an unknown key, and a second revocation (S2)", async () => {
     const app = await newApp("revoke-unknown");
     const { kid } = await active("static", "RS256", app);
     expectRefused(await admin(`/apps/public/keys/${kid}/revoke`, {}, "POST"), 404, "not_found", /key not found/);
@@ -175,7 +175,7 @@ describe("importing a key of an existing core", () => {
   const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const pem = rsa.privateKey.export({ format: "pem", type: "pkcs8" }) as string;
 
-  it("keeps its tokens valid, from PEM and from a JWK, and never signs with it", async () => {
+  it("keeps its tokens valid, from PEM and from a JWK, without signing with it", async () => {
     const app = await newApp("import");
     const signer = await active("static", "RS256", app);
     const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
@@ -237,17 +237,17 @@ describe("importing a key of an existing core", () => {
       () => ({ key: pem, verifiesUntil: new Date(NEW_YEAR - 1).toISOString() }),
       /future/,
     ],
-  ])("refuses a key %s", async (_, fields, words) => {
+  ])("rejects a key %s", async (_, fields, words) => {
     expectRefused(await admin("/apps/public/keys/import", { kid: "s-refused", ...fields() }), 400, "invalid", words);
     expect((await keysOf()).map((key) => key.kid)).not.toContain("s-refused");
   });
 
-  it("refuses a kid that is taken", async () => {
+  it("rejects a kid that already exists", async () => {
     const { kid } = await active("static");
     expectRefused(await admin("/apps/public/keys/import", { kid, key: pem }), 400, "invalid", /already in use/);
   });
 
-  it("refuses the key that would make the set too large (409)", async () => {
+  it("rejects a key that would make the set too large (409)", async () => {
     const app = await newApp("too-many");
     const key = generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" });
     const answers: number[] = [];
@@ -259,7 +259,7 @@ describe("importing a key of an existing core", () => {
 });
 
 describe("algorithms of an app", () => {
-  it("sign as asked for, each with a key of its own; what is not RSA is only in the full set", async () => {
+  it("are applied as set, each with its own key; keys other than RSA are only in the full set", async () => {
     const app = await newApp("algorithms");
     const ask = (algorithm: string, useStaticSigningKey: boolean) =>
       core.post({ algorithm, useStaticSigningKey }, { path: `/appid-${app}/recipe/jwt` });
@@ -288,7 +288,7 @@ describe("algorithms of an app", () => {
     expect(await verifies(es, app)).toBe(true); // issued tokens remain valid
   });
 
-  it.each([[[]], [["HS256"]], [["RS256", "RS256"]], ["RS256"]])("refuses %j", async (algorithms) => {
+  it.each([[[]], [["HS256"]], [["RS256", "RS256"]], ["RS256"]])("rejects %j", async (algorithms) => {
     expect((await admin("/apps/public/algorithms", { algorithms }, "PUT")).status).toBe(400);
   });
 });
@@ -323,14 +323,14 @@ describe("the revocation feed", () => {
     expect(decodeJwt(text)).toEqual({ ok: false, reason: "typ_not_allowed" });
   });
 
-  it("lists a token until its exp, a service with its moment, and a key; in its own app only (S2)", async () => {
+  it("lists a token until its exp, a service with its time, and a key, in its own app only (S2)", async () => {
     const app = await newApp("feed-lists");
     const jwt = await mintIn(app, { validity: 3600 });
     const { jti, exp } = partsOf(jwt).claims;
     expect((await admin(`/apps/${app}/revocations/tokens`, { token: jwt })).json).toEqual({
       token: { jti, expiresAt: exp },
     });
-    await admin(`/apps/${app}/revocations/tokens`, { token: jwt }); // twice is once
+    await admin(`/apps/${app}/revocations/tokens`, { token: jwt }); // Repeating it changes nothing.
     await admin(`/apps/${app}/revocations/tokens`, { jti: "__proto__" });
     await admin(`/apps/${app}/revocations/services`, { service: "orders" });
     const now = Math.floor(clock.now() / 1000);
@@ -365,7 +365,7 @@ describe("the revocation feed", () => {
     await vi.waitFor(async () => expect(claimsOf(await feed(app))["kids"]).toEqual([]), { timeout: 5_000 });
   });
 
-  it("refuses to revoke what does not exist, and what it cannot list", async () => {
+  it("rejects a revocation of an unknown or invalid target", async () => {
     const app = await newApp("feed-refuses");
     const elsewhere = await core.mint();
     const tokens = `/apps/${app}/revocations/tokens`;
@@ -385,7 +385,7 @@ describe("the revocation feed", () => {
     expectRefused(await admin(`/apps/${app}/revocations/services`, { service: "" }), 400, "invalid", /1 to 256/);
   });
 
-  it("bounds what it is given: a jti and a service without NUL, an exp that can be written down", async () => {
+  it("limits its input: a jti and a service without NUL, an exp that can be formatted", async () => {
     const app = await newApp("feed-bounds");
     const tokens = `/apps/${app}/revocations/tokens`;
     expectRefused(await admin(tokens, { jti: "a\0b" }), 400, "invalid", /printable ASCII/);
@@ -394,7 +394,7 @@ describe("the revocation feed", () => {
     expectRefused(await admin(`/apps/${app}/revocations/services`, { service: "a\0b" }), 400, "invalid", /NUL/);
   });
 
-  it("H9 repeats nothing of what it refuses", async () => {
+  it("H9 does not echo rejected input", async () => {
     const app = await newApp("feed-echo");
     const answer = await admin(`/apps/${app}/keys/%3Cimg%3E%1b%5b31m/revoke`, {}, "POST");
     expectRefused(answer, 404, "not_found", /^key not found, or already revoked$/);

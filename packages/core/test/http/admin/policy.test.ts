@@ -1,4 +1,4 @@
-// Policies by the admin API, over real sockets.
+// Policies in the admin API, over real sockets.
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { ADMIN_KEY, API_KEY, startTestCore, type Answer, type TestCore } from "../../support/core.ts";
 import { registerServicesIn } from "../../support/services.ts";
@@ -17,7 +17,7 @@ function admin(path: string, body?: unknown, method = body === undefined ? "GET"
   return on.call(`/admin/v1/apps/public/policy${path}`, { method, apiKey: null, headers, body });
 }
 const put = (body: object, on = core) => admin("", body, "PUT", on);
-/** An app of its own for a test, with the same services. */
+/** Creates an app for one test, with the same services. */
 async function inApp(appId: string) {
   await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId } });
   await registerServicesIn(core.dataDir, NAMES, appId);
@@ -25,7 +25,7 @@ async function inApp(appId: string) {
     core.call(`/admin/v1/apps/${appId}/policy${path}`, { method, apiKey: ADMIN_KEY, body });
 }
 
-it("a policy is compared, applied, shown, listed and asked", async () => {
+it("a policy is compared, applied, shown, listed and queried", async () => {
   const call = await inApp("story");
   expect((await call("")).json).toEqual({ policy: null });
   const compared = await call("/diff", { text: POLICY });
@@ -73,8 +73,8 @@ it("S6 the history names the admin key by the prefix of a digest, never by the k
   expect(text).toContain("admin key ");
 });
 
-describe("a mistake", () => {
-  it("has its line and column, and leaves the policy before it in force", async () => {
+describe("an error", () => {
+  it("has its line and column, and the previous policy stays current", async () => {
     const call = await inApp("mistakes");
     await call("", { text: POLICY }, "PUT");
     const wrong = POLICY.replace("inventory: {}", "ghost: {}");
@@ -111,7 +111,7 @@ describe("a mistake", () => {
     [{ text: POLICY, by: "\u202eanna" }, /^by: /],
     [{ text: POLICY, force: true }, /^body: an unknown field$/],
     ["nonsense", /Json/],
-  ])("in what is asked: %j", async (body, words) => {
+  ])("in a query: %j", async (body, words) => {
     const { status, json } = await admin("", body, "PUT");
     expect([status, json]).toEqual([400, { error: { code: "invalid", message: expect.stringMatching(words) } }]);
   });
@@ -160,7 +160,7 @@ it("applying over a version that was not compared with is a conflict", async () 
   expect(raced.map((answer) => answer.status).sort((a, b) => a - b)).toEqual([200, 409, 409, 409, 409]);
 });
 
-it("S3 only an admin key reaches it, for apps that are there", async () => {
+it("S3 requires an admin key and an existing app", async () => {
   for (const [path, method] of [
     ["", "GET"],
     ["", "PUT"],
@@ -178,7 +178,7 @@ it("S3 only an admin key reaches it, for apps that are there", async () => {
   expect((await admin("/nothing")).status).toBe(404);
 });
 
-it("H1 takes 256 KiB of text however it is written in JSON, and no more; nothing else of the admin API takes so much", async () => {
+it("H1 accepts 256 KiB of text with any JSON escapes, and no more; other admin routes accept less", async () => {
   const lines = (bytes: number) => `${"#\n".repeat((bytes - 14) / 2)}services: {}\n\n`;
   expect((await admin("/diff", { text: lines(262_144) })).status).toBe(200);
   expect((await admin("/diff", { text: lines(262_146) })).json).toMatchObject({
@@ -204,7 +204,7 @@ it("H1 takes 256 KiB of text however it is written in JSON, and no more; nothing
   expect(chunked.status).toBe(413);
 });
 
-it("a change is in force on every instance within 6 s, without a restart", async () => {
+it("a change is current on every instance within 6 s, without a restart", async () => {
   const other = await startTestCore({ dataDir: core.dataDir });
   const versionAt = async (on: TestCore) =>
     ((await admin("", undefined, "GET", on)).json["policy"] as { version: number } | null)?.version ?? 0;

@@ -1,4 +1,4 @@
-// UseCases by the admin API, over a real socket: what an operator sees, and what is refused.
+// Services in the admin API, over a real socket: responses and rejected requests.
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { CredentialView, ServiceView } from "../../../src/use-cases/services/manage-services.ts";
@@ -61,7 +61,7 @@ describe("services", () => {
     await callServices(at, "/ending/delete", {});
   }
 
-  it("H8 have no name that ends at its first NUL", () => expectNobodyBehindNul(core));
+  it("H8 have names that are not cut at the first NUL", () => expectNobodyBehindNul(core));
 
   itOnPostgres("H8 have no name that ends at its first NUL, on PostgreSQL", async () => {
     const database = await (await sharedPostgres()).newDatabase();

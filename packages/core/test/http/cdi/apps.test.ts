@@ -4,7 +4,7 @@ import { API_KEY, expectText, partsOf, startTestCore, type TestCore } from "../.
 
 let core: TestCore;
 beforeAll(async () => {
-  core = await startTestCore({ adminKeys: [] }); // then the app routes are the API key's
+  core = await startTestCore({ adminKeys: [] }); // An API key then manages apps.
 });
 
 const CREATE = "/recipe/multitenancy/app/v2";
@@ -19,7 +19,7 @@ const appIds = async () => {
 };
 
 describe("apps", () => {
-  it("are created once, by any spelling, listed, and removed", async () => {
+  it("are created once under any spelling, listed, and removed", async () => {
     expect((await create({ appId: "shop" })).json).toEqual({ status: "OK", createdNew: true });
     for (const appId of ["shop", "SHOP", " Shop "]) {
       expect((await create({ appId, coreConfig: { anything: [1] } })).json).toEqual({
@@ -33,7 +33,7 @@ describe("apps", () => {
     expect(await appIds()).toEqual(["public"]);
   });
 
-  it("may be called with every letter, digit and hyphen, up to 64", async () => {
+  it("accept IDs of all letters, digits and hyphens, up to 64 characters", async () => {
     for (const appId of ["a", "0", "-", "a-b-0", "x".repeat(64)]) {
       expect((await create({ appId })).json).toEqual({ status: "OK", createdNew: true });
       expect((await core.post({}, { path: `/appid-${appId}/recipe/jwt` })).status).toBe(200);
@@ -66,7 +66,7 @@ describe("apps", () => {
     ["x".repeat(65), "appId must not be longer than 64 characters"],
   ];
   for (const [appId, message] of bad) {
-    it(`are not called ${JSON.stringify(appId).slice(0, 40)} (H8, H9)`, async () => {
+    it(`reject the ID ${JSON.stringify(appId).slice(0, 40)} (H8, H9)`, async () => {
       expectText(await create({ appId }), 400, message);
       expect(await appIds()).toEqual(["public"]);
       expect((await remove({ appId })).json).toEqual({ status: "OK", didExist: false });
@@ -74,13 +74,13 @@ describe("apps", () => {
   }
 
   for (const appId of [undefined, null, 1, {}, ["shop"], true]) {
-    it(`are not called ${JSON.stringify(appId)}, no string`, async () => {
+    it(`reject the ID ${JSON.stringify(appId)}, which is not a string`, async () => {
       expectText(await create({ appId }), 400, "Field name 'appId' is invalid in JSON input");
       expectText(await remove({ appId }), 400, "Field name 'appId' is invalid in JSON input");
     });
   }
 
-  it("do not include the default one for removal", async () => {
+  it("do not include the default app for removal", async () => {
     for (const appId of ["public", "PUBLIC", " public "]) {
       const answer = await remove({ appId });
       expect([answer.status, answer.headers.get("content-type")]).toEqual([403, "text/plain; charset=utf-8"]);
@@ -89,7 +89,7 @@ describe("apps", () => {
     expect((await create({ appId: "public" })).json).toEqual({ status: "OK", createdNew: false });
   });
 
-  it("are created by many callers at once, once", async () => {
+  it("are created once by many concurrent callers", async () => {
     const answers = await Promise.all(Array.from({ length: 5 }, () => create({ appId: "rush" })));
     expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200, 200, 200]);
     expect(answers.filter((answer) => answer.json["createdNew"] === true)).toHaveLength(1);
@@ -111,7 +111,7 @@ describe("two apps", () => {
     createLocalJWKSet({ keys: await core.keys(prefix) } as unknown as JSONWebKeySet);
   const prefixes = ["", "/appid-one", "/appid-two"];
 
-  it("have no key in common, and tokens verify in their own app only (K2, S2)", async () => {
+  it("share no keys, and tokens verify in their own app only (K2, S2)", async () => {
     const kids = (await Promise.all(prefixes.map((prefix) => core.keys(prefix)))).flat().map((key) => key.kid);
     expect(new Set(kids).size).toBe(9);
     for (const useStaticSigningKey of [true, false]) {
@@ -146,7 +146,7 @@ describe("two apps", () => {
     expect(await appIds()).toEqual(["one", "public", "two"]);
   });
 
-  it("end separately: a removed app's tokens and key set are gone, and a new one of the same name has new keys", async () => {
+  it("end separately: a removed app has no tokens or key set, and a new app of the same name has new keys", async () => {
     const jwt = await core.mint({}, { path: "/appid-two/recipe/jwt" });
     const kid = partsOf(jwt).header["kid"];
     await remove({ appId: "two" });

@@ -24,7 +24,7 @@ describe("the API key", () => {
     ["Authorization: K", { authorization: API_KEY }],
     ["surrounding spaces, which are not part of the value", { "api-key": `  ${API_KEY}\t` }],
   ] as [string, Record<string, string>][]) {
-    it(`is taken as ${what}`, async () => {
+    it(`is accepted as ${what}`, async () => {
       expect((await versions(headers)).status).toBe(200);
     });
   }
@@ -58,7 +58,7 @@ describe("the API key", () => {
     expectText(answer, 401, "Invalid API key");
   });
 
-  it("in api-key wins over Authorization, right or wrong (H1)", async () => {
+  it("in api-key takes precedence over Authorization, right or wrong (H1)", async () => {
     const good = `Bearer ${API_KEY}`;
     expect((await versions({ "api-key": API_KEY, authorization: "Bearer wrong" })).status).toBe(200);
     expectText(await versions({ "api-key": "wrong", authorization: good }), 401, "Invalid API key");
@@ -114,8 +114,8 @@ describe("the API key", () => {
 
     expect((await versions({ "api-key": API_KEY })).status).toBe(200);
     expect((await core.call("/admin/v1/status", { apiKey: ADMIN_KEY })).status).toBe(200);
-    expectText(await versions({}), 401, "Invalid API key"); // no guess
-    expect((await core.call("/hello", { apiKey: "wrong-key-wrong-key-wrong" })).status).toBe(200); // nothing to guess
+    expectText(await versions({}), 401, "Invalid API key"); // not a guess
+    expect((await core.call("/hello", { apiKey: "wrong-key-wrong-key-wrong" })).status).toBe(200); // no credential, so not a guess
 
     clock.advance(30_000);
     expect((await guess()).headers.get("retry-after")).toBe("30");
@@ -125,7 +125,7 @@ describe("the API key", () => {
 
   it("never appears in the log, valid or invalid (S6)", () => {
     const text = log.lines.join("\n");
-    expect(text).toContain("signing key created"); // there is a log to look at
+    expect(text).toContain("signing key created"); // The log is not empty.
     for (const key of [API_KEY, OTHER_API_KEY, ADMIN_KEY, "wrong-key-wrong-key-wrong"]) expect(text).not.toContain(key);
   });
 });
@@ -198,7 +198,7 @@ describe("without an API key", () => {
   });
 
   for (const host of ["127.0.0.1", "127.0.0.1:3567", "127.8.9.1", "localhost", "LOCALHOST:80", "[::1]", "[::1]:3567"]) {
-    it(`a request for ${host} is served`, async () => {
+    it(`a request for ${host} is accepted`, async () => {
       const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
       expect(answer.status).toBe(200);
     });
@@ -212,7 +212,7 @@ describe("without an API key", () => {
     "10.0.0.1",
     "[::2]",
   ]) {
-    it(`a request for ${host} is refused: a web page that resolved its own name to this machine (S7)`, async () => {
+    it(`a request for ${host} is rejected: a web page that resolved its own name to this machine (S7)`, async () => {
       const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
       expect([answer.status, answer.body]).toEqual([401, LOCAL_ONLY]);
       const mint = rawRequest("POST /recipe/jwt", [`Host: ${host}`, "Content-Length: 2"], "{}");
@@ -221,18 +221,18 @@ describe("without an API key", () => {
   }
 
   for (const origin of ["https://evil.test", "http://localhost:3000", "null"]) {
-    it(`a request from a page of ${origin} is refused: any page can send to this machine (S7)`, async () => {
+    it(`a request from a page of ${origin} is rejected: any page can send requests to this machine (S7)`, async () => {
       const lines = ["Host: 127.0.0.1", `Origin: ${origin}`];
       const read = await sendRaw(open.port, rawRequest("GET /apiversion", lines));
       expect([read.status, read.body]).toEqual([401, LOCAL_ONLY]);
       const app = { method: "PUT", apiKey: null, headers: { origin }, body: { appId: "evil" } };
       expectText(await open.call("/recipe/multitenancy/app/v2", app), 401, LOCAL_ONLY);
       expect((await open.call("/.well-known/jwks.json", { apiKey: null, headers: { origin } })).status).toBe(200);
-      expect((await core.call("/apiversion", { headers: { origin } })).status).toBe(200); // with a key, the key decides
+      expect((await core.call("/apiversion", { headers: { origin } })).status).toBe(200); // With an API key, only the key matters.
     });
   }
 
-  it("a request without Host, or with a broken one, is refused", async () => {
+  it("a request without a Host, or with a malformed one, is rejected", async () => {
     for (const host of ["", "a b", "evil.test/", "127.0.0.1@evil.test"]) {
       const answer = await sendRaw(open.port, rawRequest("GET /apiversion", [`Host: ${host}`]));
       expect([400, 401]).toContain(answer.status);
@@ -254,7 +254,7 @@ describe("without an API key", () => {
 });
 
 describe("with an admin key only", () => {
-  it("anonymous loopback callers mint, and do not manage apps (S2, S7)", async () => {
+  it("unauthenticated loopback clients can request tokens, but not manage apps (S2, S7)", async () => {
     const open = await startTestCore({ apiKeys: [] });
     expect((await open.post({}, { apiKey: null })).status).toBe(200);
     const list = "/recipe/multitenancy/app/list/v2";

@@ -18,7 +18,7 @@ const bodyWith = (payload: string, rest = "") =>
 /** Returns a valid body of exactly this many bytes, padded with spaces. */
 const bodyOfSize = (bytes: number) => bodyWith("{}").padEnd(bytes, " ");
 
-describe("what is not JSON", () => {
+describe("a body that is not JSON", () => {
   const good = bodyWith("{}");
   const bad: [string, string | Uint8Array][] = [
     ["nothing", ""],
@@ -41,18 +41,18 @@ describe("what is not JSON", () => {
     ["NUL bytes", Buffer.alloc(100)],
   ];
   for (const [what, body] of bad) {
-    it(`refuses ${what} (T21)`, async () => {
+    it(`rejects ${what} (T21)`, async () => {
       expectText(await send(body), 400, "Invalid Json Input");
     });
   }
 
   for (const body of ["[]", "null", "true", "1", '"text"', `[${good}]`]) {
-    it(`refuses ${body.slice(0, 12)}: not an object (T22)`, async () => {
+    it(`rejects ${body.slice(0, 12)}: not an object (T22)`, async () => {
       expectText(await send(body), 400, "Invalid Json Input");
     });
   }
 
-  it("is refused alike on the app routes", async () => {
+  it("is rejected in the same way on the app routes", async () => {
     for (const [method, path] of [
       ["PUT", "/recipe/multitenancy/app/v2"],
       ["POST", "/recipe/multitenancy/app/remove"],
@@ -76,12 +76,12 @@ describe("size (H6)", () => {
     expect((await send(bodyOfSize(BODY_LIMIT))).status).toBe(200);
   });
 
-  it("refuses one byte more with 413, announced by content-length", async () => {
+  it("rejects one byte more with 413, based on content-length", async () => {
     const answer = await send(bodyOfSize(BODY_LIMIT + 1));
     expectText(answer, 413, "The request body is larger than 65536 bytes");
   });
 
-  it("refuses it before a byte of it has been sent", async () => {
+  it("rejects one byte more before the client sends the body", async () => {
     const lines = [`api-key: ${API_KEY}`, "Content-Length: 1000000000"];
     const answer = await sendRaw(core.port, rawRequest("POST /recipe/jwt", lines));
     expect([answer.status, answer.body]).toEqual([413, "The request body is larger than 65536 bytes"]);
@@ -101,14 +101,14 @@ describe("size (H6)", () => {
     expect((await chunked(BODY_LIMIT)).status).toBe(200);
   });
 
-  it("refuses one byte more in chunks", async () => {
+  it("rejects one byte more in chunks", async () => {
     const answer = await chunked(BODY_LIMIT + 1);
     expect([answer.status, answer.body]).toEqual([413, "The request body is larger than 65536 bytes"]);
     expect(answer.headers.get("content-type")).toBe("text/plain; charset=utf-8");
     expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
   });
 
-  it("refuses a body without end as soon as it is too large", async () => {
+  it("rejects an endless body as soon as it is too large", async () => {
     const lines = [`api-key: ${API_KEY}`, "Transfer-Encoding: chunked"];
     const chunk = "1000\r\n" + " ".repeat(0x1000) + "\r\n";
     const answer = await sendRaw(core.port, rawRequest("POST /recipe/jwt", lines, chunk.repeat(17)));
@@ -120,7 +120,7 @@ describe("size (H6)", () => {
     expectText(answer, 401, "Invalid API key");
   });
 
-  it("holds on public routes and unknown paths too", async () => {
+  it("is also limited on public routes and unknown paths", async () => {
     const body = " ".repeat(BODY_LIMIT + 1);
     for (const path of ["/hello", "/nothing"]) {
       expect((await core.call(path, { method: "POST", body })).status).toBe(413);
@@ -142,16 +142,16 @@ describe("depth (H6, T20)", () => {
     expect((await send(bodyWith(`{"a":${"[".repeat(15)}${"]".repeat(15)}}`))).status).toBe(200);
   });
 
-  it("refuses depth 17, naming the limit", async () => {
+  it("rejects depth 17, naming the limit", async () => {
     refusedForDepth(await send(bodyWith(nested(17))));
     refusedForDepth(await send(bodyWith(`{"a":${"[".repeat(16)}${"]".repeat(16)}}`)));
   });
 
-  it("refuses other fields that are nested deeper", async () => {
+  it("rejects other fields that are nested more deeply", async () => {
     refusedForDepth(await send(bodyWith("{}", `,"other":${nested(17)}`)));
   });
 
-  it("refuses thirty thousand levels, closed or not, at once", async () => {
+  it("rejects thirty thousand levels immediately, closed or not", async () => {
     refusedForDepth(await send(bodyWith(nested(10_000))));
     refusedForDepth(await send(`{"a":${"[".repeat(30_000)}${"]".repeat(30_000)}}`));
     expect(await send("[".repeat(60_000))).toMatchObject({ status: 400 });
@@ -164,7 +164,7 @@ describe("depth (H6, T20)", () => {
 });
 
 describe("after these requests", () => {
-  it("nothing has been written", async () => {
+  it("the store is unchanged", async () => {
     expect(await core.epoch()).toBe(epoch);
     expect(await core.keys()).toHaveLength(3);
   });

@@ -12,7 +12,7 @@ const invalidField = (answer: Answer, name: string) =>
   expectText(answer, 400, `Field name '${name}' is invalid in JSON input`);
 
 describe("a token", () => {
-  it("verifies with jose against the published set, with the claims and the header of the contract", async () => {
+  it("verifies with jose and the published set, with the claims and the header of the contract", async () => {
     const before = Math.floor(Date.now() / 1000);
     const jwt = await core.mint({ payload: { sub: "orders", deep: { list: [1, "zwei", null, true] } }, validity: 600 });
     const after = Math.ceil(Date.now() / 1000);
@@ -28,7 +28,7 @@ describe("a token", () => {
     expect(protectedHeader).toEqual({ alg: "RS256", typ: "JWT", kid: keys[0]!.kid });
   });
 
-  it("is answered with exactly status and jwt, as JSON, never to be guessed at", async () => {
+  it("is returned with exactly status and jwt, as JSON, without content sniffing", async () => {
     const answer = await core.post();
     expect(Object.keys(answer.json)).toEqual(["status", "jwt"]);
     expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
@@ -65,19 +65,19 @@ describe("a token", () => {
     expect(partsOf(await core.mint({ payload: { iss: "https://own.test" } })).claims["iss"]).toBe("https://own.test");
   });
 
-  it("may live for a hundred years (C4)", async () => {
+  it("can be valid for a hundred years (C4)", async () => {
     const { claims } = partsOf(await core.mint({ validity: 3_153_600_000 }));
     expect((claims["exp"] as number) - (claims["iat"] as number)).toBe(3_153_600_000);
   });
 
-  it("carries text of any script and emoji unharmed", async () => {
+  it("preserves text of any script and emoji", async () => {
     const payload = { имя: "田中さん", emoji: "👩‍💻", empty: "", quote: '"\\\u0000\u001f' };
     expect(partsOf(await core.mint({ payload })).claims).toMatchObject(payload);
   });
 });
 
 describe("algorithm", () => {
-  it("is taken in any case", async () => {
+  it("ignores case", async () => {
     for (const algorithm of ["RS256", "rs256", "Rs256"]) {
       expect(partsOf(await core.mint({ algorithm })).header["alg"]).toBe("RS256");
     }
@@ -95,7 +95,7 @@ describe("algorithm", () => {
     "RS256 ",
     "constructor",
   ]) {
-    it(`answers ${JSON.stringify(algorithm)} with UNSUPPORTED_ALGORITHM_ERROR (T1, T3)`, async () => {
+    it(`responds to ${JSON.stringify(algorithm)} with UNSUPPORTED_ALGORITHM_ERROR (T1, T3)`, async () => {
       const answer = await core.post({ algorithm });
       expect([answer.status, answer.json]).toEqual([200, { status: "UNSUPPORTED_ALGORITHM_ERROR" }]);
     });
@@ -112,32 +112,32 @@ describe("fields", () => {
   };
   for (const [name, values] of Object.entries(wrongTypes)) {
     for (const value of values) {
-      it(`refuses ${name} = ${value === undefined ? "(missing)" : JSON.stringify(value)}, naming the field`, async () => {
+      it(`reject ${name} = ${value === undefined ? "(missing)" : JSON.stringify(value)}, naming the field`, async () => {
         invalidField(await core.post({ [name]: value }), name);
       });
     }
   }
 
-  it("takes a missing useStaticSigningKey, an empty payload, an empty jwksDomain and unknown fields", async () => {
+  it("accept a missing useStaticSigningKey, an empty payload, an empty jwksDomain and unknown fields", async () => {
     for (const fields of [{ useStaticSigningKey: undefined }, { payload: {} }, { jwksDomain: "" }, { other: [1] }]) {
       expect((await core.post(fields)).status).toBe(200);
     }
   });
 
   for (const validity of [0, -1, -3600, -1e308]) {
-    it(`refuses validity ${validity}`, async () => {
+    it(`reject validity ${validity}`, async () => {
       expectText(await core.post({ validity }), 400, "validity must be greater than or equal to 0");
     });
   }
 
   for (const validity of [3_153_600_001, 1e15, 1e308]) {
-    it(`refuses validity ${validity}: over a hundred years (C3)`, async () => {
+    it(`reject validity ${validity}: over a hundred years (C3)`, async () => {
       const answer = await core.post({ validity });
       expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(/^validity .*3153600000/)]);
     });
   }
 
-  it("refuses a number that becomes infinite, anywhere: it could not be written into a token (C3)", async () => {
+  it("reject a number that becomes infinite, anywhere: a token cannot contain it (C3)", async () => {
     for (const [payload, validity] of [
       ["{}", "1e400"],
       ['{"a":[-1e999]}', "60"],
@@ -174,21 +174,21 @@ describe("registered claims in the payload (C10)", () => {
     ...["1", null, -1, 1.5, 1e308, true, []].map((value) => ["nbf", value] as [string, unknown]),
   ];
   for (const [name, value] of mistyped) {
-    it(`refuses ${name} = ${JSON.stringify(value)}, which our verifier would reject (C1, C2, C3, T21)`, async () => {
+    it(`rejects ${name} = ${JSON.stringify(value)}, which our verifier would reject (C1, C2, C3, T21)`, async () => {
       const answer = await core.post({ payload: { [name]: value } });
       expect(answer.status).toBe(400);
       expect(answer.text).toContain(`'${name}'`);
     });
   }
 
-  it("keeps sub, aud, nbf and source of the right types: an API key can set any claim", async () => {
+  it("accepts sub, aud, nbf and source of the right types: an API key can set any claim", async () => {
     const payload = { sub: "a", aud: ["b", "c"], nbf: 0, source: "microservice" };
     expect(partsOf(await core.mint({ payload })).claims).toMatchObject(payload);
   });
 });
 
-describe("what our own verifier would refuse is not minted", () => {
-  it("refuses a token over 8 KiB, naming the limit, and mints the largest that fits (T19)", async () => {
+describe("tokens that our own verifier would reject are not issued", () => {
+  it("rejects a token over 8 KiB, naming the limit, and issues the largest that fits (T19)", async () => {
     const mintWith = (length: number) => core.post({ payload: { jti: "j", filler: "x".repeat(length) } });
     let fits = 0;
     let tooMuch = 10_000;
@@ -228,13 +228,13 @@ describe("what our own verifier would refuse is not minted", () => {
   }
 
   for (const payload of ['{"a":"\\ud800"}', '{"\\udc00":1}', '{"sub":"\\ud800\\ud800"}']) {
-    it(`refuses ${payload}: half a character (T21)`, async () => {
+    it(`rejects ${payload}: a lone surrogate (T21)`, async () => {
       const answer = await send(payload);
       expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(/surrogate/)]);
     });
   }
 
-  it("refuses a NUL in jwksDomain, which becomes iss (C1)", async () => {
+  it("rejects a NUL in jwksDomain, which becomes iss (C1)", async () => {
     const answer = await core.post({ jwksDomain: "https://a.test\0.evil" });
     expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("jwksDomain")]);
   });

@@ -24,7 +24,7 @@ const verifiesAt = async (jwt: string, ms: number) => {
   );
 };
 
-describe("a dynamic token that asks for longer than its key verifies (R16)", () => {
+describe("a dynamic token with a longer lifetime than its key (R16)", () => {
   it("gets the latest exp its key allows, and the response has it", async () => {
     const answer = await core.post({ ...dynamic, validity: HUNDRED_YEARS });
     const { status, jwt, expiresAt, ...rest } = answer.json;
@@ -35,20 +35,20 @@ describe("a dynamic token that asks for longer than its key verifies (R16)", () 
     expect(expiresAt).toBe(claims["exp"]);
   });
 
-  it("is clamped from one second too many on", async () => {
+  it("is clamped if it is one second too long", async () => {
     const allowed = (PERIOD + HOLD) / 1000;
     expect((await core.post({ ...dynamic, validity: allowed })).json["expiresAt"]).toBeUndefined();
     expect((await core.post({ ...dynamic, validity: allowed + 1 })).json["expiresAt"]).toBe(NEW_YEAR / 1000 + allowed);
   });
 
-  it("a static one is not clamped", async () => {
+  it("is not clamped if it is static", async () => {
     const { json } = await core.post({ validity: HUNDRED_YEARS });
     expect(json["expiresAt"]).toBeUndefined();
     expect(partsOf(json["jwt"] as string).claims["exp"]).toBe(NEW_YEAR / 1000 + HUNDRED_YEARS);
   });
 });
 
-describe("over the weeks", () => {
+describe("over several weeks", () => {
   it("keys change on time, and every token verifies until its exp (R16)", async () => {
     const issued: { jwt: string; exp: number; kid: unknown }[] = [];
     const start = clock.now();
@@ -57,12 +57,12 @@ describe("over the weeks", () => {
       const { header, claims } = partsOf(answer.json["jwt"] as string);
       expect(claims["iat"]).toBe(clock.now() / 1000);
       issued.push({ jwt: answer.json["jwt"] as string, exp: claims["exp"] as number, kid: header["kid"] });
-      expect((await core.keys())[1]!.kid).toBe(header["kid"]); // the signer of its kind stands first
+      expect((await core.keys())[1]!.kid).toBe(header["kid"]); // The active signing key of its kind comes first.
       for (const { jwt, exp } of issued.slice(-25)) {
         expect(await verifiesAt(jwt, clock.now())).toBe(clock.now() < exp * 1000);
       }
       clock.advance(DAY);
-      // The core looks after its keys each second; a day passes only when it has prepared the next one.
+      // The core checks its keys every second. A day ends only when it has prepared the next key.
       await vi.waitFor(async () => expect((await core.keys()).length).toBe(keysOnDay(day + 1)), {
         timeout: 5_000,
         interval: 20,
@@ -74,7 +74,7 @@ describe("over the weeks", () => {
     expect(clock.now()).toBe(start + 39 * DAY);
   }, 60_000);
 
-  /** The static key, the prepared one, and each that began to sign in the last period and hold. */
+  /** Counts the static key, the prepared key, and each that began to sign in the last period and hold. */
   function keysOnDay(day: number): number {
     const begun = Math.floor(day / 7) + 1;
     const gone = Math.max(0, Math.floor((day - 37) / 7) + 1);

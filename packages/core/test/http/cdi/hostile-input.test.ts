@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 const naughty = naughtyStrings();
 
-/** Every text of a response other than 200. None contains input. */
+/** The text of every response other than 200. None contains input. */
 const FIXED_TEXTS: readonly (string | RegExp)[] = [
   "Invalid API key",
   "Not found",
@@ -87,7 +87,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
     });
   });
 
-  it("as algorithm: unsupported, every one", async () => {
+  it("as algorithm: each is unsupported", async () => {
     await forEachNaughty(async (algorithm) => {
       const answer = await core.post({ algorithm });
       expect([answer.status, answer.text]).toEqual([200, '{"status":"UNSUPPORTED_ALGORITHM_ERROR"}']);
@@ -95,7 +95,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
   });
 
   for (const field of ["payload", "validity", "useStaticSigningKey"]) {
-    it(`as ${field}: refused, every one`, async () => {
+    it(`as ${field}: each is rejected`, async () => {
       await forEachNaughty(async (text) => {
         const answer = await core.post({ [field]: text });
         expectText(answer, 400, `Field name '${field}' is invalid in JSON input`);
@@ -136,7 +136,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
       try {
         segment = encodeURIComponent(text);
       } catch {
-        return; // half a character has no place in a URL
+        return; // A URL cannot contain a lone surrogate.
       }
       for (const path of [
         `/appid-${segment}/recipe/jwt`,
@@ -152,7 +152,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
   });
 
   it("in the headers", async () => {
-    const possible = /^[\t\x20-\x7e\x80-\xff]*$/; // HTTP cannot send the others
+    const possible = /^[\t\x20-\x7e\x80-\xff]*$/; // HTTP cannot send the other strings.
     expect(naughty.filter((text) => possible.test(text)).length).toBeGreaterThan(2);
     await forEachNaughty(async (text) => {
       if (!possible.test(text)) return;
@@ -166,7 +166,7 @@ describe(`${naughty.length} naughty strings (H9, H8, K1)`, () => {
 });
 
 describe("path tricks (H7)", () => {
-  // Without a key they never reach more than the public routes, with one they never reach another app.
+  // Without a key they reach only the public routes, and with a key they never reach another app.
   const protectedAlways = [
     "//recipe/jwt/jwks",
     "/./recipe/jwt/jwks",
@@ -267,29 +267,29 @@ describe("framing (H4)", () => {
     ["a NUL in a header", ["X-Header: a\0b"], ""],
     ["a chunk size that is not a number", ["Transfer-Encoding: chunked"], "zz\r\n\r\n"],
   ] as [string, string[], string][]) {
-    it(`refuses ${what}`, async () => {
+    it(`rejects ${what}`, async () => {
       expect((await post(headers, body)).status).toBe(400);
     });
   }
 
-  it("refuses lines that end with LF alone", async () => {
+  it("rejects lines that end with LF alone", async () => {
     const answer = await sendRaw(core.port, "GET /hello HTTP/1.1\nHost: localhost\nConnection: close\n\n");
     expect(answer.status).toBe(400);
   });
 
-  it("refuses headers without end", async () => {
+  it("rejects endless headers", async () => {
     const answer = await sendRaw(core.port, rawRequest("GET /hello", [`X-Long: ${"x".repeat(20_000)}`]));
     expect(answer.status).toBe(431);
   });
 });
 
 describe("after these requests", () => {
-  it("nothing has been written", async () => {
+  it("the store is unchanged", async () => {
     expect(await core.epoch()).toBe(epoch);
     expect(await core.keys()).toHaveLength(3);
   });
 
-  it("nothing has failed inside, and no token or key is in the log (S6)", () => {
+  it("no internal error occurred, and no token or key is in the log (S6)", () => {
     const text = log.lines.join("\n");
     // Throttling an address is not a failure.
     expect(text).not.toMatch(/^(error |warn (?!too many failed authentications, throttling address ))/m);

@@ -70,13 +70,13 @@ describe("the key set", () => {
     }
   });
 
-  it("answers HEAD as GET, without the body", async () => {
+  it("responds to HEAD as to GET, without the body", async () => {
     const get = await read(core, RSA);
     const head = await core.call(RSA, { method: "HEAD", apiKey: null });
     expect([head.status, head.text, head.headers.get("etag")]).toEqual([200, "", get.headers.get("etag")]);
   });
 
-  it("has the static key first, then the dynamic signer, then the prepared one, each with its kid", async () => {
+  it("lists the static key first, then the dynamic signer, then the prepared key, each with its kid", async () => {
     const keys = await core.keys();
     expect(keys.map((key) => key.kid)).toEqual([
       expect.stringMatching(/^s-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
@@ -90,7 +90,7 @@ describe("the key set", () => {
     for (const { kid } of keys) expect(kid).toMatch(/^[A-Za-z0-9_-]{1,64}$/); // K1
   });
 
-  it("has public members only, all strings, as the contract lists them (K9)", async () => {
+  it("has only public members, all strings, as the contract lists them (K9)", async () => {
     for (const path of [RSA, "/recipe/jwt/jwks"]) {
       const keys = (await core.call(path)).json["keys"] as PublishedJwk[];
       expect(keys).toHaveLength(3);
@@ -106,14 +106,14 @@ describe("the key set", () => {
     }
   });
 
-  it("is not there for an unknown app, and nothing of it is cached then", async () => {
+  it("is not found for an unknown app, and the error is not cached", async () => {
     const answer = await read(core, `/appid-ghost${RSA}`);
     expect(answer.status).toBe(400);
     for (const name of ["cache-control", "etag", "access-control-allow-origin"])
       expect(answer.headers.get(name)).toBeNull();
   });
 
-  it("is the only thing that another origin may read (K11)", async () => {
+  it("is the only response that another origin can read (K11)", async () => {
     const origin = { origin: "https://evil.test" };
     const answers = [
       await read(core, "/hello", origin),
@@ -161,7 +161,7 @@ describe("with more algorithms than RS256", () => {
     expect((await read(core, RSA)).headers.get("etag")).not.toBe((await read(core, ALL)).headers.get("etag"));
   });
 
-  it("tokens of each algorithm are minted, by any of its names (T2)", async () => {
+  it("tokens of each algorithm are issued, under each of its names (T2)", async () => {
     const names = { RS256: "RS256", es256: "ES256", Ed25519: "Ed25519", EdDSA: "Ed25519", eddsa: "Ed25519" };
     for (const [algorithm, alg] of Object.entries(names)) {
       for (const useStaticSigningKey of [true, false]) {
@@ -173,7 +173,7 @@ describe("with more algorithms than RS256", () => {
     expect((await core.post({ algorithm: "ES512" })).json).toEqual({ status: "UNSUPPORTED_ALGORITHM_ERROR" });
   });
 
-  it("a set cannot be changed by writing", async () => {
+  it("a set cannot be changed with a write method", async () => {
     for (const method of ["PUT", "DELETE"]) {
       expectText(await core.call(ALL, { method }), 405, "Method not supported");
     }

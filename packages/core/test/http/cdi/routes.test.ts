@@ -16,18 +16,18 @@ describe("hello", () => {
     "/appid-public",
     "/appid-public/public/",
   ]) {
-    it(`answers any method on ${path} without a key`, async () => {
+    it(`responds to any method on ${path} without a key`, async () => {
       for (const method of ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]) {
         expectText(await core.call(path, { method, apiKey: null }), 200, "Hello");
       }
     });
   }
 
-  it("answers with a wrong key too: it needs none", async () => {
+  it("responds with an invalid key, too: it needs none", async () => {
     expectText(await core.call("/hello", { apiKey: "wrong" }), 200, "Hello");
   });
 
-  it("answers HEAD without a body", async () => {
+  it("responds to HEAD without a body", async () => {
     const answer = await core.call("/hello", { method: "HEAD", apiKey: null });
     expect([answer.status, answer.text]).toEqual([200, ""]);
   });
@@ -69,7 +69,7 @@ describe("apiversion", () => {
     });
   });
 
-  it("needs a key", async () => {
+  it("requires a key", async () => {
     expectText(await core.call("/apiversion", { apiKey: null }), 401, "Invalid API key");
   });
 });
@@ -84,7 +84,7 @@ describe("methods and unknown paths", () => {
     "/recipe/multitenancy/app/remove": "POST",
   };
   for (const [path, own] of Object.entries(known)) {
-    it(`answers 405 to every other method on ${path}, but 401 without a key`, async () => {
+    it(`responds with 405 to every other method on ${path}, but 401 without a key`, async () => {
       for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"].filter((one) => one !== own)) {
         expectText(await core.call(path, { method }), 405, "Method not supported");
         expectText(await core.call(path, { method, apiKey: null }), 401, "Invalid API key");
@@ -92,7 +92,7 @@ describe("methods and unknown paths", () => {
     });
   }
 
-  it("answers 405 to writing a key set", async () => {
+  it("responds with 405 to writing a key set", async () => {
     for (const path of ["/.well-known/jwks.json", "/.well-known/jwks-all.json"]) {
       expectText(await core.call(path, { method: "POST", apiKey: null }), 405, "Method not supported");
     }
@@ -113,25 +113,25 @@ describe("methods and unknown paths", () => {
     "/admin/v2/status",
     "/.well-known",
   ]) {
-    it(`answers 404 on ${path}, but 401 without a key`, async () => {
+    it(`responds with 404 on ${path}, but 401 without a key`, async () => {
       expectText(await core.call(path), 404, "Not found");
       expectText(await core.call(path, { method: "POST", body: {} }), 404, "Not found");
       expectText(await core.call(path, { apiKey: null }), 401, "Invalid API key");
     });
   }
 
-  it("answers 404 on an unknown document below .well-known without a key", async () => {
+  it("responds with 404 on an unknown document below .well-known without a key", async () => {
     expectText(await core.call("/.well-known/nothing", { apiKey: null }), 404, "Not found");
   });
 
-  it("treats TRACE as any other method, and does not answer with what was sent (H9)", async () => {
+  it("treats TRACE as any other method, and does not echo the request (H9)", async () => {
     const withKey = await sendRaw(core.port, rawRequest("TRACE /recipe/jwt", [`api-key: ${API_KEY}`]));
     expect([withKey.status, withKey.body]).toEqual([405, "Method not supported"]);
     const without = await sendRaw(core.port, rawRequest("TRACE /recipe/jwt"));
     expect([without.status, without.body]).toEqual([401, "Invalid API key"]);
   });
 
-  it("is not a proxy: it closes CONNECT, and answers an unknown method with 400 without a body", async () => {
+  it("is not a proxy: it closes CONNECT, and responds to an unknown method with 400 without a body", async () => {
     const connect = await sendRaw(core.port, rawRequest("CONNECT 127.0.0.1:80", [`api-key: ${API_KEY}`]));
     expect([connect.status, connect.body]).toEqual([NaN, ""]);
     const unknown = await sendRaw(core.port, rawRequest("JEFF /hello"));
@@ -155,7 +155,7 @@ describe("apps and tenants in the path", () => {
     }
   });
 
-  it("refuses any other tenant: 403, and 404 for versions before 3.0", async () => {
+  it("rejects any other tenant: 403, and 404 for versions before 3.0", async () => {
     const words = "Only public tenantId can call this app specific API";
     for (const path of ["/t1/recipe/jwt", "/appid-public/t1/recipe/jwt"]) {
       expectText(await core.post({}, { path }), 403, words);
@@ -191,7 +191,7 @@ describe("apps and tenants in the path", () => {
 
 describe("cdi-version", () => {
   const supported = ["2.7", "2.9", "2.10", "2.21", "3.0", "3.1", "4.0", "5.0", "5.4", "5.6"];
-  it("accepts every version of the list, and none", async () => {
+  it("accepts every version of the list, and a missing header", async () => {
     for (const version of supported) {
       expect((await core.post({}, { headers: { "cdi-version": version } })).status).toBe(200);
     }
@@ -199,7 +199,7 @@ describe("cdi-version", () => {
   });
 
   for (const version of ["2.6", "2.22", "3.2", "4.1", "5.7", "6.0", "0.0", "02.7", "5.06", "9999.9999"]) {
-    it(`refuses ${version}: not supported`, async () => {
+    it(`rejects ${version}: not supported`, async () => {
       const answer = await core.call("/apiversion", { headers: { "cdi-version": version } });
       expectText(answer, 400, `cdi-version ${version} not supported`);
     });
@@ -219,13 +219,13 @@ describe("cdi-version", () => {
     "<b>5.4</b>",
     "5.4e0",
   ]) {
-    it(`refuses ${JSON.stringify(version)}: not a version (H9)`, async () => {
+    it(`rejects ${JSON.stringify(version)}: not a version (H9)`, async () => {
       const answer = await core.call("/apiversion", { headers: { "cdi-version": version } });
       expectText(answer, 400, "cdi-version header is invalid");
     });
   }
 
-  it("refuses two of them", async () => {
+  it("rejects two of them", async () => {
     const lines = [`api-key: ${API_KEY}`, "cdi-version: 5.4", "cdi-version: 2.7"];
     const answer = await sendRaw(core.port, rawRequest("GET /apiversion", lines));
     expect([answer.status, answer.body]).toEqual([400, "cdi-version header is invalid"]);

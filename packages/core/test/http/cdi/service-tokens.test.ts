@@ -36,7 +36,7 @@ describe("a service's token", () => {
     await jwtVerify(answer.json["jwt"] as string, keySet, { currentDate: new Date(clock.now()) });
   });
 
-  it("is static or dynamic as it was asked for", async () => {
+  it("is static or dynamic as requested", async () => {
     const jwt = (await ask({ useStaticSigningKey: false })).json["jwt"] as string;
     expect(partsOf(jwt).header["kid"]).toMatch(/^d-/);
   });
@@ -60,7 +60,7 @@ describe("a service's token", () => {
     });
   });
 
-  it("is never for an audience or a scope while no policy has been applied (S3)", async () => {
+  it("has no audience or scope if no policy was applied (S3)", async () => {
     for (const fields of [{ audience: "billing" }, { scope: "a" }, { audience: "", scope: "a b" }]) {
       expectText(await ask(fields), 403, "no policy has been applied, so tokens have no audience and no scope");
     }
@@ -68,7 +68,7 @@ describe("a service's token", () => {
     expect(Object.keys(await claimsFor())).not.toEqual(expect.arrayContaining(["scope"]));
   });
 
-  it("is asked for with fields of the right types; in an API key's request these are fields like any other", async () => {
+  it("rejects fields of the wrong type, which an API key's request ignores", async () => {
     for (const audience of [1, null, ["billing"], {}]) {
       expectText(await ask({ audience }), 400, "Field name 'audience' is invalid in JSON input");
       expect((await core.post({ audience })).status).toBe(200);
@@ -80,14 +80,14 @@ describe("a service's token", () => {
     }
   });
 
-  it("is refused as any other where its payload cannot be a token", async () => {
+  it("is rejected if its payload cannot be a token", async () => {
     expectText(await ask({ payload: [] }), 400, "Field name 'payload' is invalid in JSON input");
     expectText(await ask({ validity: 0 }), 400, "validity must be greater than or equal to 0");
     expect((await ask({ algorithm: "HS256" })).json).toEqual({ status: "UNSUPPORTED_ALGORITHM_ERROR" });
     expect((await ask({ payload: { big: "x".repeat(9_000) } })).status).toBe(400);
   });
 
-  it("is not given any more from the moment at which its service is disabled", async () => {
+  it("is no longer issued once its service is disabled", async () => {
     const { credential } = await newCredential(core, "closing");
     const status = async () => (await core.post({ payload: {} }, { apiKey: credential })).status;
     expect(await status()).toBe(200);

@@ -19,7 +19,7 @@ beforeEach(() => {
 const fail = (address: string, times: number) =>
   Array.from({ length: times }, () => limit.waitAfterFailure(address)).at(-1);
 
-describe("failures to authenticate", () => {
+describe("failed authentications", () => {
   it("S1 are limited to ten a minute per address", () => {
     expect(fail("192.0.2.1", 10)).toBe(0);
     expect(fail("192.0.2.1", 1)).toBe(60);
@@ -30,10 +30,10 @@ describe("failures to authenticate", () => {
     expect(fail("192.0.2.1", 1)).toBe(60);
   });
 
-  it("S1 of one address do not count for another one, and a whole IPv6 network is one", () => {
+  it("S1 of one address do not affect another address, and an IPv6 network counts as one", () => {
     fail("192.0.2.1", 100);
     expect(fail("192.0.2.2", 10)).toBe(0);
-    expect(fail("::ffff:192.0.2.1", 1)).toBeGreaterThan(0); // the same, at a socket for both
+    expect(fail("::ffff:192.0.2.1", 1)).toBeGreaterThan(0); // the same address, on a dual-stack socket
     for (const [one, other, same] of [
       ["2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true],
       ["2001:db8:1:2::1", "2001:db8:1:3::1", false],
@@ -48,7 +48,7 @@ describe("failures to authenticate", () => {
     }
   });
 
-  it("S1 of however many addresses are remembered in bounded memory, the latest ones", () => {
+  it("S1 of any number of addresses use bounded memory, which keeps the latest ones", () => {
     const heap = () => {
       globalThis.gc!();
       return process.memoryUsage().heapUsed;
@@ -101,7 +101,7 @@ describe("failures to authenticate", () => {
     for (let i = 0; i < 10; i++) expect(log.lines.join("\n")).not.toContain(String(i).repeat(43));
   });
 
-  it("inside this process have no address and no end", () => {
+  it("in the same process have no address and no limit", () => {
     for (let i = 0; i < 1_000; i++) expect(limit.waitAfterFailure(undefined)).toBe(0);
   });
 });

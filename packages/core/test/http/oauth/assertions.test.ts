@@ -1,4 +1,4 @@
-// Clients that prove who they are with a key of their own (private_key_jwt, RFC 7523).
+// Clients that authenticate with their own key (private_key_jwt, RFC 7523).
 import { createHmac, generateKeyPairSync, randomUUID, type KeyObject } from "node:crypto";
 import { exportJWK, SignJWT, UnsecuredJWT, type JWTPayload } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -22,7 +22,7 @@ beforeAll(async () => {
   for (const [kid, { publicKey }] of Object.entries(keys)) jwks.keys.push({ ...(await exportJWK(publicKey)), kid });
   expect((await setKeys("orders", jwks)).status).toBe(200);
 });
-beforeEach(() => clock.advance(60_000)); // this address has not guessed lately
+beforeEach(() => clock.advance(60_000)); // This address has no recent guesses.
 
 function setKeys(service: string, jwks: object, app = "public"): Promise<Answer> {
   const path = `/admin/v1/apps/${app}/services/${service}/keys`;
@@ -38,7 +38,7 @@ interface Made {
 
 const now = () => Math.floor(clock.now() / 1000);
 
-/** A good assertion, except for what is given; `undefined` leaves a claim out. */
+/** Returns a valid assertion with the given changes; `undefined` omits a claim. */
 async function assertion(claims: Record<string, unknown> = {}, made: Made = {}): Promise<string> {
   const { alg = "ES256", key = keys[alg as keyof typeof keys].privateKey, typ } = made;
   const kid = "kid" in made ? made.kid : alg;
@@ -50,19 +50,19 @@ async function assertion(claims: Record<string, unknown> = {}, made: Made = {}):
 
 const ask: OAuthCore["postAssertion"] = (...sent) => core.postAssertion(...sent);
 
-describe("an assertion of a service's own key", () => {
-  it.each(["ES256", "RS256", "EdDSA"])("gives it a token: %s", async (alg) => {
+describe("an assertion signed by a service's own key", () => {
+  it.each(["ES256", "RS256", "EdDSA"])("gets a token: %s", async (alg) => {
     for (const client_id of [undefined, "orders"]) {
       const answer = await ask(await assertion({}, { alg, typ: "JWT" }), { client_id });
       expect(partsOf(answer.json["access_token"] as string).claims).toMatchObject({ sub: "orders", aud: "inventory" });
     }
   });
 
-  it("may name the issuer as the only one of a list, and be good for five minutes", async () => {
+  it("can have a list with only the issuer as aud, and be valid for five minutes", async () => {
     expect((await ask(await assertion({ aud: [core.url], exp: now() + 300 }))).status).toBe(200);
   });
 
-  it("needs no iat, and forgives half a minute between clocks", async () => {
+  it("needs no iat, and half a minute of clock skew is tolerated", async () => {
     expect((await ask(await assertion({ iat: undefined }))).status).toBe(200);
     expect((await ask(await assertion({ iat: now() + 30, nbf: now() + 30 }))).status).toBe(200);
     expect((await ask(await assertion({ exp: now() - 29 }))).status).toBe(200);
@@ -119,11 +119,11 @@ describe("S4 an assertion", () => {
     ["with the type of an access token (T23)", () => ({}), { typ: "at+jwt" }],
     ["with the type of a logout token (T23)", () => ({}), { typ: "logout+jwt" }],
   ];
-  it.each(wrong)("is refused: %s", async (_, claims, made) => {
+  it.each(wrong)("is rejected: %s", async (_, claims, made) => {
     expectInvalidClient(await ask(await assertion(claims(), made)));
   });
 
-  it("is refused the second time, also by another instance, and when many are sent at once", async () => {
+  it("is rejected the second time, also by another instance, and if many are sent at the same time", async () => {
     const one = await assertion();
     expect((await ask(one)).status).toBe(200);
     expectInvalidClient(await ask(one));
@@ -142,13 +142,13 @@ describe("S4 an assertion", () => {
       ),
     );
     expect(answers.sort((a, b) => a - b)).toEqual([200, 401, 401, 401]);
-    // The same jti in another token is the same use.
+    // The same jti in another assertion counts as a second use.
     const jti = randomUUID();
     expect((await ask(await assertion({ jti }))).status).toBe(200);
     expectInvalidClient(await ask(await assertion({ jti, exp: now() + 120 })));
   });
 
-  it("is remembered until it has expired", async () => {
+  it("is remembered until it expires", async () => {
     const one = await assertion({ exp: now() + 300 });
     expect((await ask(one)).status).toBe(200);
     for (const seconds of [299, 30, 1]) {
@@ -157,7 +157,7 @@ describe("S4 an assertion", () => {
     }
   });
 
-  it("is refused without a signature, or with one by a public key as a secret (T1, T3)", async () => {
+  it("is rejected without a signature, or with one that uses a public key as a secret (T1, T3)", async () => {
     const good = await assertion();
     const claims = partsOf(good).claims;
     const pem = keys.ES256.publicKey.export({ type: "spki", format: "pem" });
@@ -185,7 +185,7 @@ describe("S4 an assertion", () => {
     }
   });
 
-  it("T23 cannot be a token that this core has issued, to this service or to another", async () => {
+  it("T23 cannot be a token that this core issued, to this service or to another", async () => {
     expectInvalidClient(await ask(await core.accessToken()));
     const payload = { sub: "orders", iss: "orders", aud: core.url };
     expectInvalidClient(await ask(await core.mint({ payload }, { apiKey: API_KEY })));
@@ -202,7 +202,7 @@ describe("S4 an assertion", () => {
     expect((await ask(own, { audience: undefined }, "/appid-a1/oauth/token")).status).toBe(200);
   });
 
-  it("is refused while the service is disabled", async () => {
+  it("is rejected while the service is disabled", async () => {
     await callServices(core, "/orders/disable", {});
     expectInvalidClient(await ask(await assertion()));
     await callServices(core, "/orders/enable", {});
@@ -216,7 +216,7 @@ describe("S4 an assertion", () => {
 });
 
 describe("the keys of a service", () => {
-  it("are listed, and replaced whole", async () => {
+  it("are listed, and replaced atomically", async () => {
     const list = async () => (await callServices(core, "/orders/keys")).json["keys"];
     expect(await list()).toEqual([
       { kid: "ES256", algorithm: "ES256", createdAt: expect.stringMatching(/Z$/) },

@@ -13,7 +13,7 @@ let core: OAuthCore;
 beforeAll(async () => {
   core = await startOAuthCore({ maxRingAge: 1e15 }, { clock });
 });
-beforeEach(() => clock.advance(60_000)); // this address has not guessed lately
+beforeEach(() => clock.advance(60_000)); // This address has no recent guesses.
 
 const as = (service: string) => basic(service, core.credentials[service]!);
 const introspect = (token: string | undefined, headers = as("inventory")) =>
@@ -54,7 +54,7 @@ describe("introspection", () => {
     const expired = await core.accessToken();
     const foreign = await core.mint({ payload: { iss: "https://evil.test", aud: "x" } });
     clock.advance(1_000);
-    expect(await isActive(foreign)).toBe(true); // this app has signed it, so its iss does not matter
+    expect(await isActive(foreign)).toBe(true); // This app has signed it, so its iss does not matter.
     for (const token of [
       of,
       "x",
@@ -72,7 +72,7 @@ describe("introspection", () => {
     expect(await isActive(expired)).toBe(false);
   });
 
-  it("knows at once what was revoked: a token, a service, a key", async () => {
+  it("reports a revoked token, service or key immediately", async () => {
     const token = await core.accessToken();
     const [other, minted] = [await core.accessToken(), await core.mint({ useStaticSigningKey: false, payload: {} })];
     const admin = (path: string, body: object) =>
@@ -133,7 +133,7 @@ describe("introspection", () => {
 });
 
 describe("revocation", () => {
-  it("of a service's own token ends it, as often as it is asked for", async () => {
+  it("of a service's own token succeeds, also if repeated", async () => {
     const [token, other] = [await core.accessToken(), await core.accessToken()];
     for (const hint of [undefined, "access_token", "refresh_token"]) {
       const answer = await revoke(token, { token_type_hint: hint });
@@ -154,7 +154,7 @@ describe("revocation", () => {
     expect([await isActive(token), await isActive(ofUser)]).toEqual([true, true]);
   });
 
-  it("R17 of more than a service may list is refused with the time at which it may list more", async () => {
+  it("R17 over a service's limit is rejected with the time at which it can revoke again", async () => {
     const { credential } = await newCredential(core, "busy");
     const second = Math.floor(clock.now() / 1000);
     const store = await openSqliteStore({ dataDir: core.dataDir, now: clock.now });

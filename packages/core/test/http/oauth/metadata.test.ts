@@ -41,7 +41,7 @@ describe("the metadata", () => {
     }
   });
 
-  it("of an app is found behind its issuer, and with the well-known name before its path", async () => {
+  it("of an app is found after its issuer, and with the well-known name before its path", async () => {
     for (const name of [OAUTH, OPENID]) {
       const own = await read(`/appid-a1${name}`);
       expect(own.json["issuer"]).toBe(`${core.url}/appid-a1`);
@@ -62,7 +62,7 @@ describe("the metadata", () => {
           expect((await read(address, proxied)).json["issuer"]).toBe(issuer + app);
         }
       }
-      // Every issuer URL of this core has a path, so this is the path of none.
+      // Every issuer URL of this core has a path, so this path belongs to no app.
       expect((await read(`${name}/appid-a1`, proxied)).status).not.toBe(200);
       expect((await read(`${name}/authentic`, proxied)).status).not.toBe(200);
     }

@@ -1,4 +1,4 @@
-// Starting without a secret: a service proves itself with a token that its platform gave it.
+// Authentication without a secret: a service presents a token of its platform.
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,7 +12,7 @@ import { callServices } from "../../support/services.ts";
 
 const WORKLOAD = "system:serviceaccount:shop:orders";
 
-/** Signs tokens of workloads and publishes its keys, as Kubernetes and GitHub Actions do. */
+/** Signs tokens for workloads and publishes its keys, as Kubernetes and GitHub Actions do. */
 interface Platform {
   readonly issuer: string;
   readonly jwks: { keys: object[] };
@@ -48,7 +48,7 @@ async function startPlatform(): Promise<Platform> {
   };
 }
 
-/** The store's hand is real, as what is fetched is judged by this machine's clock, too. */
+/** The wall clock is real, because the core checks fetched tokens against this machine's clock. */
 const limit = fakeClock();
 const clock = { now: () => Date.now(), monotonic: limit.monotonic };
 const log = recordedLog();
@@ -59,12 +59,12 @@ beforeAll(async () => {
   cluster = await startPlatform();
   await trusted({ service: "orders", issuer: cluster.issuer, subject: WORKLOAD, audience: "core" });
 });
-beforeEach(() => limit.advance(60_000)); // this address has not guessed lately
+beforeEach(() => limit.advance(60_000)); // This address has no recent guesses.
 
 const postTrust = (body: object, app = "public") =>
   core.call(`/admin/v1/apps/${app}/trusts`, { method: "POST", apiKey: ADMIN_KEY, body });
 
-/** @returns its id */
+/** @returns the ID */
 async function trusted(body: object, app?: string): Promise<string> {
   const answer = await postTrust(body, app);
   expect([answer.status, answer.text]).toEqual([200, expect.anything()]);
@@ -78,7 +78,7 @@ async function untrusted(id: string): Promise<number> {
 const ask: OAuthCore["postAssertion"] = (...sent) => core.postAssertion(...sent);
 
 describe("a platform's token", () => {
-  it("is enough to be the service that its workload is, as often as the workload starts", async () => {
+  it("authenticates the service of its workload, any number of times", async () => {
     const token = await cluster.token({ jti: "one" });
     for (const client_id of [undefined, "orders", undefined]) {
       const answer = await ask(token, { client_id });
@@ -89,7 +89,7 @@ describe("a platform's token", () => {
         aud: "inventory",
       });
     }
-    // Its keys were found once, through the discovery document.
+    // The core fetched the keys once, through the discovery document.
     expect(cluster.asked).toEqual(["/.well-known/openid-configuration", "/openid/v1/jwks"]);
   });
 
@@ -111,7 +111,7 @@ describe("a platform's token", () => {
     ["the workload, without an end", { exp: undefined }],
     ["the workload, expired five minutes ago", () => ({ iat: now() - 3900, exp: now() - 300 })],
     ["the workload, in the future", () => ({ nbf: now() + 600 })],
-  ] as [string, object | (() => object)][])("S4 is refused about %s", async (_, claims) => {
+  ] as [string, object | (() => object)][])("S4 is rejected about %s", async (_, claims) => {
     const made = (typeof claims === "function" ? (claims as () => object)() : claims) as Record<string, unknown>;
     expectInvalidClient(await ask(await cluster.token(made)));
   });
@@ -143,7 +143,7 @@ describe("a platform's token", () => {
   });
 });
 
-describe("a subject with a star", () => {
+describe("a subject with a wildcard", () => {
   it.each([
     ["repo:org/app:*", "repo:org/app:ref:refs/heads/main", 200],
     ["repo:org/app:*", "repo:org/app:", 401],
@@ -176,7 +176,7 @@ describe("a subject with a star", () => {
 });
 
 describe("pinned keys", () => {
-  it("are used in the place of what the issuer publishes, which is not asked", async () => {
+  it("replace those that the issuer publishes, without a request to the issuer", async () => {
     const hidden = await startPlatform();
     const issuer = "https://kubernetes.default.svc.cluster.local"; // not reachable from outside its cluster
     const id = await trusted({ service: "orders", issuer, subject: WORKLOAD, audience: "core", jwks: hidden.jwks });
@@ -234,7 +234,7 @@ describe("a platform whose keys are unavailable", () => {
   });
 });
 
-describe("a trust", () => {
+describe("a trusted identity", () => {
   const good = () => ({ service: "billing", issuer: cluster.issuer, subject: "a:b", audience: "core" });
 
   it.each([
@@ -256,7 +256,7 @@ describe("a trust", () => {
     [{ issuer: "https://user:pw@platform.test" }, /user name/],
     [{ jwks: { keys: [{ kty: "oct", k: "AAAA", kid: "k" }] } }, /jwks/],
     [{ jwks: { keys: "x" } }, /jwks/],
-  ])("is refused with %o", async (facts, problem) => {
+  ])("is rejected with %o", async (facts, problem) => {
     const answer = await postTrust({ ...good(), ...facts });
     expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(problem)]);
   });
@@ -271,7 +271,7 @@ describe("a trust", () => {
     expect(await list()).toHaveLength(1);
   });
 
-  it("leaves with its service", async () => {
+  it("is deleted with its service", async () => {
     await callServices(core, "", { name: "short" });
     await trusted({ ...good(), service: "short", subject: "s" });
     expect((await ask(await cluster.token({ sub: "s" }), { audience: undefined })).json["error"]).toBe(

@@ -42,7 +42,7 @@ const call = async (service: string, fields: Record<string, unknown>) => {
 };
 
 describe("a service gets a token", () => {
-  it("for whom it may call, with what it may ask for", async () => {
+  it("for audiences and scopes that the policy grants", async () => {
     expect(await call("orders", { audience: "inventory" })).toEqual(["inventory", "stock:read stock:reserve"]);
     expect(await call("orders", { audience: "inventory", scope: "stock:reserve" })).toEqual([
       "inventory",
@@ -109,14 +109,14 @@ it("every service can call a report-only service, and the core counts calls that
   for (let i = 0; i < 3; i++)
     expect(await call("billing", { audience: "legacy", scope: "a" })).toEqual(["legacy", "a"]);
   expect(await call("orders", { audience: "legacy" })).toEqual(["legacy", undefined]);
-  expect((await ask("orders", { audience: "legacy", payload: { sub: "cart" } })).status).toBe(403); // and no token
+  expect((await ask("orders", { audience: "legacy", payload: { sub: "cart" } })).status).toBe(403); // no token either
   expect(await report()).toEqual([
     ["billing", "legacy", "a", 3],
     ["orders", "legacy", null, 1],
   ]);
 });
 
-it("a change of policy reaches every instance within 6 s; then what it took away is refused there", async () => {
+it("a policy change reaches every instance within 6 s, and then it rejects what the policy no longer grants", async () => {
   const other = await startTestCore({ dataDir: core.dataDir });
   const statuses = async () => [
     (await ask("orders", { audience: "inventory" }, other)).status,
@@ -124,7 +124,7 @@ it("a change of policy reaches every instance within 6 s; then what it took away
   ];
   expect(await statuses()).toEqual([200, 403]);
   await apply(POLICY.replace("      inventory: [stock:read, stock:reserve]", "      billing: []"));
-  expect((await ask("orders", { audience: "inventory" })).status).toBe(403); // here at once
+  expect((await ask("orders", { audience: "inventory" })).status).toBe(403); // immediately on this instance
   await vi.waitFor(async () => expect(await statuses()).toEqual([403, 200]), { timeout: 6_000, interval: 20 });
   await apply(POLICY);
 });

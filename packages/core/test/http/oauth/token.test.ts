@@ -185,7 +185,7 @@ describe("S5 a client without authentication, or with two", () => {
     ["an assertion without its type", { client_assertion: "a.b.c" }, {}, 400, "invalid_request", undefined],
     ["an assertion's type only", { client_assertion_type: "x" }, {}, 400, "invalid_request", undefined],
   ] as const) {
-    it(`that sends ${what} is refused with ${error}`, async () => {
+    it(`that sends ${what} is rejected with ${error}`, async () => {
       const secret = core.credentials["orders"]!;
       const fill = (fields: object) =>
         Object.fromEntries(
@@ -212,7 +212,7 @@ describe("S5 a client without authentication, or with two", () => {
     await open.close();
   });
 
-  it("that sends two Authorization headers is refused, and not by the first of them (H1)", async () => {
+  it("that sends two Authorization headers is rejected, even if the first is valid (H1)", async () => {
     const { authorization } = basic("orders", core.credentials["orders"]!);
     const body = formOf(GRANT);
     const lines = [
@@ -259,7 +259,7 @@ describe("a client that fails to authenticate", () => {
     ],
   ];
   for (const [what, formOfBad] of bad) {
-    it(`S1 ${what}: invalid_client in the same words, by both ways`, async () => {
+    it(`S1 ${what}: the same invalid_client response for both methods`, async () => {
       const form = await formOfBad();
       const posted = await ask({ ...GRANT, ...form });
       expectRefused(posted, 401, "invalid_client", "client authentication failed");
@@ -306,7 +306,7 @@ describe("a client that fails to authenticate", () => {
   });
 });
 
-describe("S3 what is outside of a client's registration", () => {
+describe("S3 a request beyond a client's registration", () => {
   for (const [what, form, error] of [
     ["no grant type", { grant_type: undefined }, "invalid_request"],
     ["the grant of passwords", { grant_type: "password", username: "a", password: "b" }, "unsupported_grant_type"],
@@ -337,7 +337,7 @@ describe("S3 what is outside of a client's registration", () => {
     ["a quote in a scope", { scope: 'stock:read"' }, "invalid_scope"],
     ["a scope of 129 characters", { scope: "a".repeat(129) }, "invalid_scope"],
   ] as [string, FormFields, string][]) {
-    it(`is refused: ${what} is ${error}`, async () => {
+    it(`is rejected: ${what} is ${error}`, async () => {
       expectRefused(await askAsOrders(form), 400, error);
     });
   }
@@ -348,7 +348,7 @@ describe("S3 what is outside of a client's registration", () => {
     expectRefused(await askAsOrders(idle), 400, "invalid_target");
   });
 
-  it("C10 nothing else of a form becomes a claim", async () => {
+  it("C10 no other form parameter becomes a claim", async () => {
     const claimed = { sub: "billing", iss: "https://evil.test", source: "user", jti: "1", exp: "9999999999", act: "x" };
     const { claims } = partsOf((await askAsOrders(claimed)).json["access_token"] as string);
     expect(claims).toMatchObject({ sub: "orders", iss: core.url, source: "microservice" });
@@ -376,7 +376,7 @@ describe("a body that is not a form", () => {
     ["with bytes outside ASCII", Buffer.from("x=\u00fc&FORM", "latin1"), type],
     ["larger than 64 KiB", `FORM&x=${"x".repeat(65_536)}`, type],
   ] as [string, string | Buffer, string][]) {
-    it(`${what} is refused with invalid_request`, async () => {
+    it(`${what} is rejected with invalid_request`, async () => {
       const form = formOf({ ...GRANT, ...own() });
       const sent = typeof body === "string" ? body.replace("FORM", form) : body;
       const headers = { "content-type": contentType };
@@ -385,18 +385,18 @@ describe("a body that is not a form", () => {
     });
   }
 
-  it("has its type in any case, with a charset", async () => {
+  it("can have its type in any case, with a charset", async () => {
     const headers = { "content-type": "Application/X-WWW-Form-URLEncoded; charset=UTF-8" };
     const body = formOf({ ...GRANT, ...own() });
     expect((await core.call("/oauth/token", { method: "POST", apiKey: null, body, headers })).status).toBe(200);
   });
 
-  it("H3 parameters in the URL count for nothing", async () => {
+  it("H3 parameters in the URL are ignored", async () => {
     const query = formOf({ ...GRANT, ...own() });
     expectRefused(await core.postForm(`/oauth/token?${query}`, GRANT), 401, "invalid_client");
   });
 
-  it("comes by POST only", async () => {
+  it("requires POST", async () => {
     for (const method of ["GET", "PUT", "DELETE", "OPTIONS"]) {
       const answer = await core.call("/oauth/token", { method, apiKey: null });
       expectRefused(answer, 405, "invalid_request");

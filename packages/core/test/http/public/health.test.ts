@@ -31,7 +31,7 @@ it("reads the store at most once a second, for any number of requests, and logs 
   onTestFinished(() => void vi.useRealTimers());
   const all = Promise.all(Array.from({ length: 50 }, hello));
   await vi.waitFor(() => expect(asked).toBe(1));
-  vi.advanceTimersByTime(5_000); // a slow one is not asked twice
+  vi.advanceTimersByTime(5_000); // A slow store gets no second query.
   const more = hello();
   answer();
   expect(new Set([...(await all), await more])).toEqual(new Set([200]));
@@ -54,7 +54,7 @@ it("reports within a second that the store is unreadable, and that it is readabl
   await vi.waitFor(async () => expect((await hello()).status).toBe(500), { timeout: 3_000 });
   for (let i = 0; i < 100; i++) expectText(await hello(), 500, "Internal Error");
   expect((await core.post()).status).toBe(200); // the core still issues tokens
-  // Only the maintenance loop has logged it, once.
+  // Only the maintenance loop logs it, once.
   expect(log.lines.filter((line) => line.startsWith("error")).length).toBeLessThanOrEqual(1);
   database.exec("alter table core_state_away rename to core_state");
   database.close();

@@ -57,7 +57,7 @@ describe("splitPath", () => {
     );
   });
 
-  it("never makes a route out of a path that does not end with it", () => {
+  it("never finds a route that the path does not end with", () => {
     fc.assert(
       fc.property(fc.webPath(), (pathname) => {
         const { route } = split(pathname);

@@ -4,7 +4,7 @@ import { pathnameOf } from "../../../src/http/request/request-target.ts";
 import { startTestCore, type TestCore } from "../../support/core.ts";
 import { rawRequest, sendRaw } from "../../support/raw-http.ts";
 
-/** Pieces in which two readers of a path could differ, and harmless ones. */
+/** Segments that two parsers could read differently, and harmless ones. */
 const PIECES = [
   ..."/.;?#@:!$&'()*+,=~-_%^|[]{}<>\"` \t\\aZ0é".split(""),
   "//",
@@ -25,7 +25,7 @@ const PIECES = [
 const byUrl = (target: string) => new URL(`http://core.invalid${target}`).pathname;
 
 describe("the path of a request", () => {
-  it("is the one of the URL standard, for every target (H7)", () => {
+  it("follows the URL standard, for every target (H7)", () => {
     const target = fc.array(fc.constantFrom(...PIECES), { maxLength: 12 }).map((pieces) => `/${pieces.join("")}`);
     fc.assert(
       fc.property(target, (one) => {
@@ -69,7 +69,7 @@ describe("the Host of a request", () => {
   });
 
   it.each(["256.256.256.256", "xn--a", "1.2.3.4.5", "a.0x", "a b", "a/b", "a@b", "a:b", "a:99999", "[::1", "%61", ""])(
-    "%j is rejected: 400 without a word (H10)",
+    "%j is rejected: 400 without a body (H10)",
     async (host) => {
       for (const path of ["/hello", "/recipe/jwt", "/oauth/token", "/admin/v1/status"]) {
         const answer = await sendRaw(core.port, rawRequest(`GET ${path}`, [`Host: ${host}`]));

@@ -14,13 +14,13 @@ beforeAll(async () => {
 async function open(): Promise<{ socket: Socket; received: (text: string) => Promise<string> }> {
   const socket = connect(core.port, "127.0.0.1").setEncoding("latin1");
   onTestFinished(() => void socket.destroy());
-  socket.on("error", () => {}); // a reset is a way to close
+  socket.on("error", () => {}); // A reset also closes the connection.
   let text = "";
   socket.on("data", (chunk: string) => (text += chunk));
   await once(socket, "connect");
   return {
     socket,
-    /** Waits until this has arrived, and returns all that has since the last call. */
+    /** Waits until this has arrived, and returns all output since the last call. */
     async received(expected) {
       while (!text.includes(expected)) await once(socket, "data");
       const all = text;
@@ -75,7 +75,7 @@ describe("a body that the core does not read", () => {
   });
 });
 
-describe("a client that leaves early", () => {
+describe("a client that disconnects early", () => {
   it.each([
     ["POST /recipe/jwt", KEY],
     ["POST /oauth/token", "content-type: application/x-www-form-urlencoded"],
@@ -96,14 +96,14 @@ describe("a client that leaves early", () => {
 });
 
 describe("a connection", () => {
-  it("answers requests that are sent together, in their order", async () => {
+  it("responds to pipelined requests in order", async () => {
     const { socket, received } = await open();
     socket.write(head("GET /.well-known/jwks.json") + head("GET /nothing") + head("HEAD /hello") + HELLO);
     const text = await received("\r\n\r\nHello");
     expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status)).toEqual(["200", "401", "200", "200"]);
   });
 
-  it("has the content-length of every response, for HEAD the one of GET", async () => {
+  it("has a content-length in every response, for HEAD the one of GET", async () => {
     const { socket, received } = await open();
     for (const [request, length] of [
       [HELLO, 5],

@@ -1,4 +1,4 @@
-// The core answers a request alike over a socket and through fetch(): one dispatcher serves both hosts.
+// The core responds in the same way over a socket and from fetch(): one dispatcher serves both hosts.
 import { beforeAll, describe, expect, it } from "vitest";
 import { fakeClock } from "../../support/clock.ts";
 import { ADMIN_KEY, API_KEY, nested } from "../../support/core.ts";
@@ -47,7 +47,7 @@ const admin = (method: string, target: string, body = "") => request(method, `/a
 const etagOf = async (target: string) => (await core.call(target)).headers.get("etag")!;
 const LARGE = " ".repeat(65_537);
 
-/** Status and request. A function is for what the running core gives: secrets and entity tags. */
+/** Status and request. A function gets values of the running core: secrets and entity tags. */
 const REQUESTS: readonly (readonly [status: number, sent: Sent | (() => Sent | Promise<Sent>)])[] = [
   // Public
   [200, get("/hello")],
@@ -212,7 +212,7 @@ async function sendToFetch({ method, target, headers, body }: Sent): Promise<Rec
 
 const OF_THE_CONNECTION = new Set(["date", "connection", "keep-alive"]);
 
-/** Everything of a response except what differs from one request to the next: signatures and token IDs. */
+/** Returns everything of a response that is constant, so not signatures and token IDs. */
 function comparable(status: number, headers: Iterable<[string, string]>, body: string): Received {
   const kept = [...headers].filter(([name]) => !OF_THE_CONNECTION.has(name));
   const text = body

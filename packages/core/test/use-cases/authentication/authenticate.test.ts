@@ -16,12 +16,12 @@ beforeAll(async () => {
 const typeOf = (authenticate: Authenticate, presented: string | undefined) => authenticate(presented, "public")?.type;
 
 describe("authenticate", () => {
-  it("knows each key by its kind (S1, S2)", () => {
+  it("recognizes each key by its kind (S1, S2)", () => {
     const kinds = [API_KEY, OTHER_API_KEY, ADMIN_KEY].map((key) => typeOf(both, key));
     expect(kinds).toEqual(["api-key", "api-key", "admin-key"]);
   });
 
-  it("knows nothing else: no prefix, no case, no blank, no list, no absence (S1)", () => {
+  it("rejects everything else: no prefixes, other case, spaces, lists or missing keys (S1)", () => {
     const almost = [
       "",
       " ",
@@ -41,7 +41,7 @@ describe("authenticate", () => {
     );
   });
 
-  it("lets everybody in as nobody only while no API key is configured (S7)", () => {
+  it("accepts everyone as anonymous only while no API key is configured (S7)", () => {
     const open = createAuthenticate({ ...KEYS, apiKeys: [] }, instance.state, instance.uses);
     const kinds = [undefined, "anything", ADMIN_KEY].map((key) => typeOf(open, key));
     expect(kinds).toEqual(["anonymous", "anonymous", "admin-key"]);
@@ -49,7 +49,7 @@ describe("authenticate", () => {
 });
 
 describe("a service's credential", () => {
-  /** A new service with one credential. */
+  /** Creates a new service with one credential. */
   async function newService(name: string, expiresAt: number | null = null) {
     const { manageServices } = instance;
     await manageServices.register("public", name);
@@ -58,7 +58,7 @@ describe("a service's credential", () => {
     return added.value;
   }
 
-  it("is its service, in its app and in no other, whether that exists or not (S2)", async () => {
+  it("authenticates its service, in its own app only, whether the other app exists or not (S2)", async () => {
     const { credential, id } = await newService("orders");
     expect(both(credential, "public")).toEqual({
       ...{ type: "service", appId: "public", service: "orders", proof: "credential", credentialId: id },
@@ -66,7 +66,7 @@ describe("a service's credential", () => {
     expect([both(credential, "other"), both(credential, "ghost")]).toEqual([undefined, undefined]);
   });
 
-  it("is nobody where a character is another one, or a name or an app that it was not made for (S1)", async () => {
+  it("is invalid with another character, name or app (S1)", async () => {
     const { credential } = await newService("stock");
     await newService("stock-2");
     const random = credential.slice("cs_stock_".length);
@@ -83,7 +83,7 @@ describe("a service's credential", () => {
     for (const presented of almost) expect(both(presented, "public")).toBeUndefined();
   });
 
-  it("S1 is nobody once it is revoked, has expired, or its service is disabled or gone; also where no key is asked for", async () => {
+  it("S1 is invalid once it is revoked, has expired, or its service is disabled or deleted; also if no key is required", async () => {
     const { manageServices, clock, state } = instance;
     const open = createAuthenticate({ ...KEYS, apiKeys: [] }, state, instance.uses);
     const types = (credential: string) => [both(credential, "public")?.type, open(credential, "public")?.type];
@@ -106,7 +106,7 @@ describe("a service's credential", () => {
     const deleted = await newService("deleted");
     await manageServices.delete("public", "deleted");
     expect(types(deleted.credential)).toEqual(unknown);
-    await newService("deleted"); // the name comes back, and not what it had
+    await newService("deleted"); // The name exists again, but without its old credentials.
     expect(types(deleted.credential)).toEqual(unknown);
 
     const expiring = await newService("expiring", clock.now() + 1_000);
@@ -118,7 +118,7 @@ describe("a service's credential", () => {
     expect(open("cs_orders_nonsense", "public")).toBeUndefined();
   });
 
-  it("C10 is an API key where one is configured that looks like it", () => {
+  it("C10 is an API key if a configured API key looks like it", () => {
     const key = "cs_orders_configured-by-hand";
     const configured = createAuthenticate({ ...KEYS, apiKeys: [key] }, instance.state, instance.uses);
     expect(typeOf(configured, key)).toBe("api-key");

@@ -30,7 +30,7 @@ beforeEach(async () => {
 const use = () => expect(instance.authenticate(credential, "public")).toBeDefined();
 const stored = async () => (await instance.store.readCredentials("public", "orders"))[0]!.lastUsedAt;
 
-it("a credential's use is written down once a minute, however often it is used, and the epoch stays", async () => {
+it("stores a credential's use at most once a minute, without a change of the epoch", async () => {
   const { uses, clock, store } = instance;
   const { epoch } = await store.readState();
   for (let i = 0; i < 1_000; i++) use();
@@ -49,7 +49,7 @@ it("a credential's use is written down once a minute, however often it is used, 
   expect((await store.readState()).epoch).toBe(epoch);
 });
 
-it("what a store that is away does not take is written down when it is back", async () => {
+it("stores uses later if the store was unavailable", async () => {
   const { uses, clock } = instance;
   use();
   away = true;
@@ -61,7 +61,7 @@ it("what a store that is away does not take is written down when it is back", as
   expect(await stored()).toBe(NEW_YEAR + MINUTE);
 });
 
-it("an instance that stops writes down what it has seen", async () => {
+it("stores its recorded uses when the instance stops", async () => {
   const { store, state, rotateKeys, uses, reports, log } = instance;
   const parts = { ...IDLE_UPKEEP, store, state, rotateKeys, uses, reports, log };
   const upkeep = startBackgroundJobs(parts, 1);
@@ -71,7 +71,7 @@ it("an instance that stops writes down what it has seen", async () => {
   expect(await stored()).toBe(NEW_YEAR);
 });
 
-it("a credential that is gone is not brought back by having been used", async () => {
+it("does not recreate a deleted credential because it was used", async () => {
   const { uses, manageServices, store } = instance;
   use();
   await manageServices.delete("public", "orders");

@@ -1,4 +1,4 @@
-// What an instance does by itself, and what it says when that fails.
+// The background jobs of an instance, and what they log if they fail.
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { embedCore } from "../../../src/index.ts";
@@ -14,34 +14,34 @@ const nothing = async () => {};
 const written = { flush: nothing, flushNow: nothing };
 const idle = { ...IDLE_UPKEEP, uses: written, reports: written };
 
-it("says each trouble once by its name, a new one also while another lasts, and when it is over", async () => {
+it("logs each kind of failure once, also a new one during another, and each recovery", async () => {
   const { store, state, rotateKeys, log } = await openInstance();
   await rotateKeys.provisionApp("public");
-  let trouble: Error | undefined;
-  let looks = 0;
+  let failure: Error | undefined;
+  let polls = 0;
   const failing = {
     ...rotateKeys,
     async rotateAll() {
-      looks++;
-      if (trouble !== undefined) throw trouble;
+      polls++;
+      if (failure !== undefined) throw failure;
     },
   };
   const parts = { ...idle, store, state, rotateKeys: failing, log };
   log.lines.length = 0;
   const upkeep = startBackgroundJobs(parts, 1);
   onTestFinished(() => upkeep.stop());
-  const lookWith = async (error: Error | undefined) => {
-    trouble = error;
-    const before = looks;
-    await vi.waitFor(() => expect(looks).toBeGreaterThan(before + 3));
+  const pollWith = async (error: Error | undefined) => {
+    failure = error;
+    const before = polls;
+    await vi.waitFor(() => expect(polls).toBeGreaterThan(before + 3));
   };
-  await lookWith(undefined);
-  await lookWith(new StoreUnavailable("locked"));
-  await lookWith(new RangeError("a date moved"));
-  await lookWith(new StoreUnavailable("gone"));
-  await lookWith(undefined);
-  await lookWith(new RangeError("a date moved"));
-  await lookWith(undefined);
+  await pollWith(undefined);
+  await pollWith(new StoreUnavailable("locked"));
+  await pollWith(new RangeError("a date moved"));
+  await pollWith(new StoreUnavailable("gone"));
+  await pollWith(undefined);
+  await pollWith(new RangeError("a date moved"));
+  await pollWith(undefined);
   expect(log.lines.map((line) => line.split(/ [{[]/)[0])).toEqual([
     "error store unavailable, serving from memory",
     "error key maintenance failed, will retry",
@@ -52,7 +52,7 @@ it("says each trouble once by its name, a new one also while another lasts, and 
   expect(log.lines[1]).toContain("a date moved");
 });
 
-it("makes the default app where a restored store has none", async () => {
+it("creates the default app if a restored store has none", async () => {
   const { store, state, rotateKeys, log } = await openInstance();
   const parts = { ...idle, store, state, rotateKeys, log };
   const upkeep = startBackgroundJobs(parts, 1);
@@ -60,7 +60,7 @@ it("makes the default app where a restored store has none", async () => {
   await vi.waitFor(() => expect(state.signer("public", "static", "ES256")).toBeDefined());
 });
 
-it("R18 a core closes within the patience for one lock, however many apps are due", async () => {
+it("R18 a core closes within the timeout of one lock, however many apps are due", async () => {
   const dataDir = join(await tempDir(), "data");
   const clock = fakeClock();
   const log = recordedLog();
@@ -75,7 +75,7 @@ it("R18 a core closes within the patience for one lock, however many apps are du
   const foreign = await openDatabase(join(dataDir, "countersign.db"));
   foreign.exec("begin immediate");
   clock.advance(7 * 86_400_000); // every app's successor is due
-  await new Promise((resolve) => setTimeout(resolve, 1_200)); // a look has begun, and waits
+  await new Promise((resolve) => setTimeout(resolve, 1_200)); // a poll has begun, and waits
   const began = performance.now();
   await core.close();
   expect(performance.now() - began).toBeLessThan(6_000);

@@ -1,4 +1,4 @@
-// R15 without processes, and on both engines.
+// R15 without processes, on both databases.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isEarlier } from "countersign/protocol";
@@ -23,7 +23,7 @@ const policy = { ...DEFAULT_ROTATION, algorithms: ["ES256"] as const };
 
 interface Place {
   open(): Promise<Store>;
-  /** Statements of somebody who is no core, in one transaction. */
+  /** Runs statements outside of any core, in one transaction. */
   run(statements: readonly string[]): Promise<void>;
 }
 
@@ -59,12 +59,12 @@ async function openInstance(place: Place, storeOf = (real: Store) => real) {
   const rotateKeys = createRotateKeys({ store, vault, state, log });
   await state.refresh();
   const noticeRestore = createNoticeRestore(store, state, log);
-  const look = async () => {
+  const poll = async () => {
     await state.refresh();
     await noticeRestore();
     await rotateKeys.rotateAll();
   };
-  return { store, state, rotateKeys, log, restore: createRestore(store, log), look };
+  return { store, state, rotateKeys, log, restore: createRestore(store, log), poll };
 }
 
 function contentOf({ apps, keys, ...rest }: StoreSnapshot) {
@@ -121,10 +121,10 @@ describe.each([
     expect(contentOf(after)).toEqual(kept);
     expect([after.services.length, after.credentials.length]).toEqual([1, 1]);
     expect((await one.store.readContent()).policyVersions).toEqual(policyVersions);
-    expect(one.state.callPolicyOf("shop")).toBeUndefined(); // until it looks
+    expect(one.state.callPolicyOf("shop")).toBeUndefined(); // until it polls
     const log = one.log.lines.filter((line) => line.startsWith("warn store restored from backup"));
     expect(log).toHaveLength(1);
-    await one.look();
+    await one.poll();
     expect([...one.state.callPolicyOf("shop")!.services.keys()]).toEqual(["orders"]);
     expect(contentOf(await one.store.readSnapshot()).keys).toEqual(expect.arrayContaining(kept.keys));
     for (const appId of ["public", "shop"]) {
@@ -173,7 +173,7 @@ describe.each([
       `update core_state set epoch = ${old.epoch}, generation = ${old.generation}`,
     ]);
     const { latest } = one!.state;
-    await Promise.all(instances.map(({ look }) => look()));
+    await Promise.all(instances.map(({ poll }) => poll()));
     const after = await one!.store.readState();
     expect(isEarlier(latest, after)).toBe(true);
     expect(after.generation).toBeLessThanOrEqual(after.now / 1000);
@@ -183,11 +183,11 @@ describe.each([
     const statics = (await one!.store.readSnapshot()).keys.filter((key) => key.kind === "static");
     expect(statics).toHaveLength(2); // the old one and its successor
 
-    for (const { look } of instances) await look();
+    for (const { poll } of instances) await poll();
     expect((await one!.store.readState()).generation).toBe(after.generation);
   });
 
-  /** A store with an app, whose every signer is to be replaced. */
+  /** Opens a store with an app whose active signing keys are all due for replacement. */
   async function restoredPlace() {
     const place = await open();
     const one = await openInstance(place);
@@ -207,7 +207,7 @@ describe.each([
       readState: () => (blip.failing ? Promise.reject(new StoreUnavailable("a blip")) : real.readState()),
       async write(work) {
         const result = await real.write(work);
-        blip.failing = true; // the moment after the generation was raised
+        blip.failing = true; // right after the generation was raised
         return result;
       },
     }));
@@ -218,11 +218,11 @@ describe.each([
     for (const appId of ["a", "b"]) await other.rotateKeys.provisionApp(appId);
     await unsteady.state.refresh();
     await place.run([`update core_state set epoch = ${epoch}, generation = ${generation}`]);
-    await expect(unsteady.look()).rejects.toThrow("a blip");
+    await expect(unsteady.poll()).rejects.toThrow("a blip");
     expect((await other.store.readState()).generation).toBeGreaterThan(generation);
 
-    const next = await openInstance(place); // knows nothing of what was
-    await next.look();
+    const next = await openInstance(place); // has no memory of the earlier state
+    await next.poll();
     for (const appId of ["public", "a", "b"]) {
       const prepared = next.state.keysOf(appId).filter((key) => key.signsFrom > next.state.now());
       expect(prepared.map((key) => key.kind).sort()).toEqual(["dynamic", "static"]);
@@ -230,11 +230,11 @@ describe.each([
     }
     expect(await dueIn(next.store)).toBe(false);
     const settled = await next.store.readState();
-    await next.look();
+    await next.poll();
     expect((await next.store.readState()).epoch).toBe(settled.epoch);
   });
 
-  itHere("R15 signers are replaced all of them or none: what fails on the way is done by the next look", async () => {
+  itHere("R15 all signers are replaced or none: the next poll repeats a failed replacement", async () => {
     const { place, before } = await restoredPlace();
     const failing = await openInstance(place, (real) => ({
       ...real,
@@ -244,14 +244,14 @@ describe.each([
           throw new StoreUnavailable("before the commit");
         }),
     }));
-    await expect(failing.look()).rejects.toThrow("before the commit");
+    await expect(failing.poll()).rejects.toThrow("before the commit");
     expect(failing.state.isRotationDue("public")).toBe(true);
     expect(failing.log.lines.filter((line) => line.includes("signing key created"))).toEqual([]);
     const next = await openInstance(place);
     expect(next.state.keysOf("public").map((key) => key.kid)).toEqual(before);
-    await next.look();
+    await next.poll();
     expect(await dueIn(next.store)).toBe(false);
-    expect(next.state.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one was there
+    expect(next.state.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one existed
   });
 
   itHere("R15 where the set has no room for new signers this is said once, and done as soon as there is", async () => {
@@ -264,8 +264,8 @@ describe.each([
         await writer.keys.insert({ ...filler, ...dates, kid: `imported-${i}`, sequence: -i });
       }
     });
-    await one.look();
-    await one.look();
+    await one.poll();
+    await one.poll();
     expect(await dueIn(one.store)).toBe(true);
     const alarms = one.log.lines.filter((line) =>
       line.startsWith("error cannot replace active signing keys after restore"),
@@ -274,7 +274,7 @@ describe.each([
     await one.store.write(async (writer) => {
       for (let i = 0; i < 10; i++) await writer.keys.delete("public", `imported-${i}`);
     });
-    await one.look();
+    await one.poll();
     expect(await dueIn(one.store)).toBe(false);
   });
 });

@@ -1,4 +1,4 @@
-// R16: a token and its key end in the right order, whatever is asked for and whenever.
+// R16: a token never outlives its key, for any requested lifetime at any time.
 import { createPublicKey, verify } from "node:crypto";
 import fc from "fast-check";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
@@ -11,8 +11,8 @@ import { fakeClock } from "../../support/clock.ts";
 import { tempDir } from "../../support/temp-dir.ts";
 
 const SECOND = 1_000;
-/** Milliseconds of real time between the core's looks. */
-const LOOK = 2;
+/** Milliseconds of real time between the core's polls. */
+const POLL_INTERVAL = 2;
 
 const policies = fc
   .record({
@@ -21,11 +21,11 @@ const policies = fc
     hold: fc.integer({ min: 3, max: 600 }),
   })
   .map(({ lead, period, hold }): RotationPolicy => ({
-    lead: lead * SECOND + LOOK,
-    period: period * SECOND + LOOK,
-    hold: hold * SECOND + LOOK * 2,
+    lead: lead * SECOND + POLL_INTERVAL,
+    period: period * SECOND + POLL_INTERVAL,
+    hold: hold * SECOND + POLL_INTERVAL * 2,
     jwksMaxAge: SECOND,
-    instanceRefresh: LOOK,
+    instanceRefresh: POLL_INTERVAL,
     clockSkew: 0,
     algorithms: ["ES256"],
   }))
@@ -35,13 +35,13 @@ const steps = fc.array(
   fc.record({
     useStatic: fc.boolean(),
     validity: fc.integer({ min: 1, max: 2_000 }),
-    /** Of the period, until the next step: a core that looks every few seconds never misses a turn by more. */
+    /** The part of the period until the next step. A core that polls every few seconds is never later than this. */
     wait: fc.double({ min: 0, max: 0.9, noNaN: true }),
   }),
   { minLength: 5, maxLength: 25 },
 );
 
-it("R16 no token outlives its key, and each verifies until its exp while the core goes on rotating", async () => {
+it("R16 no token outlives its key, and each verifies until its exp while the core keeps rotating", async () => {
   let [checks, clamped] = [0, 0];
   await fc.assert(
     fc.asyncProperty(policies, steps, async (rotation, plan) => {
@@ -57,14 +57,14 @@ it("R16 no token outlives its key, and each verifies until its exp while the cor
         return (await response.json()) as T;
       };
       type Views = { keys: { kid: string; state: string; kind: string; verifiesUntil: string | null }[] };
-      /** Until the core has seen the time, and made what is due. */
+      /** Waits until the core has seen the time and created the keys that are due. */
       const settle = async () => {
         for (let tries = 0; tries < 500; tries++) {
           const { keys } = await ask<Views>("/admin/v1/apps/public/keys");
           const live = keys.filter((key) => key.kind === "dynamic");
           const due = live.some((key) => key.state === "removed") || !live.some((key) => key.state === "prepared");
           if (!due) return keys;
-          await new Promise((resolve) => setTimeout(resolve, LOOK));
+          await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
         }
         throw new Error("the core does not rotate");
       };
@@ -106,7 +106,7 @@ it("R16 no token outlives its key, and each verifies until its exp while the cor
   expect(clamped).toBeGreaterThan(10);
 });
 
-/** With what our verifier is made of. */
+/** Verifies with the parts of our verifier. */
 function verifiesByProtocol(token: string, set: JSONWebKeySet): boolean {
   const decoded = decodeJwt(token);
   if (!decoded.ok) return false;

@@ -1,4 +1,4 @@
-// Keys by hand, on an instance without HTTP: what an import takes and refuses, and what races with it.
+// Managing keys on an instance without HTTP: accepted and rejected imports, and races with them.
 import { generateKeyPairSync, type JsonWebKey, type KeyObject } from "node:crypto";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -34,7 +34,7 @@ describe("an import", () => {
     ["RSA, without q", () => ({ ...rsa(), q: "AA" })],
     ["ES256, x and y of another key", () => ({ ...ec(), d: ec().d })],
     ["Ed25519, x of another key", () => ({ ...ed(), x: ed().x })],
-  ])("is refused where the parts are of two keys: %s", async (_, key) => {
+  ])("is rejected if its parts belong to two keys: %s", async (_, key) => {
     for (const signs of [false, true]) {
       expect(await importKey(key(), { signs })).toEqual({
         ok: false,
@@ -64,7 +64,7 @@ describe("an import", () => {
     ["a JWK for encryption", () => ({ ...rsa(), use: "enc" }), /use is not 'sig'/],
     ["a JWK for decryption", () => ({ ...rsa(), key_ops: ["decrypt"] }), /key_ops does not allow 'sign'/],
     ["a JWK of another kid", () => ({ ...ec(), kid: "<script>" }), /^the JWK has another kid, which its tokens carry$/],
-  ])("is refused with the reason: %s (400)", async (_, key, words) => {
+  ])("is rejected with the reason: %s (400)", async (_, key, words) => {
     expect(await importKey(key())).toEqual({ ok: false, status: 400, problem: expect.stringMatching(words) });
     expect(instance.state.keysOf("public").map((one) => one.kid)).not.toContain("s-in");
   });
@@ -73,13 +73,13 @@ describe("an import", () => {
     ["RS256", rsa],
     ["ES256", ec],
     ["Ed25519", ed],
-  ])("takes what a JWK says of itself, where it fits: %s", async (algorithm, key) => {
+  ])("accepts matching metadata in a JWK: %s", async (algorithm, key) => {
     const kid = `s-${algorithm}`;
     const given = { ...key(), kid, use: "sig", alg: algorithm === "Ed25519" ? "EdDSA" : algorithm, key_ops: ["sign"] };
     expect(await importKey(given, { kid })).toMatchObject({ ok: true, value: { kid, algorithm } });
   });
 
-  it("signs what everybody verifies, once it is the signer", async () => {
+  it("signs tokens that verify with the published set once it is the active signing key", async () => {
     const own = await startInstance({ rotation: { algorithms: ["Ed25519"] } });
     const request = { kid: "s-chosen", key: ed(), signs: true, verifiesUntil: null };
     expect(await own.manageKeys.importKey("public", request)).toMatchObject({ ok: true });
@@ -93,7 +93,7 @@ describe("an import", () => {
     expect(protectedHeader.kid).toBe("s-chosen");
   });
 
-  it("never brings back a revoked key: not at once, not under another kid, not when the feed has forgotten it", async () => {
+  it("never brings back a revoked key: not immediately, not under another kid, not after the feed has dropped it", async () => {
     const key = ec();
     await importKey(key, { kid: "s-old" });
     await instance.manageKeys.revoke("public", "s-old");
@@ -106,7 +106,7 @@ describe("an import", () => {
   });
 });
 
-describe("a key and what waits for it", () => {
+describe("a key and its prepared successor", () => {
   it("R16 a static key can be rotated again after its prepared successor was revoked", async () => {
     const instance = await startInstance();
     const rotate = () => instance.manageKeys.rotate("public", "static", "ES256", null);
@@ -122,7 +122,7 @@ describe("a key and what waits for it", () => {
     expect(instance.state.signer("public", "static", "ES256")!.kid).toBe(next.kid);
   });
 
-  it("R16 a static key with an end has a successor that everybody knows, also where the first one was revoked", async () => {
+  it("R16 a static key with an end has a published successor, even if the first one was revoked", async () => {
     const instance = await startInstance();
     const keepUntil = instance.clock.now() + DAY;
     const rotated = await instance.manageKeys.rotate("public", "static", "ES256", keepUntil);
@@ -137,7 +137,7 @@ describe("a key and what waits for it", () => {
 });
 
 describe("two instances", () => {
-  it("one revokes what the other has made a moment ago, without having looked meanwhile", async () => {
+  it("one can revoke a key that the other has just created, without a poll", async () => {
     const one = await startInstance();
     const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
     const rotated = await one.manageKeys.rotate("public", "static", "ES256", null);
@@ -146,7 +146,7 @@ describe("two instances", () => {
     expect(await other.manageKeys.revoke("public", kid)).toMatchObject({ ok: true, value: { kid, state: "revoked" } });
   });
 
-  it("cannot pass the limit of published keys together: what the other has done meanwhile is counted (R7)", async () => {
+  it("cannot exceed the limit of published keys together: concurrent changes count (R7)", async () => {
     const one = await startInstance();
     let meanwhile = async () => {};
     const other = await openInstance({
@@ -188,7 +188,7 @@ describe("two instances", () => {
     }
   }, 60_000);
 
-  it("make no key of an algorithm that the app has left meanwhile", async () => {
+  it("create no key of an algorithm that the app has just removed", async () => {
     const one = await startInstance();
     let meanwhile = async () => {};
     const other = await openInstance({
@@ -204,7 +204,7 @@ describe("two instances", () => {
     expect(made).toContain("dynamic Ed25519 2");
   });
 
-  it("decide by the algorithms that the app has by then", async () => {
+  it("decide by the current algorithms of the app", async () => {
     const one = await startInstance();
     const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
     await other.manageApps.setAlgorithms("public", ["Ed25519"]);
@@ -216,7 +216,7 @@ describe("two instances", () => {
     expect((await one.store.readSnapshot()).keys.filter((key) => key.algorithm === "ES256")).toHaveLength(3);
   });
 
-  it("sign with the key of today where an app was made again and gave its kid to another one", async () => {
+  it("sign with the current key if an app was recreated and its kid now names another key", async () => {
     const one = await startInstance();
     const other = await openInstance({ dataDir: one.dataDir, clock: one.clock });
     const verifies = async (instance: Instance) => {
@@ -227,7 +227,7 @@ describe("two instances", () => {
       const set = createLocalJWKSet(instance.state.publishedSets("shop")!.all as unknown as JSONWebKeySet);
       return (await jwtVerify(token.jwt, set, { currentDate: new Date(one.clock.now()) })).protectedHeader.kid;
     };
-    for (let life = 0; life < 2; life++) {
+    for (let round = 0; round < 2; round++) {
       await other.manageApps.create("shop");
       await other.manageKeys.importKey("shop", { kid: "s-main", key: ec(), signs: true, verifiesUntil: null });
       await pass(other, 10 * MINUTE);

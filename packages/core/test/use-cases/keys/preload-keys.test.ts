@@ -1,4 +1,4 @@
-// What an instance cannot open is known long before it is needed.
+// An instance reports keys that it cannot decrypt before it needs them.
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
 import { createEnvelopeVault } from "../../../src/adapters/vault/envelope-vault.ts";
@@ -15,32 +15,32 @@ const issue = async ({ issueToken }: Instance) => {
 };
 const alarms = ({ log }: Instance) => log.lines.filter((line) => line.startsWith("error"));
 
-it("S8 an instance that lacks the master key which others have resealed under says so at once, and once, and signs on", async () => {
+it("S8 an instance without the master key of a reseal logs it immediately and once, and keeps signing", async () => {
   const [old, next] = [randomBytes(32), randomBytes(32)];
   const a = await openInstance({ vault: createEnvelopeVault([old]) });
   await a.rotateKeys.provisionApp("public");
   await a.rotateKeys.rotateAll();
-  const look = createPreloadKeys(a.state, a.vault, a.log);
-  await look();
+  const preload = createPreloadKeys(a.state, a.vault, a.log);
+  await preload();
   expect(alarms(a)).toEqual([]);
 
   const b = await openInstance({ dataDir: a.dataDir, clock: a.clock, vault: createEnvelopeVault([next, old]) });
   expect(await createResealKeys(b.store, b.vault)()).toMatchObject({ ok: true });
   await a.state.refresh();
-  for (let i = 0; i < 3; i++) await look();
+  for (let i = 0; i < 3; i++) await preload();
   expect(alarms(a)).toEqual([
     expect.stringMatching(
       new RegExp(`master key missing, stored signing keys cannot be decrypted[^]*'${b.vault.masterKeyId}'`),
     ),
   ]);
   expect(await issue(a)).toBe("issued");
-  // The next key too, which it had opened ahead of its turn.
+  // The next key, too, which it decrypted before its activation time.
   a.clock.advance(WEEK);
   await a.state.refresh();
   expect(await issue(a)).toBe("issued");
 });
 
-it("S8 a master key that can be read again by then is no alarm", async () => {
+it("S8 a master key that can be reloaded causes no error", async () => {
   const [old, next] = [randomBytes(32), randomBytes(32)];
   let file = [old];
   const a = await openInstance({ vault: createEnvelopeVault(file, async () => file) });
@@ -53,7 +53,7 @@ it("S8 a master key that can be read again by then is no alarm", async () => {
   expect(alarms(a)).toEqual([]);
 });
 
-it("a vault that is away is asked again at the next look, and what was opened in time signs without it", async () => {
+it("an unavailable vault is retried at the next poll, and keys decrypted in time sign without it", async () => {
   const own = createEnvelopeVault([randomBytes(32)]);
   let away = false;
   const vault: KeyVault = {
@@ -64,14 +64,14 @@ it("a vault that is away is asked again at the next look, and what was opened in
   const a = await openInstance({ vault });
   await a.rotateKeys.provisionApp("public");
   await a.rotateKeys.rotateAll();
-  const look = createPreloadKeys(a.state, a.vault, a.log);
+  const preload = createPreloadKeys(a.state, a.vault, a.log);
   away = true;
-  await look();
-  await look();
+  await preload();
+  await preload();
   expect(alarms(a)).toHaveLength(3); // one for each of its keys
   expect(alarms(a)[0]).toMatch(/failed to decrypt signing key[^]*the KMS is away/);
   away = false;
-  await look();
+  await preload();
   away = true;
   a.clock.advance(WEEK);
   await a.state.refresh();

@@ -18,7 +18,7 @@ const sequences = (instance: Instance, appId = "public") =>
   instance.state.keysOf(appId).map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
 
 describe("provisionApp", () => {
-  it("makes the app and what it cannot sign without; the rest comes after", async () => {
+  it("creates the app and the keys it needs to sign; the others follow", async () => {
     const instance = await openInstance();
     expect(await instance.rotateKeys.provisionApp("public")).toBe(true);
     expect(sequences(instance)).toEqual(["static ES256 1", "dynamic ES256 1"]);
@@ -26,7 +26,7 @@ describe("provisionApp", () => {
     expect(sequences(instance).sort()).toEqual(["dynamic ES256 1", "dynamic ES256 2", "static ES256 1"]);
   });
 
-  it("does nothing where everything is there", async () => {
+  it("changes nothing if everything exists", async () => {
     const instance = await openInstance();
     await instance.rotateKeys.provisionApp("public");
     await instance.rotateKeys.rotateAll();
@@ -36,7 +36,7 @@ describe("provisionApp", () => {
     expect((await instance.store.readState()).epoch).toBe(epoch);
   });
 
-  it("by sixteen instances at once makes one app with one set of keys (R7)", async () => {
+  it("creates one app with one set of keys if sixteen instances run it at the same time (R7)", async () => {
     const clock = fakeClock();
     const first = await openInstance({ clock });
     const others = await Promise.all(Array.from({ length: 15 }, () => openInstance({ clock, dataDir: first.dataDir })));
@@ -50,13 +50,13 @@ describe("provisionApp", () => {
     }
   });
 
-  it("seals what it stores: no part of a private key is in the file (S8)", async () => {
+  it("encrypts what it stores: the file contains no part of a private key (S8)", async () => {
     const instance = await openInstance({ rotation: { algorithms: ["RS256"] } });
     await instance.rotateKeys.provisionApp("public");
     const { keys } = await instance.store.readSnapshot();
     await instance.store.close();
     const file = await readFile(join(instance.dataDir, "countersign.db"));
-    expect(file.includes(keys[0]!.kid)).toBe(true); // what is public is there
+    expect(file.includes(keys[0]!.kid)).toBe(true); // public values are there
     for (const key of keys) {
       const privateKey = await openPrivateKey(key, instance.vault);
       const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
@@ -69,7 +69,7 @@ describe("provisionApp", () => {
     expect(instance.log.lines.join("\n")).toContain(keys[0]!.kid);
   });
 
-  it("makes pairs: what the private key signs, the published one verifies", async () => {
+  it("creates pairs: the published key verifies what the private key signs", async () => {
     const instance = await openInstance({ rotation: { algorithms: ["RS256", "ES256", "Ed25519"] } });
     await instance.rotateKeys.provisionApp("public");
     const data = Buffer.from("signed");
@@ -86,7 +86,7 @@ describe("provisionApp", () => {
 });
 
 describe("rotateAll", () => {
-  it("over a year makes each key in its turn, and removes each when its time is over", async () => {
+  it("creates each key on time over a year, and removes each after its end", async () => {
     const instance = await openInstance();
     const { clock, rotateKeys, state } = instance;
     await rotateKeys.provisionApp("public");
@@ -110,7 +110,7 @@ describe("rotateAll", () => {
     expect(instance.log.lines.filter((line) => line.includes("expired signing key removed")).length).toBe(54 - 7);
   });
 
-  it("by eight instances at once makes exactly one successor each time (R7)", async () => {
+  it("creates exactly one successor each time if eight instances run it at the same time (R7)", async () => {
     const clock = fakeClock();
     const first = await openInstance({ clock });
     await first.rotateKeys.provisionApp("public");
@@ -127,7 +127,7 @@ describe("rotateAll", () => {
     }
   });
 
-  it("after a long absence gives whoever has no living key a new one at once", async () => {
+  it("creates a new key immediately after a long absence if no live key is left", async () => {
     const instance = await openInstance();
     await instance.rotateKeys.provisionApp("public");
     await instance.rotateKeys.rotateAll();
@@ -141,7 +141,7 @@ describe("rotateAll", () => {
     });
   });
 
-  it("keeps the dates of what exists when the policy is another one", async () => {
+  it("keeps the dates of existing keys under another policy", async () => {
     const before = await openInstance();
     await before.rotateKeys.provisionApp("public");
     await before.rotateKeys.rotateAll();
@@ -162,17 +162,17 @@ describe("rotateAll", () => {
     });
   });
 
-  it("does not bring back an app that somebody else has removed meanwhile", async () => {
+  it("does not bring back an app that another process has just removed", async () => {
     const instance = await openInstance();
     await instance.rotateKeys.provisionApp("gone");
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await other.store.write((writer) => writer.apps.delete("gone"));
-    await instance.rotateKeys.rotateAll(); // its ring still has the app, whose successor is due
+    await instance.rotateKeys.rotateAll(); // Its state still has the app, whose successor is due.
     expect((await instance.store.readSnapshot()).apps).toEqual([]);
     expect((await instance.store.readSnapshot()).keys).toEqual([]);
   });
 
-  it("tells of a key only once it is stored", async () => {
+  it("logs a key only once it is stored", async () => {
     let failing = true;
     const instance = await openInstance({
       storeOf: (real) => ({
@@ -194,7 +194,7 @@ describe("rotateAll", () => {
     for (const kid of stored) expect(instance.log.lines.join("\n")).toContain(kid);
   });
 
-  it("in one app does not fail because another app cannot have its keys", async () => {
+  it("does not fail for one app because another app cannot get its keys", async () => {
     const vault = createEnvelopeVault([randomBytes(32)]);
     const instance = await openInstance({
       vault: {
@@ -216,7 +216,7 @@ describe("rotateAll", () => {
     expect(sequences(instance)).toContain("static Ed25519 1");
   });
 
-  it("looks after every app", async () => {
+  it("rotates the keys of every app", async () => {
     const instance = await openInstance();
     for (const appId of ["public", "one", "two"]) {
       await instance.rotateKeys.provisionApp(appId);
@@ -227,8 +227,8 @@ describe("rotateAll", () => {
   });
 });
 
-describe("a store that does not take what was made", () => {
-  /** A store that can be told to fail, before the commit or after it. */
+describe("a store that fails to write new keys", () => {
+  /** A store that fails on request, before the commit or after it. */
   function unsteady() {
     const self = {
       /** `next reading`, `no more writing`: from the next commit on. */
@@ -255,7 +255,7 @@ describe("a store that does not take what was made", () => {
     return self;
   }
 
-  /** Counts the private keys that were made. */
+  /** Counts the created private keys. */
   function countingVault() {
     const vault = createEnvelopeVault([randomBytes(32)]);
     const made = { count: 0 };
@@ -266,7 +266,7 @@ describe("a store that does not take what was made", () => {
     return { made, vault: { ...vault, masterKeyId: vault.masterKeyId, seal } };
   }
 
-  it("R3 is asked for one app and not for each, and no key is made again for the next look", async () => {
+  it("R3 gets one write for one app per poll, and the next poll reuses the created key", async () => {
     const line = unsteady();
     const { made, vault } = countingVault();
     const instance = await openInstance({ storeOf: line.storeOf, vault });
@@ -275,9 +275,9 @@ describe("a store that does not take what was made", () => {
     const before = made.count;
     line.fails = "writing";
     line.writes = 0;
-    for (let look = 1; look <= 5; look++) {
+    for (let poll = 1; poll <= 5; poll++) {
       await expect(instance.rotateKeys.rotateAll()).rejects.toThrow(StoreUnavailable);
-      expect([line.writes, made.count - before]).toEqual([look, 1]);
+      expect([line.writes, made.count - before]).toEqual([poll, 1]);
     }
     line.fails = undefined;
     await instance.rotateKeys.rotateAll();
@@ -285,7 +285,7 @@ describe("a store that does not take what was made", () => {
     for (const appId of apps) expect(sequences(instance, appId)).toHaveLength(3);
   });
 
-  it("R18 is left alone once the core is being closed", async () => {
+  it("R18 gets no more writes once the core closes", async () => {
     const line = unsteady();
     const instance = await openInstance({ storeOf: line.storeOf });
     for (const appId of ["public", "one", "two"]) await instance.rotateKeys.provisionApp(appId);
@@ -294,10 +294,10 @@ describe("a store that does not take what was made", () => {
     const rotating = instance.rotateKeys.rotateAll(closing.signal);
     closing.abort();
     await rotating;
-    expect(line.writes).toBe(1); // what it was at
+    expect(line.writes).toBe(1); // the write in progress
   });
 
-  it("says that a change is done where it is, though the store cannot be read the next moment", async () => {
+  it("reports a committed change as done even if the next read fails", async () => {
     const line = unsteady();
     const instance = await openInstance({ storeOf: line.storeOf });
     await instance.rotateKeys.provisionApp("public");

@@ -9,12 +9,12 @@ import { rounds } from "../../../../../test/support/rounds.ts";
 
 const INSTANCES = 16;
 
-/** The shortest that a policy with these windows can have; few keys are alive at once, so that rounds are quick. */
+/** The shortest valid lead time, period and hold. Few keys are live at the same time, so rounds are quick. */
 const ROTATION = { lead: 185_000, period: 600_000, hold: 600_000 };
 
 /**
- * As if a period had gone by: every date is brought nearer by it, by the one change of dates that a store takes.
- * The clock that decides stays the store's own, and on PostgreSQL that is the server's.
+ * Simulates a period by moving every date earlier, which is the only change of dates that a store accepts.
+ * The deciding clock remains the store's, which on PostgreSQL is the server's.
  */
 async function letPeriodPass({ store }: Instance): Promise<void> {
   const nearer = (date: number | null) => (date === null ? null : date - ROTATION.period);
@@ -50,7 +50,7 @@ describe.each([
       const began = performance.now();
       for (let round = 1; round <= total; round++) {
         await letPeriodPass(first);
-        // The barrier: all of them know the same, and all of them find that a key is due.
+        // The barrier: all have read the same state, and all find that a key is due.
         await Promise.all(instances.map((one) => one.state.refresh()));
         await Promise.all(instances.map((one) => one.rotateKeys.rotateAll()));
 
@@ -62,14 +62,14 @@ describe.each([
           if (kind === "dynamic") expect(made.get(kid) ?? sequence).toBe(sequence);
           made.set(kid, sequence);
         }
-        // They publish the same, and sign with the same.
+        // All publish the same set, and sign with the same key.
         await Promise.all(instances.map((one) => one.state.refresh()));
         expect(new Set(instances.map((one) => one.state.publishedSets("public")!.all.etag)).size).toBe(1);
         const signers = instances.map((one) => one.state.signer("public", "dynamic", "ES256")!.sequence);
         expect(new Set(signers)).toEqual(new Set([round + 1]));
       }
       const dynamic = [...made.keys()].filter((kid) => kid.startsWith("d-"));
-      expect(dynamic).toHaveLength(total + 2); // the first one and its successor were there before
+      expect(dynamic).toHaveLength(total + 2); // the first key and its successor already existed
       const perRound = (performance.now() - began) / total;
       note(
         `R7 ${engine}: ${total} rounds of ${INSTANCES} instances, ${dynamic.length} keys, ${perRound.toFixed(1)} ms each`,

@@ -1,4 +1,4 @@
-// Policies on instances without HTTP: what is applied, when it is in force elsewhere, and what is kept of it.
+// Policies on instances without HTTP: applying a policy, when other instances use it, and the history.
 import { beforeEach, describe, expect, it } from "vitest";
 import { decideCall } from "../../../src/domain/policy/policy.ts";
 import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
@@ -23,7 +23,7 @@ const isAllowed = (callee: string, scope?: string, on = instance) =>
   decideCall(on.state.callPolicyOf("public"), "orders", callee, scope === undefined ? undefined : [scope]).allowed;
 
 describe("a policy that is applied", () => {
-  it("is in force at once, whole, in its app and no other", async () => {
+  it("is current immediately and atomically, in its own app only", async () => {
     await instance.manageApps.create("shop");
     expect([isAllowed("inventory"), instance.managePolicy.current("public")]).toEqual([false, undefined]);
     const applied = await apply(FIRST);
@@ -44,7 +44,7 @@ describe("a policy that is applied", () => {
     expect(instance.managePolicy.current("shop")).toBeUndefined();
   });
 
-  it("is in force on another instance with its next look at the store, and so is what replaces it", async () => {
+  it("is current on another instance after its next poll of the store, and so is its replacement", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await apply(FIRST);
     expect(isAllowed("inventory", "stock:read", other)).toBe(false);
@@ -60,7 +60,7 @@ describe("a policy that is applied", () => {
     expect(isAllowed("inventory", "stock:reserve")).toBe(true);
   });
 
-  it("leaves the one before in force where it is wrong, and says where", async () => {
+  it("is rejected if it is invalid, with the position of the error, and the previous one stays current", async () => {
     await apply(FIRST);
     const before = await instance.store.readContent();
     expect(await apply(FIRST.replace("inventory: {}", "ghost: {}"))).toEqual({
@@ -79,13 +79,13 @@ describe("a policy that is applied", () => {
     expect(isAllowed("inventory")).toBe(true);
   });
 
-  it("names a service that another instance has registered a moment ago", async () => {
+  it("can name a service that another instance has just registered", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await registerServices(instance.store, ["fresh"]);
     expect(await apply("services: { fresh: {} }", { on: other })).toMatchObject({ ok: true });
   });
 
-  it("and says the same as the one in force, changes nothing and makes no version", async () => {
+  it("creates no new version if it means the same as the current one", async () => {
     await apply(FIRST);
     const { epoch } = await instance.store.readState();
     const same = "# the same\nservices: { inventory: {}, orders: { calls: { inventory: [stock:read] } } }";
@@ -97,13 +97,13 @@ describe("a policy that is applied", () => {
     expect(await instance.managePolicy.versions("public")).toHaveLength(1);
   });
 
-  it("may be empty, which is another thing than none", async () => {
+  it("can be empty, which differs from having no policy", async () => {
     expect(decideCall(instance.state.callPolicyOf("public"), "orders", undefined, undefined).allowed).toBe(true);
     expect(await apply("services: {}")).toMatchObject({ ok: true, value: { version: 1, changes: [] } });
     expect(decideCall(instance.state.callPolicyOf("public"), "orders", undefined, undefined).allowed).toBe(false);
   });
 
-  it("is not applied where another one has been since they were compared (409)", async () => {
+  it("is rejected if another one was applied since the comparison (409)", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await other.state.refresh();
     expect(await apply(FIRST, { expectedVersion: 1 })).toMatchObject({
@@ -124,7 +124,7 @@ describe("a policy that is applied", () => {
     expect(await instance.managePolicy.versions("public")).toHaveLength(2);
   });
 
-  it("goes with its app", async () => {
+  it("is deleted with its app", async () => {
     await instance.manageApps.create("shop");
     await registerServices(instance.store, ["orders", "inventory"], "shop");
     expect(await apply(FIRST, { app: "shop" })).toMatchObject({ ok: true });
@@ -139,7 +139,7 @@ describe("a policy that is applied", () => {
   });
 });
 
-describe("a service that the policy names", () => {
+describe("a service in the policy", () => {
   const remove = (name: string, on = instance) => on.manageServices.delete("public", name);
   const REFUSED = {
     ...{ ok: false, status: 409 },
@@ -148,7 +148,7 @@ describe("a service that the policy names", () => {
       "or disable it to block it now",
   };
 
-  it("is not deleted, as caller or callee, also by an instance that has not looked since", async () => {
+  it("cannot be deleted, as caller or callee, even by an instance that has not polled since", async () => {
     await apply("services: { billing: {} }");
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     await apply(FIRST);
@@ -158,21 +158,21 @@ describe("a service that the policy names", () => {
     }
     expect((await instance.store.readState()).epoch).toBe(epoch);
     expect(await instance.manageServices.disable("public", "orders")).toMatchObject({ ok: true });
-    // What only an earlier version names can go, and so can what none names any more.
+    // A service that only an earlier version names can be deleted, as can one that the current version no longer names.
     expect(await remove("billing", other)).toMatchObject({ ok: true });
     await apply("services: { inventory: {} }");
     expect(await remove("orders", other)).toMatchObject({ ok: true });
     expect(await remove("inventory", other)).toMatchObject({ ok: false, status: 409 });
   });
 
-  it("is deleted where the policy is of another app", async () => {
+  it("can be deleted if the policy belongs to another app", async () => {
     await instance.manageApps.create("shop");
     await registerServices(instance.store, ["orders", "inventory"], "shop");
     await apply(FIRST, { app: "shop" });
     expect(await remove("orders")).toMatchObject({ ok: true });
   });
 
-  it("and that another instance deletes while the policy is being read, is a mistake in it", async () => {
+  it("causes a policy error if another instance deletes it while the policy is being read", async () => {
     const late = await openInstance({
       ...{ dataDir: instance.dataDir, clock: instance.clock },
       storeOf: (real) => ({
@@ -202,7 +202,7 @@ describe("a service that the policy names", () => {
       await registerServices(one.store, ["orders", "inventory"]);
       const outcomes = new Set<string>();
       for (let round = 0; round < 40; round++) {
-        if (round % 10 === 1) await remove("orders", one); // so that each is first at times, whatever the machine
+        if (round % 10 === 1) await remove("orders", one); // so that each one is sometimes first, on any machine
         const applied = apply(FIRST, { on: other });
         if (round % 10 === 0) await applied;
         for (let step = 0; step < round % 8; step++) await one.store.readState();
@@ -220,7 +220,7 @@ describe("a service that the policy names", () => {
   });
 });
 
-it("every version is kept, with who applied it and when", async () => {
+it("every version is kept, with its author and time", async () => {
   await apply(FIRST, { by: "anna" });
   instance.clock.advance(1_000);
   await apply(SECOND, { by: "bert" });
@@ -236,7 +236,7 @@ it("every version is kept, with who applied it and when", async () => {
   expect(await instance.managePolicy.version("public", 3)).toMatchObject({ ok: false, status: 404 });
 });
 
-it("a difference says what applying would change, and what it was compared with", async () => {
+it("a difference shows what applying would change, and the version it was compared with", async () => {
   const added = { change: "added", kind: "scope", caller: "orders", callee: "inventory", scope: "stock:reserve" };
   expect(await instance.managePolicy.diff("public", FIRST)).toMatchObject({ ok: true, value: { version: 0 } });
   await apply(FIRST);
@@ -253,7 +253,7 @@ it("a difference says what applying would change, and what it was compared with"
   expect(await apply(SECOND)).toMatchObject({ value: { changes: [added] } });
 });
 
-it("a question is about services and scopes as they can be", async () => {
+it("a query accepts only valid service names and scopes", async () => {
   await apply(FIRST);
   const test = (caller: string, callee: string, scope?: string) =>
     instance.managePolicy.test("public", caller, callee, scope);
@@ -269,7 +269,7 @@ it("a question is about services and scopes as they can be", async () => {
   }
 });
 
-it("a question is answered as the core answers the service: nobody who is disabled or deleted gets a token", async () => {
+it("a query agrees with the token endpoint: a disabled or deleted service gets no token", async () => {
   await apply(FIRST);
   const ask = () => instance.managePolicy.test("public", "orders", "inventory", "stock:read");
   expect(ask()).toMatchObject({ value: { allowed: true } });
@@ -282,7 +282,7 @@ it("a question is answered as the core answers the service: nobody who is disabl
   });
 });
 
-it("S3 a stored policy that cannot be read lets nobody through, and can be replaced", async () => {
+it("S3 a stored policy that cannot be read allows no calls, and can be replaced", async () => {
   await apply(FIRST);
   for (const document of ['{"services":{"orders":{"calls":{"inventory":[]},"unlike":1}}}', "{", '{"services":{}}x']) {
     await instance.store.write((writer) => writer.policies.insert("public", document, "a later version"));
@@ -293,7 +293,7 @@ it("S3 a stored policy that cannot be read lets nobody through, and can be repla
   expect(isAllowed("inventory")).toBe(true);
 });
 
-it("what is in force is read anew only where it has changed", async () => {
+it("the current policy is read again only if it has changed", async () => {
   await apply(FIRST);
   const policy = instance.state.callPolicyOf("public");
   await instance.manageApps.create("shop");

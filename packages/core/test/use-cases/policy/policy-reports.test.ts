@@ -1,4 +1,4 @@
-// What report-only callees would have refused: counted here, written down once a minute, the same for every instance.
+// Calls that report-only callees would have rejected. Stored once a minute, equal on every instance.
 import { beforeEach, expect, it } from "vitest";
 import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
 import { openInstance, startInstance, type Instance } from "../../support/instance.ts";
@@ -24,7 +24,7 @@ async function apply(text: string): Promise<void> {
   const applied = await instance.managePolicy.apply("public", { text, expectedVersion: undefined, appliedBy: "anna" });
   expect(applied).toMatchObject({ ok: true });
 }
-/** As `caller>callee scope × count`, most often first. */
+/** Formats each call as `caller>callee scope × count`, most frequent first. */
 const report = async (on = instance) =>
   (await on.managePolicy.report("public")).map(
     ({ caller, callee, scope, count }) => `${caller ?? "others"}>${callee ?? "others"} ${scope ?? "-"} × ${count}`,
@@ -32,7 +32,7 @@ const report = async (on = instance) =>
 const count = (caller: string, scopes?: string[], callee = "legacy", on = instance) =>
   on.reports.count("public", caller, callee, scopes);
 
-it("each scope that the policy lacks is counted, or else the call, with when it was first and last", async () => {
+it("counts each scope that the policy lacks, or else the call, with its first and last time", async () => {
   const first = new Date(instance.clock.now()).toISOString();
   count("orders", ["a", "b", "c"]);
   instance.clock.advance(2_000);
@@ -40,7 +40,7 @@ it("each scope that the policy lacks is counted, or else the call, with when it 
   count("cart");
   count("cart", []);
   count("cart", ["a"]);
-  count("orders", ["a"]); // which a line has
+  count("orders", ["a"]); // which a rule grants
   expect((await report()).sort()).toEqual([
     "cart>legacy - × 2",
     "cart>legacy a × 1",
@@ -54,7 +54,7 @@ it("each scope that the policy lacks is counted, or else the call, with when it 
   });
 });
 
-it("is written down at most once a minute, and added to what others have counted", async () => {
+it("stores counts at most once a minute, added to those of other instances", async () => {
   const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
   count("cart");
   await instance.reports.flush();
@@ -77,7 +77,7 @@ it("is written down at most once a minute, and added to what others have counted
   ]);
 });
 
-it("nothing is lost and nothing counted twice while the store is away", async () => {
+it("loses nothing and counts nothing twice while the store is unavailable", async () => {
   count("cart");
   line.away = true;
   await expect(instance.reports.flushNow()).rejects.toThrow(StoreUnavailable);
@@ -92,7 +92,7 @@ it("nothing is lost and nothing counted twice while the store is away", async ()
   expect(await report()).toEqual(["cart>legacy - × 3"]);
 });
 
-it("ends at 1,000 different calls of an app: what comes after is one number", async () => {
+it("is limited to 1,000 different calls of an app: further calls share one count", async () => {
   for (let i = 0; i < 1_500; i++) count("cart", [`s${i}`]);
   for (let i = 0; i < 20; i++) count("cart", ["s7"]);
   const lines = await report();
@@ -107,7 +107,7 @@ it("ends at 1,000 different calls of an app: what comes after is one number", as
   expect(await instance.store.readReported("public")).toEqual([]);
 });
 
-it("what the policy has by now, and whoever is not report-only any more, is forgotten", async () => {
+it("drops calls that the policy now grants, and callees that are no longer report-only", async () => {
   count("orders", ["b"]);
   count("cart");
   await instance.reports.flushNow();
@@ -119,7 +119,7 @@ it("what the policy has by now, and whoever is not report-only any more, is forg
   expect([await report(), await instance.store.readReported("public")]).toEqual([[], []]);
 });
 
-it("is each app's own, and of an app that was removed meanwhile there is nothing to write", async () => {
+it("is separate for each app, and writes nothing for a removed app", async () => {
   await instance.manageApps.create("shop");
   await registerServices(instance.store, ["orders", "cart", "legacy", "strict"], "shop");
   await instance.managePolicy.apply("shop", { text: POLICY, expectedVersion: undefined, appliedBy: "anna" });

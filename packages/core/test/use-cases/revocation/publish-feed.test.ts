@@ -17,7 +17,7 @@ describe("the signer of the feed", () => {
   const dynamic = signingKey({ kid: "d-rsa", kind: "dynamic", verifiesUntil: now + DAY });
   const justMade = { createdAt: now - DEFAULT_ROTATION.lead + 1 };
 
-  it("R17 is one that every verifier knows: static before dynamic, RSA before others, signers before the rest", () => {
+  it("R17 is a key that every verifier knows: static before dynamic, RSA before others, active keys before the rest", () => {
     expect(signer(dynamic, es, rsa)).toBe("s-rsa");
     expect(signer(es, dynamic)).toBe("d-rsa");
     expect(signer({ ...rsa, ...justMade }, dynamic)).toBe("d-rsa");
@@ -25,10 +25,10 @@ describe("the signer of the feed", () => {
     const retired = signingKey({ kid: "s-old", sequence: 1 });
     const made = signingKey({ kid: "s-new", sequence: 2, ...justMade });
     expect(signer(retired, { ...dynamic, ...justMade }, made)).toBe("s-old");
-    expect(signer({ ...retired, ...justMade }, made)).toBe("s-new"); // there is no other
+    expect(signer({ ...retired, ...justMade }, made)).toBe("s-new"); // the only remaining key
   });
 
-  it("is never a key that is listed, has ended, or was imported only to verify", () => {
+  it("is never a key that is revoked, has ended, or was imported only for verification", () => {
     const imported = signingKey({ kid: "s-in", sequence: 0 });
     const revoked = signingKey({ kid: "s-gone", revokedAt: now - 1 });
     const ended = signingKey({ kid: "d-end", kind: "dynamic", verifiesUntil: now });
@@ -64,14 +64,14 @@ describe("the feed", () => {
     await instance.revoke.token("public", { jti: "one", expiresAt: NEW_YEAR / 1000 + 3_600 });
     const second = await publishFeed("public");
     expect(second!.etag).not.toBe(document!.etag);
-    // The token leaves when no verifier would take it any more, without anybody having done anything.
+    // The token leaves the feed when no verifier would accept it any longer, without any request.
     clock.advance(NEW_YEAR + 3_600_000 + 300_000 - 1 - clock.now());
     expect(await publishFeed("public")).toBe(second);
     clock.advance(1);
     expect(partsOf((await publishFeed("public"))!.body).claims["tokens"]).toEqual([]);
   });
 
-  it("costs nothing while nothing changes, with ten thousand tokens in it", async () => {
+  it("takes no time without changes, even with ten thousand tokens in it", async () => {
     const instance = await startInstance();
     await instance.store.write(async (writer) => {
       for (let i = 0; i < 10_000; i++)
@@ -82,10 +82,10 @@ describe("the feed", () => {
     const began = process.cpuUsage();
     for (let i = 0; i < 1_000; i++) await instance.publishFeed("public");
     const { user, system } = process.cpuUsage(began);
-    expect((user + system) / 1_000).toBeLessThan(1_000); // milliseconds: 4,500 where it is built each time
+    expect((user + system) / 1_000).toBeLessThan(1_000); // milliseconds: 4,500 if it is built each time
   }, 30_000);
 
-  it("says less by itself at the end of a token and of a kid's seven days", () => {
+  it("shrinks automatically when a token expires and seven days after a kid was added", () => {
     const tokens = [{ appId: "public", jti: "a", expiresAt: 1_000 }];
     const keys = [signingKey(), signingKey({ revokedAt: 2_000_000 })];
     const next = (now: number) => nextChangeOfFeed(tokens, keys, now);

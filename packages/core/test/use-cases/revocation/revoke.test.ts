@@ -1,4 +1,4 @@
-// Revocations on an instance without HTTP: what is listed, for how long, and where the feed ends.
+// Revocations on an instance without HTTP: the entries, their lifetime, and the limits of the feed.
 import { beforeEach, describe, expect, it } from "vitest";
 import { LIMITS, type JsonObject } from "countersign/protocol";
 import { StoreUnavailable, type Store } from "../../../src/ports/store.ts";
@@ -25,7 +25,7 @@ const iatOf = (jwt: string) => partsOf(jwt).claims["iat"] as number;
 describe("revoking a token", () => {
   const revoke = (which: Parameters<Instance["revoke"]["token"]>[1]) => instance.revoke.token("public", which);
 
-  it("R17 lists a jti until the last exp that was given for it, and answers with that", async () => {
+  it("R17 lists a jti until the latest exp given for it, and returns that exp", async () => {
     const [short, long] = [await mint({ jti: "job-1" }, 60), await mint({ jti: "job-1" }, YEAR)];
     const second = NEW_YEAR / 1000;
     const expectListed = async (which: Parameters<typeof revoke>[0], expiresAt: number) => {
@@ -34,14 +34,14 @@ describe("revoking a token", () => {
     };
     await expectListed({ token: short }, second + 60);
     await expectListed({ token: long }, second + YEAR);
-    await expectListed({ token: short }, second + YEAR); // what is stored, not what was asked for
+    await expectListed({ token: short }, second + YEAR); // the stored exp, not the requested one
     instance.clock.advance(400_000);
     await instance.state.refresh();
     expect(feed().tokens).toEqual([["job-1", second + YEAR]]);
     await expectListed({ jti: "job-1", expiresAt: undefined }, LIMITS.numericDate);
   });
 
-  it("knows a token whose key another instance has made a moment ago", async () => {
+  it("recognizes a token of a key that another instance has just created", async () => {
     const other = await openInstance({ dataDir: instance.dataDir, clock: instance.clock });
     const { kid } = instance.state.signer("public", "static", "ES256")!;
     await instance.manageKeys.revoke("public", kid);
@@ -50,14 +50,14 @@ describe("revoking a token", () => {
   });
 
   it.each(["", "x".repeat(65), "a\0b", "tab\there", "schön", "\u{1f511}", "line\n"])(
-    "refuses a jti that it could not list: %j",
+    "rejects a jti that the feed cannot list: %j",
     async (jti) => {
       const problem = expect.stringContaining("1 to 64 printable ASCII");
       expect(await revoke({ jti, expiresAt: undefined })).toEqual({ ok: false, status: 400, problem });
     },
   );
 
-  it("R17 ends at 10,000 jtis (409); who is listed already is still taken, and so is a service or a key", async () => {
+  it("R17 is limited to 10,000 jtis (409); a listed one is still accepted, and so is a service or a key", async () => {
     const expiresAt = NEW_YEAR / 1000 + YEAR;
     const uuid = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`;
     await instance.store.write(async (writer) => {
@@ -78,7 +78,7 @@ describe("revoking a token", () => {
     const { kid } = instance.state.signer("public", "static", "ES256")!;
     expect(await instance.manageKeys.revoke("public", kid)).toMatchObject({ ok: true });
     expect((await instance.publishFeed("public"))!.body.length).toBeLessThanOrEqual(LIMITS.feedBytes);
-    // Once they have expired, there is room again.
+    // Expired entries make room again.
     instance.clock.advance((YEAR + LIMITS.clockTolerance + 2) * 1_000);
     await instance.state.refresh();
     expect(await revoke({ jti: "new", expiresAt: undefined })).toMatchObject({ ok: true });
@@ -99,7 +99,7 @@ describe("revoking a service's own tokens", () => {
     instance.revoke.ownToken("public", service, token ?? (await mint({ sub: service })));
   const roomAt = (seconds: number) => seconds + LIMITS.clockTolerance + 1;
 
-  it("R17 ends at 1,000 of one service, and leaves room for the others and for administrators", async () => {
+  it("R17 is limited to 1,000 of one service, with room left for other services and administrators", async () => {
     await list("orders", 998);
     const first = { appId: "public", jti: "first", expiresAt: expiresAt - 100, service: "orders" };
     await instance.store.write((writer) => writer.revocations.upsertToken(first));
@@ -107,17 +107,17 @@ describe("revoking a service's own tokens", () => {
     expect(await own("orders", token)).toMatchObject({ ok: true });
     const refused = await own("orders");
     expect(refused).toEqual({ ok: false, status: 409, problem: expect.any(String), roomAt: roomAt(first.expiresAt) });
-    expect(await own("orders", token)).toMatchObject({ ok: true }); // it is listed
+    expect(await own("orders", token)).toMatchObject({ ok: true }); // already listed
     expect(await own("billing")).toMatchObject({ ok: true });
     expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: true });
-    // From when it was said on, there is room again.
+    // A revocation of the whole service makes room again.
     instance.clock.advance((roomAt(first.expiresAt) - NEW_YEAR / 1000) * 1_000);
     await instance.state.refresh();
     expect(await own("orders")).toMatchObject({ ok: true });
     expect(await own("orders")).toMatchObject({ ok: false });
   }, 60_000);
 
-  it("R17 ends at 8,000 of all services together: the rest is for administrators", async () => {
+  it("R17 is limited to 8,000 of all services together: the rest is for administrators", async () => {
     for (let i = 0; i < 8; i++) await list(`m-${i}`, 1_000, expiresAt + i);
     expect(await own("billing")).toMatchObject({ ok: false, status: 409, roomAt: roomAt(expiresAt) });
     await list(undefined, 1_999);
@@ -125,7 +125,7 @@ describe("revoking a service's own tokens", () => {
     expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: false, status: 409 });
   }, 60_000);
 
-  it("R17 takes few transactions, however many are asked for at once", async () => {
+  it("R17 takes few transactions, for any number of concurrent requests", async () => {
     let writes = 0;
     const counting = await openInstance({
       ...{ dataDir: instance.dataDir, clock: instance.clock },
@@ -146,7 +146,7 @@ describe("revoking a service's own tokens", () => {
   });
 });
 
-it("R17 a revocation that is written is answered so, also where the store goes away at that moment", async () => {
+it("R17 reports a stored revocation as done, even if the store fails at that moment", async () => {
   let away = false;
   const unlucky = await openInstance({
     ...{ dataDir: instance.dataDir, clock: instance.clock },
@@ -168,7 +168,7 @@ it("R17 a revocation that is written is answered so, also where the store goes a
 });
 
 describe("revoking a service", () => {
-  it("R17 refuses what was issued before, and not what is asked for once it is answered, in that second or later", async () => {
+  it("R17 rejects tokens issued before, and accepts tokens requested after the response, even in the same second", async () => {
     for (const millisecond of [0, 100, 999]) {
       instance.clock.advance(10_000 + millisecond - (instance.clock.now() % 1_000));
       await instance.state.refresh();
@@ -182,7 +182,7 @@ describe("revoking a service", () => {
     }
   });
 
-  it("R17 no token issued before escapes it, also where the question for the time was long on its way", async () => {
+  it("R17 covers every token issued before, even if reading the time took long", async () => {
     let delay = 0;
     const slow = await openInstance({
       dataDir: instance.dataDir,
@@ -205,7 +205,7 @@ describe("revoking a service", () => {
     expect(slow.state.age()).toBeGreaterThanOrEqual(2_500);
   });
 
-  it.each(["", "x".repeat(257), "a\0b"])("refuses a name that no service has: %j", async (name) => {
+  it.each(["", "x".repeat(257), "a\0b"])("rejects an invalid service name: %j", async (name) => {
     expect(await instance.revoke.service("public", name)).toEqual({
       ok: false,
       status: 400,
@@ -213,8 +213,8 @@ describe("revoking a service", () => {
     });
   });
 
-  it("R17 ends where verifiers could not read the feed any more (409), whatever its names are written as", async () => {
-    const name = (i: number) => String(i).padStart(256, "\u0001"); // six bytes each in JSON
+  it("R17 is limited to what verifiers can read (409), whatever the encoding of its names", async () => {
+    const name = (i: number) => String(i).padStart(256, "\u0001"); // six bytes per character in JSON
     await instance.store.write(async (writer) => {
       for (let i = 0; i < 400; i++)
         await writer.revocations.upsertService({ appId: "public", service: name(i), notBefore: 1 });
@@ -229,7 +229,7 @@ describe("revoking a service", () => {
     const { length } = (await instance.publishFeed("public"))!.body;
     expect(length).toBeLessThanOrEqual(LIMITS.feedBytes - 60_000);
     expect(length).toBeGreaterThan(LIMITS.feedBytes - 70_000);
-    expect(await instance.revoke.service("public", name(0))).toMatchObject({ ok: true }); // grows nothing
+    expect(await instance.revoke.service("public", name(0))).toMatchObject({ ok: true }); // adds no entry
     const jtis = Array.from({ length: 50 }, (_, i) => String(i).padStart(64, "x"));
     const tokens = [];
     for (const jti of jtis) tokens.push(await instance.revoke.token("public", { jti, expiresAt: undefined }));

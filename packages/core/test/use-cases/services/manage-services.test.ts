@@ -41,7 +41,7 @@ describe("services", () => {
     expect(manageServices.list("public").map((service) => service.name)).toEqual(["billing"]);
   });
 
-  it("are refused with a name that is none, that is taken, and in an app that is not there", async () => {
+  it("are rejected with an invalid or existing name, and in an unknown app", async () => {
     const { manageServices } = instance;
     valueOf(await manageServices.register("public", "orders"));
     expect(refusalOf(await manageServices.register("public", "Orders"))).toEqual([
@@ -55,7 +55,7 @@ describe("services", () => {
     expect(refusalOf(await manageServices.register("ghost", "orders"))).toEqual([404, expect.stringMatching(/app/)]);
   });
 
-  it("that are not there have nothing done to them (S2)", async () => {
+  it("are not created by a change to an unknown service (S2)", async () => {
     const { manageServices, rotateKeys, store } = instance;
     valueOf(await manageServices.register("public", "orders"));
     const { id } = await add("orders");
@@ -78,7 +78,7 @@ describe("services", () => {
     expect((await store.readState()).epoch).toBe(epoch);
   });
 
-  it("are 10,000 of an app at most", async () => {
+  it("are limited to 10,000 per app", async () => {
     const { manageServices, store, state } = instance;
     await store.write(async ({ services }) => {
       for (let i = 0; i < 9_999; i++) await services.insert("public", `service-${i}`);
@@ -113,7 +113,7 @@ describe("credentials", () => {
     expect(one.id).not.toBe(two.id);
   });
 
-  it("are several, so that one takes the place of another without downtime", async () => {
+  it("can overlap, so that one replaces another without downtime", async () => {
     const { manageServices, authenticate } = instance;
     const good = (credential: string) => authenticate(credential, "public") !== undefined;
     const old = await add("orders");
@@ -123,7 +123,7 @@ describe("credentials", () => {
     expect([good(old.credential), good(young.credential)]).toEqual([false, true]);
   });
 
-  it("are listed with when they were made, end and were used last", async () => {
+  it("are listed with their creation, expiry and last use", async () => {
     const { clock, authenticate } = instance;
     const [first, second] = [await add("orders"), await add("orders", NEW_YEAR + 2 * MINUTE)];
     clock.advance(MINUTE);
@@ -140,7 +140,7 @@ describe("credentials", () => {
     expect((await listed()).find((one) => one.id === second.id)).toMatchObject({ state: "expired", lastUsedAt: null });
   });
 
-  it("are ten of a service at most, of which those that have expired make room", async () => {
+  it("are limited to ten per service, and expired ones make room", async () => {
     const { manageServices, clock } = instance;
     for (let i = 0; i < 10; i++) await add("orders", i < 2 ? NEW_YEAR + MINUTE : null);
     const more = () => manageServices.addCredential("public", "orders", null);
@@ -150,7 +150,7 @@ describe("credentials", () => {
     expect(await listed()).toHaveLength(9);
   });
 
-  it("do not end before they begin", async () => {
+  it("cannot expire before they are created", async () => {
     const { manageServices } = instance;
     expect(refusalOf(await manageServices.addCredential("public", "orders", NEW_YEAR))).toEqual([
       400,
@@ -158,7 +158,7 @@ describe("credentials", () => {
     ]);
   });
 
-  it("are good on another instance as soon as that has looked, and no longer once it knows better", async () => {
+  it("are accepted and rejected by another instance after its next poll", async () => {
     const { dataDir, clock, manageServices } = instance;
     const other = await openInstance({ dataDir, clock });
     const { credential, id } = await add("orders");

@@ -25,7 +25,7 @@ const tokenOf = async (rest: Partial<TokenRequest> = {}) => {
 };
 
 describe("issueToken", () => {
-  it("signs with the signer of the kind and algorithm asked for, as jose verifies", async () => {
+  it("signs with the active signing key of the requested kind and algorithm, as jose verifies", async () => {
     for (const kind of ["static", "dynamic"] as const) {
       for (const algorithm of ["ES256", "Ed25519"] as const) {
         const jwt = await tokenOf({ kind, algorithm });
@@ -40,17 +40,17 @@ describe("issueToken", () => {
     }
   });
 
-  it("has no key of an algorithm that is not configured, or of an unknown app", async () => {
+  it("finds no key for an algorithm that is not configured, or for an unknown app", async () => {
     expect(await issue({ algorithm: "RS256" })).toEqual({ status: "unsupported_algorithm" });
     expect(await issue({ appId: "ghost" })).toEqual({ status: "unsupported_algorithm" });
   });
 
-  it("stamps iat by the store's clock (R8)", async () => {
+  it("sets iat from the store's clock (R8)", async () => {
     instance.clock.advance(90_500);
     expect(partsOf(await tokenOf()).claims).toMatchObject({ iat: NEW_YEAR / 1000 + 90, exp: NEW_YEAR / 1000 + 150 });
   });
 
-  it("goes on for maxRingAge without the store, and not a millisecond longer (R4)", async () => {
+  it("works for maxRingAge without the store, and not a millisecond longer (R4)", async () => {
     instance.clock.advance(3_600_000);
     expect((await issue()).status).toBe("issued");
     instance.clock.advance(1);
@@ -59,7 +59,7 @@ describe("issueToken", () => {
     expect((await issue()).status).toBe("issued");
   });
 
-  it("never lets a token outlive its key, at any time of the key's life (R16)", async () => {
+  it("never lets a token outlive its key, at any time of the key's lifetime (R16)", async () => {
     for (let i = 0; i < 10; i++) {
       const issued = await issue({ kind: "dynamic", validity: 3_153_600_000 });
       if (issued.status !== "issued") throw new Error(issued.status);
@@ -73,7 +73,7 @@ describe("issueToken", () => {
     }
   });
 
-  it("measures a token before it is signed: the largest that fits has 8192 characters at most (T19)", async () => {
+  it("measures a token before signing: the largest that fits has 8192 characters at most (T19)", async () => {
     const sizes = [];
     for (let length = 5_850; length < 5_990; length++) {
       const issued = await issue({ payload: { jti: "j", filler: "x".repeat(length) } as JsonObject });
@@ -86,21 +86,21 @@ describe("issueToken", () => {
     expect(Math.max(...sizes)).toBeGreaterThan(8188);
   });
 
-  it("refuses what a verifier would not read, whoever hands it over (T20, T21, C7)", async () => {
+  it("rejects what a verifier would not read, from any caller (T20, T21, C7)", async () => {
     const deep = JSON.parse('{"a":'.repeat(17) + "1" + "}".repeat(17)) as JsonObject;
     for (const payload of [deep, { a: "\ud800" }, JSON.parse('{"__proto__":{"a":1}}') as JsonObject]) {
       expect(await issue({ payload })).toEqual({ status: "refused", problem: expect.stringMatching(/^payload/) });
     }
   });
 
-  it("passes on why a payload is refused", async () => {
+  it("passes on why a payload is rejected", async () => {
     expect(await issue({ payload: { exp: 1 } })).toEqual({
       status: "refused",
       problem: expect.stringContaining("validity"),
     });
   });
 
-  it("is counted until it expires, key by key: so many a revocation refuses at least", async () => {
+  it("counts each token until it expires, for each key, as a lower bound of what a revocation affects", async () => {
     const key = instance.state.signer("public", "static", "ES256")!;
     for (const validity of [1, 1, 60, 3_600, 3_153_600_000]) await tokenOf({ validity });
     await tokenOf({ algorithm: "Ed25519" });
@@ -111,7 +111,7 @@ describe("issueToken", () => {
     expect(counted).toEqual([5, 3, 2, 1]);
   });
 
-  it("does not change the payload it is given", async () => {
+  it("does not change its payload", async () => {
     const payload = Object.freeze({ sub: "a", deep: Object.freeze({ b: 1 }) });
     const jwt = await tokenOf({ payload });
     expect(partsOf(jwt).claims).toMatchObject(payload);
@@ -119,7 +119,7 @@ describe("issueToken", () => {
 });
 
 describe("algorithmRequested", () => {
-  it("knows our algorithms in any case, EdDSA by its older name, and nothing else (T1, T3)", () => {
+  it("accepts our algorithms in any case, EdDSA by its older name, and nothing else (T1, T3)", () => {
     for (const algorithm of ALGORITHMS) {
       for (const name of [algorithm, algorithm.toLowerCase(), algorithm.toUpperCase()]) {
         expect(algorithmRequested(name)).toBe(algorithm);
