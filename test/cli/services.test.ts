@@ -91,7 +91,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     const { ways } = await started();
     const cases: [string[], RegExp][] = [
       [["register", "Orders"], /^countersign: a service name has 1 to 63 characters/],
-      [["register", "orders", "--app", "ghost"], /app not found|app not found/],
+      [["register", "orders", "--app", "ghost"], /app not found/],
       [["show", "ghost"], /^countersign: service not found$/m],
       [["show", "../keys"], /service not found/],
       [["disable", "ghost", "--yes"], /service not found/],

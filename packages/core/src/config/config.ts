@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { DEFAULT_CORE_PORT, isLoopbackHost, type Algorithm } from "countersign/protocol";
 import { z } from "zod";
 import { isPostgresUrl } from "../adapters/postgres/database-url.ts";
@@ -181,7 +182,9 @@ export function resolveConfig(
       : optionName(setting);
   const problemWith = (setting: Setting, rule: string) => {
     const value = optionOf(setting) ?? setIn(environment, VARIABLES[setting]);
-    const got = SECRET.has(setting) ? "" : `, got ${typeof value === "string" ? quote(value) : String(value)}`;
+    const got = SECRET.has(setting)
+      ? ""
+      : `, got ${typeof value === "string" ? quote(value) : inspect(value, { depth: -1 })}`;
     if (setting !== "maxRingAge") return `${nameOf(setting)}: ${rule}${got}`;
     const unit = optionOf(setting) === undefined ? "seconds" : "milliseconds";
     return `${nameOf(setting)}: expected a number of ${unit} above 0${got}`;
@@ -263,7 +266,7 @@ function problemsOfKeys({ host, apiKeys, adminKeys }: GivenKeys, nameOf: NameOf)
   const problems: string[] = [];
   if (apiKeys.length === 0 && !isLoopbackHost(host)) {
     problems.push(
-      `${nameOf("host")}: ${quote(String(host))} is reachable from other machines, but no API key is configured; ` +
+      `${nameOf("host")}: ${quote(host)} is reachable from other machines, but no API key is configured; ` +
         "set --api-key or COUNTERSIGN_API_KEYS, or listen on 127.0.0.1",
     );
   }

@@ -1,18 +1,18 @@
 import { StoreUnavailable } from "../ports/store.ts";
 
 /**
- * Does what many ask for in few turns: whoever asks while one is being done is in the next. So however many ask, one
- * connection is enough for them, and whoever else needs the store waits for one turn of theirs at most.
+ * Batches concurrent requests: requests that arrive while a batch runs go into the next one. All of them together use
+ * one connection, and other users of the store wait for at most one batch.
  *
- * @param most in one turn
- * @param work all of one turn or nothing; its results in the order of what was asked
+ * @param most requests in one batch
+ * @param work processes a batch atomically and returns the results in request order
  */
 export function inBatches<T, R>(
   most: number,
-  work: (asked: readonly T[]) => Promise<readonly R[]>,
-): (one: T) => Promise<R> {
+  work: (requests: readonly T[]) => Promise<readonly R[]>,
+): (request: T) => Promise<R> {
   interface Waiting {
-    readonly one: T;
+    readonly request: T;
     resolve(result: R): void;
     reject(error: unknown): void;
   }
@@ -21,29 +21,29 @@ export function inBatches<T, R>(
 
   async function run(): Promise<void> {
     running = true;
-    while (waiting.length > 0) await take(waiting.splice(0, most));
+    while (waiting.length > 0) await runBatch(waiting.splice(0, most));
     running = false;
   }
 
-  async function take(turn: readonly Waiting[]): Promise<void> {
+  async function runBatch(batch: readonly Waiting[]): Promise<void> {
     try {
-      const results = await work(turn.map(({ one }) => one));
-      turn.forEach(({ resolve }, at) => resolve(results[at]!));
+      const results = await work(batch.map(({ request }) => request));
+      batch.forEach(({ resolve }, at) => resolve(results[at]!));
     } catch (error) {
       if (error instanceof StoreUnavailable) {
-        // A store that is away is waited for once, not once for each turn.
-        for (const { reject } of [...turn, ...waiting.splice(0)]) reject(error);
-      } else if (turn.length === 1) {
-        turn[0]!.reject(error);
+        // Wait for an unavailable store once, not once for each batch.
+        for (const { reject } of [...batch, ...waiting.splice(0)]) reject(error);
+      } else if (batch.length === 1) {
+        batch[0]!.reject(error);
       } else {
-        for (const one of turn) await take([one]); // what is wrong with one of them is not the others' affair
+        for (const one of batch) await runBatch([one]); // one invalid request must not fail the others
       }
     }
   }
 
-  return (one) =>
+  return (request) =>
     new Promise((resolve, reject) => {
-      waiting.push({ one, resolve, reject });
+      waiting.push({ request, resolve, reject });
       if (!running) void run();
     });
 }

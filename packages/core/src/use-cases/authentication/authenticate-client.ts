@@ -14,16 +14,16 @@ import { verifiesUnder } from "../../crypto/jws.ts";
 import { idOfKey } from "./still-authenticated.ts";
 import type { ReplayGuard } from "./replay-guard.ts";
 
-/** What a client of the OAuth endpoints shows for itself. */
+/** How a client of the OAuth endpoints authenticates. */
 export type ClientProof =
-  /** One of its credentials (RFC 6749 section 2.3.1). */
+  /** A service credential (RFC 6749 section 2.3.1). */
   | { readonly way: "secret"; readonly clientId: string; readonly secret: string }
-  /** A token that it has signed itself, or its platform for it (RFC 7523). */
+  /** A JWT signed by the service or by its platform (RFC 7523). */
   | { readonly way: "assertion"; readonly clientId: string | undefined; readonly assertion: string };
 
 /**
- * @returns undefined for whoever is not who it says, whatever the cause
- * @throws StoreUnavailable, PlatformUnavailable where that cannot be found out now
+ * @returns the service; undefined if authentication fails, whatever the reason
+ * @throws StoreUnavailable, PlatformUnavailable
  */
 export type AuthenticateClient = (proof: ClientProof, appId: string) => Promise<ServicePrincipal | undefined>;
 
@@ -35,7 +35,7 @@ interface Parts {
   readonly platformKeys: Pick<PlatformKeys, "hasSigned">;
 }
 
-/** Clients are services: nobody else has a name to mint for, and no key of another door opens this one. */
+/** Authenticates clients of the OAuth endpoints. Only services are clients; API keys and admin keys are rejected. */
 export function createAuthenticateClient(parts: Parts): AuthenticateClient {
   const { authenticate, assertions, state, issuerUrls, platformKeys } = parts;
 
@@ -44,22 +44,22 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     return principal?.type === "service" && principal.service === clientId ? principal : undefined;
   }
 
-  /** Signed by the service itself: good for one request (CVE-2025-27371). */
+  /** Accepts an assertion that the service signed itself, for one request only (CVE-2025-27371). */
   async function byOwnKey(jwt: DecodedJwt, service: string, appId: string): Promise<ServicePrincipal | undefined> {
     const key = state.clientsOf(appId)?.findKey(service, jwt.header.kid);
     const issuer = issuerUrls.of(appId);
     if (key === undefined || issuer === undefined || !isSignedBy(jwt, key)) return undefined;
     if (!isOwnAssertion(jwt, service, issuer, state.now() / 1000)) return undefined;
     const { jti, exp } = jwt.claims as { jti: string; exp: number };
-    // What is listed under it is of one length, whatever the service made up.
+    // The service chooses the jti. A digest gives stored entries a fixed length.
     const digest = digestOf(`${service} ${jti}`);
     const fresh = await assertions.use({ appId, digest, until: exp + ASSERTION_TOLERANCE });
     return fresh ? { type: "service", appId, service, proof: "key", credentialId: idOfKey(key) } : undefined;
   }
 
   /**
-   * Signed by a platform. The same token may come again until it expires: the platform gives its workload one for an
-   * hour, and every instance of it starts with that.
+   * Accepts a token that a platform signed. It can be reused until it expires: the platform issues its workload one
+   * token an hour, and every instance of the workload authenticates with it.
    */
   async function byPlatform(
     jwt: DecodedJwt,
@@ -73,13 +73,13 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
       (trust) => (clientId === undefined || trust.service === clientId) && isTrustedWorkload(jwt, trust, now),
     );
     const pinned = covering.find(({ jwks }) => jwks !== null && isSignedByOneOf(jwt, jwks));
-    // Asked whatever the token says: while the platform is away, nobody learns which workloads are trusted from whether
-    // it would have been asked.
+    // Ask the platform even if no trusted identity matches. Otherwise, while the platform is unavailable, the response
+    // would reveal which workloads are trusted.
     const published = trusts.find(({ jwks }) => jwks === null);
     const isPublished =
       pinned === undefined && published !== undefined && (await platformKeys.hasSigned(published.issuer, token));
     const trust = pinned ?? (isPublished ? covering.find(({ jwks }) => jwks === null) : undefined);
-    // Which of two services it is cannot be known, so it is neither.
+    // Reject a token that identifies two services.
     if (trust === undefined || covering.some(({ service }) => service !== trust.service)) return undefined;
     return { type: "service", appId, service: trust.service, proof: "trust", credentialId: trust.id };
   }
@@ -91,7 +91,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
     const iss = decoded.ok ? decoded.jwt.claims["iss"] : undefined;
     if (!decoded.ok || typeof iss !== "string") return undefined;
     const trusts = state.clientsOf(appId)?.trustsIn(iss) ?? [];
-    // A platform's issuer is a URL, which no service is called like.
+    // A platform's issuer is a URL, which is never a service name.
     if (trusts.length === 0) {
       return clientId === undefined || clientId === iss ? byOwnKey(decoded.jwt, iss, appId) : undefined;
     }
@@ -99,7 +99,7 @@ export function createAuthenticateClient(parts: Parts): AuthenticateClient {
   };
 }
 
-/** The key decides how a signature is checked (RFC 8725 section 3.1). */
+/** The key determines the algorithm (RFC 8725 section 3.1). */
 function isSignedBy(jwt: DecodedJwt, { algorithm, jwk: publicJwk }: VerificationKey): boolean {
   return algorithm === jwt.algorithm && verifiesUnder({ algorithm, publicJwk }, jwt.signingInput, jwt.signature);
 }

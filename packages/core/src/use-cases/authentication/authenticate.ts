@@ -4,25 +4,26 @@ import { digestOf } from "../../crypto/digest.ts";
 import type { CredentialUses } from "./credential-uses.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 
-/** A service that has proved to be the one that it says, in one app. */
+/** An authenticated service of one app. */
 export interface ServicePrincipal {
   readonly type: "service";
   readonly appId: string;
   readonly service: string;
   readonly proof: "credential" | "key" | "trust";
-  /** Which of its credentials, keys or trusts it was. */
+  /** The credential, client key or trusted identity that it authenticated with. */
   readonly credentialId: string;
 }
 
 /**
- * Who asks. API keys open the driver interface, admin keys administration, services what is theirs there; none of them
- * opens the others' doors.
+ * The authenticated caller. API keys grant access to the driver interface, admin keys to the admin API, and service
+ * credentials to the service's own operations of the driver interface.
  */
 export type Principal = { readonly type: "api-key" | "admin-key" | "anonymous" } | ServicePrincipal;
 
 /**
- * @param presented the key of the request, if it brought one
- * @param appId the app that the request is about, which need not exist: a service is nobody in another one
+ * @param presented the key or credential in the request, if any
+ * @param appId the app of the request, which might not exist; a service authenticates in its own app only
+ * @returns undefined if authentication fails
  */
 export type Authenticate = (presented: string | undefined, appId: string) => Principal | undefined;
 
@@ -32,12 +33,12 @@ interface ConfiguredKeys {
 }
 
 /**
- * Keys and credentials are kept as digests. Comparing digests takes the same time wherever they differ, and every
- * configured key is compared; a service's credential is looked up by its digest, of which nobody can choose a part that
- * would help to find the next one. What was revoked, has expired, or belongs to a service that is disabled or gone is
- * unknown after the same steps as what never was.
- * While no API key is configured, a request may do without one: the core is then reached from this machine only. Who
- * says to be a service is that one or nobody, there too.
+ * Compares digests in constant time, against every configured key. Looks service credentials up by digest: clients
+ * cannot choose a digest, so the time of the lookup reveals nothing useful. Revoked and expired credentials, and those
+ * of disabled or deleted services, take the same steps as unknown ones.
+ *
+ * Without configured API keys, requests without a key are anonymous, because the core then listens on loopback only.
+ * Text in the form of a service credential must be a valid one even then.
  */
 export function createAuthenticate(
   { apiKeys, adminKeys }: ConfiguredKeys,
@@ -76,7 +77,7 @@ const ADMIN_KEY: Principal = Object.freeze({ type: "admin-key" });
 const API_KEY: Principal = Object.freeze({ type: "api-key" });
 const ANONYMOUS: Principal = Object.freeze({ type: "anonymous" });
 
-/** What an admin key is called where it is told who did something: nobody can use it for that. */
+/** Returns a label that identifies an admin key in records without revealing it. */
 export function labelOfAdminKey(key: string): string {
   return `admin key ${hash("sha256", key, "hex").slice(0, 6)}`;
 }

@@ -2,21 +2,21 @@ import type { Credential, CredentialUse } from "../../domain/authentication/cred
 import type { Store } from "../../ports/store.ts";
 import type { Monotonic } from "../../ports/clock.ts";
 
-/** When credentials were used last: in memory at once, in the store now and then. */
+/** Records when credentials were last used: immediately in memory, periodically in the store. */
 export interface CredentialUses {
-  /** @param now milliseconds by the store's clock */
+  /** @param now milliseconds since the epoch, measured with the store's clock */
   note(credential: Credential, now: number): void;
-  /** What the store does not know yet. */
+  /** The last use that is not in the store yet, milliseconds since the epoch; null: none. */
   lastOf(credential: Credential): number | null;
-  /** Writes down what is new, at most once a minute. */
+  /** Stores new uses, at most once a minute. */
   flush(): Promise<void>;
-  /** Writes down what is new. */
+  /** Stores new uses immediately. */
   flushNow(): Promise<void>;
 }
 
 const FLUSH_EVERY = 60_000;
 
-/** Holds one moment for each credential that there is, at most. */
+/** Holds at most one time for each credential. */
 export function createCredentialUses(store: Store, monotonic: Monotonic): CredentialUses {
   /** By the digest of the credential. */
   const pending = new Map<string, CredentialUse>();
@@ -27,7 +27,7 @@ export function createCredentialUses(store: Store, monotonic: Monotonic): Creden
     const uses = [...pending];
     if (uses.length === 0) return;
     await store.write((writer) => writer.services.noteUses(uses.map(([, use]) => use)));
-    // What was used again meanwhile is for the next time.
+    // Keep uses that arrived during the write for the next flush.
     for (const [digest, use] of uses) if (pending.get(digest) === use) pending.delete(digest);
   }
 

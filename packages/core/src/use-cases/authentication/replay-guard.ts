@@ -2,11 +2,11 @@ import type { OneUse, Store } from "../../ports/store.ts";
 import type { Monotonic } from "../../ports/clock.ts";
 import { inBatches } from "../batch.ts";
 
-/** What is good for one use, remembered by all instances until nobody would take it any more. */
+/** Prevents replays across all instances: an entry is stored until it would be rejected anyway. */
 export interface ReplayGuard {
-  /** @returns whether this is the first use */
+  /** Records a use. Returns true for the first one. */
   use(one: OneUse): Promise<boolean>;
-  /** Forgets what nobody would take any more, at most once a minute. */
+  /** Deletes expired entries, at most once a minute. */
   tidy(): Promise<void>;
 }
 

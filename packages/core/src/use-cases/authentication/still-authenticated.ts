@@ -5,8 +5,8 @@ import { digestOf } from "../../crypto/digest.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 
 /**
- * Whether who was known once would still be now: enabled, and by the same credential, key or trust. Between a header and
- * the last byte of a body, or the answer of a platform, lies as long as the caller wants.
+ * Reports whether an authenticated service is still enabled and its credential, key or trusted identity still valid.
+ * A caller can delay the end of its request body, or a platform its response, for as long as it wants.
  */
 export function isStillAuthenticated(
   state: InstanceState,
@@ -30,7 +30,7 @@ export function isStillAuthenticated(
   }
 }
 
-/** A kid may be given to another key. */
+/** Identifies a client key by its content, because a service can reuse a kid for another key. */
 export function idOfKey({ jwk }: ClientKey): string {
   return digestOf(JSON.stringify(jwk));
 }

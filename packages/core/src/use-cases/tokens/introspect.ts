@@ -12,7 +12,7 @@ import { isLive } from "../../domain/keys/signing-key.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 import { verifiesUnder } from "../../crypto/jws.ts";
 
-/** A token that an app's own key has signed, and that key has neither ended nor been revoked. */
+/** Returns the decoded token if a key of the app signed it and that key has neither expired nor been revoked. */
 export function readOwnToken(state: InstanceState, appId: string, token: string): DecodedJwt | undefined {
   const decoded = decodeJwt(token);
   if (!decoded.ok) return undefined;
@@ -23,14 +23,14 @@ export function readOwnToken(state: InstanceState, appId: string, token: string)
 }
 
 /**
- * What a token of an app says while it is good (RFC 7662); `inactive`: it is not, for whatever cause. No store is read:
- * what is revoked is in memory, as verifiers read it. Where that is too old, what it says is `unknown`.
+ * Returns the claims of a valid token of the app (RFC 7662), or `inactive` if the token is invalid for any reason. Reads
+ * revocations from memory, not from the store. Returns `unknown` if the state in memory is too old.
  */
 export type Introspect = (appId: string, token: string) => JsonObject | "inactive" | "unknown";
 
-/** @param maxRingAge milliseconds that what is in memory is trusted while the store is away, as for issuing */
+/** @param maxRingAge how long the state in memory is trusted while the store is unavailable, in milliseconds, as for issuing */
 export function createIntrospect(state: InstanceState, maxRingAge: number): Introspect {
-  /** Feeds as they are asked: the same one is until something is revoked. */
+  /** Parsed feeds. The feed object stays the same until something is revoked. */
   const read = new WeakMap<RevocationFeed, Revocations>();
   const revocationsOf = (appId: string) => {
     const claims = state.feedOf(appId)!.claims;

@@ -9,26 +9,26 @@ import { isStillAuthenticated } from "../authentication/still-authenticated.ts";
 
 export interface ServiceTokenRequest extends Omit<TokenRequest, "appId" | "maxLifetime"> {
   readonly principal: ServicePrincipal;
-  /** Whom it wants to call; undefined: as the payload's `aud` says, else the only one that it may. */
+  /** The service to call; undefined: the payload's `aud`, otherwise the only service that the policy allows. */
   readonly audience: string | undefined;
-  /** undefined: all that it may there. */
+  /** undefined: all scopes that the policy grants for the audience. */
   readonly scopes: readonly string[] | undefined;
 }
 
 export type IssuedServiceToken =
   | IssuedToken
-  /** It was disabled, or what it was known by ended, after it had been authenticated. */
+  /** The service was disabled or its credential ended after authentication. */
   | { readonly status: "unauthenticated" }
-  /** The policy has no such call. */
+  /** The policy does not allow the call. */
   | ({ readonly status: "denied" } & Omit<Extract<CallDecision, { allowed: false }>, "allowed" | "status"> & {
         readonly code: 400 | 403;
       })
-  /** The payload has a claim that is not the service's to set. */
+  /** The payload has a claim that a service cannot set. */
   | { readonly status: "forbidden_claim"; readonly claim: string };
 
 export type IssueServiceToken = (request: ServiceTokenRequest) => Promise<IssuedServiceToken>;
 
-/** The story of a token for a service: what the policy allows it, what the core says of it, and then as any other. */
+/** Issues a token to a service: checks the policy, adds the core's claims, then issues it like any other token. */
 export function createIssueServiceToken(
   state: InstanceState,
   issueToken: IssueToken,
@@ -36,18 +36,18 @@ export function createIssueServiceToken(
 ): IssueServiceToken {
   return async ({ principal, audience, scopes, payload, issuer, kind, algorithm, typ = "JWT", validity }) => {
     const { appId, service } = principal;
-    // Nothing is waited for from here until `iat` is fixed, so what is revoked later covers it.
+    // No await between this check and setting `iat`, so a later revocation covers this token.
     if (!isStillAuthenticated(state, principal)) return { status: "unauthenticated" };
     const { aud } = payload;
-    const asked = audience ?? (typeof aud === "string" ? aud : undefined); // programs have no other field for it
+    const asked = audience ?? (typeof aud === "string" ? aud : undefined); // existing clients send the audience as `aud`
     const decision = decideCall(state.callPolicyOf(appId), service, asked, scopes);
     if (!decision.allowed) {
       const { error, problem, status: code } = decision;
       if (asked !== audience && error === "invalid_target") return { status: "forbidden_claim", claim: "aud" };
       return { status: "denied", code, error, problem };
     }
-    const said = { issuer, service, audience: decision.audience, scopes: decision.scopes };
-    const built = claimsOfService(payload, said);
+    const identity = { issuer, service, audience: decision.audience, scopes: decision.scopes };
+    const built = claimsOfService(payload, identity);
     if (!built.ok) return { status: "forbidden_claim", claim: built.claim };
     const issued = await issueToken({
       appId,

@@ -17,23 +17,23 @@ export type IssuedToken =
   | {
       status: "issued";
       jwt: string;
-      /** Seconds since the epoch: the real `exp`, where it is earlier than what was asked for. */
+      /** The actual `exp`, seconds since the epoch, if it is earlier than requested; undefined: as requested. */
       expiresAt: number | undefined;
-      /** All that it says; `iat` and `exp` are there. */
+      /** All claims of the token, including `iat` and `exp`. */
       claims: JsonObject;
     }
   | { status: "unsupported_algorithm" }
-  /** The caller asked for something no verifier would accept. */
+  /** Verifiers would reject the requested token. */
   | { status: "refused"; problem: string }
-  /** What is in memory is too old to trust: a key may have been revoked since. */
+  /** The state in memory is too old: a key might have been revoked since. */
   | { status: "unavailable" };
 
 export type IssueToken = (request: TokenRequest) => Promise<IssuedToken>;
 
 /**
- * The story of a token for M1: pick the signer, build the claims, sign. No store is read and no lock taken.
+ * Issues tokens: selects the active signing key, builds the claims, signs. Reads no store and takes no lock.
  *
- * @param maxRingAge milliseconds that issuing goes on while the store is away
+ * @param maxRingAge how long to issue tokens while the store is unavailable, in milliseconds
  */
 export function createIssueToken(state: InstanceState, maxRingAge: number): IssueToken {
   return async (request) => {
@@ -46,7 +46,7 @@ export function createIssueToken(state: InstanceState, maxRingAge: number): Issu
     const privateKey = await state.privateKeyOf(key);
     const signingInput = `${headerOf(key, request.typ)}.${encodePart(built.claims)}`;
     const length = signingInput.length + 1 + Math.ceil((signatureLengthOf(privateKey) * 4) / 3);
-    // What our verifier would not read is refused before a signature is spent on it; what the core says itself it reads.
+    // Reject before signing what verifiers would reject. The core's own claims are always valid.
     const problem = length > LIMITS.tokenLength ? TOO_LARGE : problemOfClaims(request.payload);
     if (problem !== undefined) return { status: "refused", problem };
     const signature = await signBytes(key.algorithm, privateKey, Buffer.from(signingInput));
@@ -63,7 +63,7 @@ export function createIssueToken(state: InstanceState, maxRingAge: number): Issu
 
 const TOO_LARGE = `payload: the token would be larger than ${LIMITS.tokenLength} bytes`;
 
-/** The first part of a token: the same for all of a key and type. */
+/** Returns the encoded header, cached by key and type. */
 function headerOf(key: SigningKey, typ: TokenType = "JWT"): string {
   const known = HEADERS.get(key) ?? {};
   HEADERS.set(key, known);
@@ -72,7 +72,7 @@ function headerOf(key: SigningKey, typ: TokenType = "JWT"): string {
 
 const HEADERS = new WeakMap<SigningKey, Partial<Record<TokenType, string>>>();
 
-/** Clients spell algorithms in any case. */
+/** Returns the algorithm with this name, in any case, or undefined. */
 export function algorithmRequested(name: string): Algorithm | undefined {
   const wanted = name.toLowerCase() === "eddsa" ? "ed25519" : name.toLowerCase();
   return ALGORITHMS.find((algorithm) => algorithm.toLowerCase() === wanted);

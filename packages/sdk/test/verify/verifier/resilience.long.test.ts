@@ -37,9 +37,9 @@ test("R12 a flood of unknown kids costs one fetch per 30 s, and valid tokens not
     quiet!.push(await timesOf(false));
     flooded!.push(await timesOf(true));
   }
-  const best = (rounds: number[][], share: number) =>
-    Math.min(...rounds.map((times) => times[Math.floor(200 * share)]!));
-  const p99 = [quiet!, flooded!].map((rounds) => `${best(rounds, 0.99).toFixed(3)} ms`);
+  const best = (measured: number[][], share: number) =>
+    Math.min(...measured.map((times) => times[Math.floor(200 * share)]!));
+  const p99 = [quiet!, flooded!].map((measured) => `${best(measured, 0.99).toFixed(3)} ms`);
   process.stderr.write(`note: R12 p99 of a valid token ${p99[0]}, beside a flood ${p99[1]}\n`);
   // The medians are compared: the slower half also depends on the machine and on garbage collection.
   const [without, beside] = [best(quiet!, 0.5), best(flooded!, 0.5)];
