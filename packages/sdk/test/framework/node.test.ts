@@ -41,9 +41,9 @@ test("H1 a second Authorization after more fields than Node keeps is rejected", 
 test("H1 two authorization fields over HTTP/2, of which node:http2 exposes the first, are rejected", async () => {
   const key = edKey();
   const { jwksUri } = await serveKeys(key);
-  const told: VerifierEvent[] = [];
+  const reported: VerifierEvent[] = [];
   const handled: string[][] = [];
-  const guard = verifyMicroservice({ jwksUri, onEvent: (event) => void told.push(event) });
+  const guard = verifyMicroservice({ jwksUri, onEvent: (event) => void reported.push(event) });
   const server = createHttp2Server(
     guard((req, res) => {
       handled.push(req.rawHeaders);
@@ -56,10 +56,10 @@ test("H1 two authorization fields over HTTP/2, of which node:http2 exposes the f
   const good = `Bearer ${tokenBy(key, { iat: 0, exp: 4_102_444_800 })}`;
 
   await sendHttp2(port, [good]);
-  expect([handled.length, told.filter(({ type }) => type === "refused")]).toEqual([1, []]);
+  expect([handled.length, reported.filter(({ type }) => type === "refused")]).toEqual([1, []]);
   await sendHttp2(port, [good, "Bearer x"]);
   expect(handled).toHaveLength(1);
-  expect(told.at(-1)).toMatchObject({ type: "refused", reason: "authorization_malformed" });
+  expect(reported.at(-1)).toMatchObject({ type: "refused", reason: "authorization_malformed" });
 });
 
 /** One request with these authorization fields, written manually: the node:http2 client refuses to send two. Resolves on the response. */

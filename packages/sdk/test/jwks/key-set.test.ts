@@ -23,7 +23,7 @@ interface Bench {
   readonly clock: FakeClock;
   readonly events: VerifierEvent[];
   /** `found`, `unknown` or `unavailable`. */
-  look(kid: string): Promise<string>;
+  lookUp(kid: string): Promise<string>;
   /** Waits for a background refresh. */
   settled(event: VerifierEvent["type"], count: number): Promise<void>;
 }
@@ -44,7 +44,7 @@ async function bench(...keys: TestKey[]): Promise<Bench> {
     server,
     clock,
     events,
-    async look(kid) {
+    async lookUp(kid) {
       const found = await keySet.find(kid, MAX_STALE);
       return typeof found === "string" ? found : "found";
     },
@@ -63,24 +63,24 @@ async function bench(...keys: TestKey[]): Promise<Bench> {
 }
 
 test("simultaneous lookups share one fetch", async () => {
-  const { look, server } = await bench(first);
-  expect(await Promise.all(Array.from({ length: 50 }, () => look("k1")))).toEqual(Array(50).fill("found"));
+  const { lookUp, server } = await bench(first);
+  expect(await Promise.all(Array.from({ length: 50 }, () => lookUp("k1")))).toEqual(Array(50).fill("found"));
   expect(server.fetches()).toBe(1);
 });
 
 describe("background refresh", () => {
   test("a set is fetched again before its max-age ends, and no lookup waits", async () => {
-    const { look, server, clock, settled } = await bench(first);
-    await look("k1");
+    const { lookUp, server, clock, settled } = await bench(first);
+    await lookUp("k1");
     clock.advance(44); // 75 % of a minute at the earliest
-    await look("k1");
+    await lookUp("k1");
     expect(server.fetches()).toBe(1);
     clock.advance(14); // 95 % of it at the latest
     server.publish(first, second);
-    expect(await look("k1")).toBe("found");
+    expect(await lookUp("k1")).toBe("found");
     await settled("keys_refreshed", 2);
     expect(server.fetches()).toBe(2);
-    expect(await look("k2")).toBe("found");
+    expect(await lookUp("k2")).toBe("found");
   });
 
   test.each([
@@ -90,14 +90,14 @@ describe("background refresh", () => {
     ["max-age=99999999", 3599, 3601],
     ["no-store", 44, 58],
   ])("Cache-Control %s: no refresh after %i s, a refresh after %i s", async (cacheControl, before, after) => {
-    const { look, server, clock, settled } = await bench(first);
+    const { lookUp, server, clock, settled } = await bench(first);
     server.cacheControl(cacheControl);
-    await look("k1");
+    await lookUp("k1");
     clock.advance(before);
-    await look("k1");
+    await lookUp("k1");
     expect(server.fetches()).toBe(1);
     clock.advance(after - before);
-    await look("k1");
+    await lookUp("k1");
     await settled("keys_refreshed", 2);
     expect(server.fetches()).toBe(2);
   });
@@ -105,34 +105,34 @@ describe("background refresh", () => {
 
 describe("K5 whole sets", () => {
   test("K5 after one refresh, a removed key is unknown and an added one is found", async () => {
-    const { look, server } = await bench(first);
-    await look("k1");
+    const { lookUp, server } = await bench(first);
+    await lookUp("k1");
     server.publish(second);
-    expect(await look("k2")).toBe("found");
-    expect(await look("k1")).toBe("unknown");
+    expect(await lookUp("k2")).toBe("found");
+    expect(await lookUp("k1")).toBe("unknown");
   });
 
   test("K5 after an empty set, no key is trusted", async () => {
-    const { look, server, clock, settled } = await bench(first);
-    await look("k1");
+    const { lookUp, server, clock, settled } = await bench(first);
+    await lookUp("k1");
     server.publish();
     clock.advance(60);
-    await look("k1");
+    await lookUp("k1");
     await settled("keys_refreshed", 2);
-    expect(await look("k1")).toBe("unknown");
+    expect(await lookUp("k1")).toBe("unknown");
   });
 });
 
 describe("K4 unknown kids", () => {
   test("K4 a flood of them causes one fetch in 30 s and does not affect known ones", async () => {
-    const { look, server, clock } = await bench(first);
-    await look("k1");
-    const flood = () => Promise.all(Array.from({ length: 500 }, (_, i) => look(`x${i}`)));
+    const { lookUp, server, clock } = await bench(first);
+    await lookUp("k1");
+    const flood = () => Promise.all(Array.from({ length: 500 }, (_, i) => lookUp(`x${i}`)));
     expect(new Set(await flood())).toEqual(new Set(["unknown"]));
     expect(server.fetches()).toBe(2);
     clock.advance(29);
     await flood();
-    expect(await look("k1")).toBe("found");
+    expect(await lookUp("k1")).toBe("found");
     expect(server.fetches()).toBe(2);
     clock.advance(1);
     await flood();
@@ -161,10 +161,10 @@ describe("K4 unknown kids", () => {
 
 describe("K7 a source that is down", () => {
   test("K7 before the first set: unavailable, and retried no faster than the back-off allows", async () => {
-    const { look, server, clock, events } = await bench(first);
+    const { lookUp, server, clock, events } = await bench(first);
     server.failWith({ status: 500 });
-    expect(await look("k1")).toBe("unavailable");
-    expect(await look("k1")).toBe("unavailable");
+    expect(await lookUp("k1")).toBe("unavailable");
+    expect(await lookUp("k1")).toBe("unavailable");
     expect(server.fetches()).toBe(1);
     expect(events).toEqual([
       {
@@ -176,28 +176,28 @@ describe("K7 a source that is down", () => {
     ]);
     server.failWith(undefined);
     clock.advance(1);
-    expect(await look("k1")).toBe("found");
+    expect(await lookUp("k1")).toBe("found");
   });
 
   test("R9 after the first set: known keys verify for exactly 72 h", async () => {
-    const { look, server, clock, events, settled } = await bench(first);
-    await look("k1");
+    const { lookUp, server, clock, events, settled } = await bench(first);
+    await lookUp("k1");
     server.failWith({ status: 503 });
     clock.advance(72 * 3600);
-    expect(await look("k1")).toBe("found");
+    expect(await lookUp("k1")).toBe("found");
     await settled("keys_refresh_failed", 1);
     expect(events.at(-1)).toMatchObject({ ageSeconds: 72 * 3600 });
     clock.advance(1);
-    expect(await look("k1")).toBe("unavailable");
+    expect(await lookUp("k1")).toBe("unavailable");
   });
 
   test("R9 attempts back off to one in 30 s", async () => {
-    const { look, server, clock } = await bench(first);
+    const { lookUp, server, clock } = await bench(first);
     server.failWith({ status: 500 });
     const attempts: number[] = [];
     for (let elapsed = 0; elapsed < 300; elapsed++) {
       const before = server.fetches();
-      await look("k1");
+      await lookUp("k1");
       if (server.fetches() > before) attempts.push(elapsed);
       clock.advance(1);
     }
@@ -208,19 +208,19 @@ describe("K7 a source that is down", () => {
   });
 
   test("a set that is available again replaces the old one", async () => {
-    const { look, server, clock, settled } = await bench(first);
-    await look("k1");
+    const { lookUp, server, clock, settled } = await bench(first);
+    await lookUp("k1");
     server.failWith({ status: 500 });
     clock.advance(3600);
-    await look("k1");
+    await lookUp("k1");
     await settled("keys_refresh_failed", 1);
     server.failWith(undefined);
     server.publish(second);
     clock.advance(30);
-    await look("k1");
+    await lookUp("k1");
     await settled("keys_refreshed", 2);
-    expect(await look("k1")).toBe("unknown");
-    expect(await look("k2")).toBe("found");
+    expect(await lookUp("k1")).toBe("unknown");
+    expect(await lookUp("k2")).toBe("found");
   });
 });
 

@@ -28,8 +28,8 @@ async function optionalRoute(options: GuardOptions = {}, debug = false) {
     if (outcome.allowed) return outcome.caller?.service ?? "nobody";
     return `${outcome.answer.status} ${outcome.answer.headers["www-authenticate"]?.replace(/^.*?, /, "")}`;
   };
-  const told = () => events.splice(0).filter(({ type }) => type === "refused" || type === "would_refuse");
-  return { answer, told, clock, issuer };
+  const reported = () => events.splice(0).filter(({ type }) => type === "refused" || type === "would_refuse");
+  return { answer, reported, clock, issuer };
 }
 
 const INVALID = '401 error="invalid_token"';
@@ -37,17 +37,17 @@ const FORBIDDEN = '403 error="insufficient_scope"';
 
 describe("an optional route with an audience", () => {
   test("T23 accepts a valid end user token without a caller, for any audience, and reports no rejection", async () => {
-    const { answer, told } = await optionalRoute({ allow: ["orders"], scope: "stock:read" });
+    const { answer, reported } = await optionalRoute({ allow: ["orders"], scope: "stock:read" });
     for (const aud of [undefined, "inventory", "billing", "https://shop.test", ["a", "b"], []]) {
       for (const source of [undefined, "user", 1]) expect(await answer(ofUser({ aud, source }))).toBe("nobody");
     }
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
     expect(await answer(ofOrders())).toBe("orders");
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
   });
 
   test("T23 rejects an invalid token and reports the reason", async () => {
-    const { answer, told, clock } = await optionalRoute({ issuer: "https://core.test" });
+    const { answer, reported, clock } = await optionalRoute({ issuer: "https://core.test" });
     const iss = "https://core.test";
     expect(await answer(ofUser({ iss }))).toBe("nobody");
     const bad = [
@@ -60,7 +60,7 @@ describe("an optional route with an audience", () => {
     ] as const;
     for (const [token, reason] of bad) {
       for (let i = 0; i < 2; i++) expect([reason, await answer(token)]).toEqual([reason, INVALID]);
-      expect(told()).toMatchObject([
+      expect(reported()).toMatchObject([
         { type: "refused", reason },
         { type: "refused", reason },
       ]);
@@ -72,7 +72,7 @@ describe("an optional route with an audience", () => {
   });
 
   test("S3 rejects a service as every other route does, also the second time", async () => {
-    const { answer, told } = await optionalRoute({ allow: ["orders", "billing"], scope: "stock:read" });
+    const { answer, reported } = await optionalRoute({ allow: ["orders", "billing"], scope: "stock:read" });
     const refusals = [
       [{ aud: "billing" }, INVALID, { reason: "audience_mismatch", expected: '["inventory"]', seen: "billing" }],
       [{ aud: undefined }, INVALID, { reason: "audience_mismatch" }],
@@ -84,17 +84,17 @@ describe("an optional route with an audience", () => {
       const token = ofOrders(claims);
       for (let i = 0; i < 3; i++) {
         expect(await answer(token)).toBe(outcome);
-        expect(told()).toMatchObject([{ type: "refused", jti: "id-1", kid: key.kid, ...event }]);
+        expect(reported()).toMatchObject([{ type: "refused", jti: "id-1", kid: key.kid, ...event }]);
       }
     }
   });
 
   test("with reportOnly accepts services and reports what it would reject", async () => {
-    const { answer, told } = await optionalRoute({ reportOnly: true });
+    const { answer, reported } = await optionalRoute({ reportOnly: true });
     expect(await answer(ofOrders({ aud: "billing" }))).toBe("orders");
-    expect(told()).toMatchObject([{ type: "would_refuse", reason: "audience_mismatch" }]);
+    expect(reported()).toMatchObject([{ type: "would_refuse", reason: "audience_mismatch" }]);
     expect(await answer(ofUser({ aud: "billing" }))).toBe("nobody");
-    expect(told()).toEqual([]);
+    expect(reported()).toEqual([]);
   });
 
   test("applies the rules of each of several issuers", async () => {
@@ -104,7 +104,7 @@ describe("an optional route with an audience", () => {
       { issuer: "https://one.test", jwksUri: one.jwksUri, scope: "stock:read", reportOnly: false },
       { issuer: "https://two.test", jwksUri: other.jwksUri, allow: "billing" },
     ];
-    const { answer, told } = await optionalRoute({ jwksUri: trusted });
+    const { answer, reported } = await optionalRoute({ jwksUri: trusted });
     const [a, b] = [{ iss: "https://one.test" }, { iss: "https://two.test" }];
     const second = other.keys[0]!;
     expect(await answer(ofOrders(a))).toBe("orders");
@@ -115,7 +115,7 @@ describe("an optional route with an audience", () => {
       const by = iss === "https://one.test" ? key : second;
       expect(await answer(tokenBy(by, { iss, source: "user", aud: "elsewhere" }))).toBe("nobody");
     }
-    expect(told()).toMatchObject([{ reason: "insufficient_scope" }, { reason: "caller_not_allowed" }]);
+    expect(reported()).toMatchObject([{ reason: "insufficient_scope" }, { reason: "caller_not_allowed" }]);
   });
 
   test("prints rejections as refused with debug, and no token of a user", async () => {
@@ -137,8 +137,8 @@ describe("an optional route with an audience", () => {
 });
 
 test("a route that is not optional responds to an end user's token with 401 for another audience, otherwise 403", async () => {
-  const { answer, told } = await optionalRoute({ optional: false });
+  const { answer, reported } = await optionalRoute({ optional: false });
   expect(await answer(ofUser({ aud: "billing" }))).toBe(INVALID);
   expect(await answer(ofUser({ aud: "inventory" }))).toBe(FORBIDDEN);
-  expect(told()).toMatchObject([{ reason: "audience_mismatch" }, { reason: "claim_mismatch" }]);
+  expect(reported()).toMatchObject([{ reason: "audience_mismatch" }, { reason: "claim_mismatch" }]);
 });

@@ -31,7 +31,7 @@ const withApi = (getJWKSGET: (original: GetJwks) => RecipeApis["getJWKSGET"]): J
 });
 
 describe("jwks.json", () => {
-  test("is exactly the keys of the core, with exactly these headers", async () => {
+  test("contains exactly the core's keys, with exactly these headers", async () => {
     const core = await startStandInCore();
     const answer = await get(instanceAt(core.url), JWKS);
     expect(answer).toMatchObject({ status: 200, body: JSON.stringify({ keys: [core.key.jwk] }) });
@@ -52,7 +52,7 @@ describe("jwks.json", () => {
     expect(headersOf(await get(instanceAt(core.url), JWKS))["cache-control"]).toBe(expected);
   });
 
-  test("many requests are one to the core, and it is still served when the core is gone", async () => {
+  test("many requests cause one request to the core, and the set is served while the core is down", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url);
     for (let i = 0; i < 5; i++) expect((await get(instance, JWKS))?.status).toBe(200);
@@ -61,7 +61,7 @@ describe("jwks.json", () => {
     expect((await get(instance, JWKS))?.status).toBe(200);
   });
 
-  test("an error of the core is rejected with, for the framework's error handler", async () => {
+  test("an error of the core rejects, for the framework's error handler", async () => {
     await expect(get(instanceAt(deadAddress()), JWKS)).rejects.toMatchObject({ code: "core_unreachable" });
   });
 });
@@ -91,7 +91,7 @@ describe("override.functions.getJWKS", () => {
 });
 
 describe("override.apis.getJWKSGET", () => {
-  test("gets the options of the contract", async () => {
+  test("receives the options of the contract", async () => {
     const core = await startStandInCore();
     let seen: { options: APIOptions; userContext: object } | undefined;
     const config = withApi((original) => async (input) => ((seen = input), original(input)));
@@ -104,7 +104,7 @@ describe("override.apis.getJWKSGET", () => {
     expect(seen!.userContext).toEqual({});
   });
 
-  test("may set a Cache-Control of its own, which wins, and other headers, and remove them", async () => {
+  test("can set and remove headers, and its Cache-Control overrides the default", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(
       core.url,
@@ -121,7 +121,7 @@ describe("override.apis.getJWKSGET", () => {
     expect([headers["cache-control"], headers["x-own"], headers["x-other"]]).toEqual(["no-store", "1", undefined]);
   });
 
-  test("may answer a GENERAL_ERROR, which is sent with 200", async () => {
+  test("can return a GENERAL_ERROR, which is sent with 200", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(
       core.url,
@@ -135,7 +135,7 @@ describe("override.apis.getJWKSGET", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("may answer keys of its own, whatever stands beside them", async () => {
+  test("can return its own keys; other members of its result are not sent", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(
       core.url,
@@ -144,7 +144,7 @@ describe("override.apis.getJWKSGET", () => {
     expect((await get(instance, JWKS))!.body).toBe('{"keys":[]}');
   });
 
-  test("set to undefined removes the route, and only that one", async () => {
+  test("set to undefined removes only that route", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(
       core.url,
@@ -156,7 +156,7 @@ describe("override.apis.getJWKSGET", () => {
 });
 
 describe("the other documents", () => {
-  test("jwks-all.json is the full set of the core, 404 where it has none", async () => {
+  test("jwks-all.json is the full set of the core, or 404 if the core has none", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=60, public";
     const missing = await get(instanceAt(core.url), "/auth/jwt/jwks-all.json");
@@ -171,7 +171,7 @@ describe("the other documents", () => {
     });
   });
 
-  test("a service that overrides its keys serves no full set beside them", async () => {
+  test("a service that overrides its keys does not serve the full set", async () => {
     const core = await startStandInCore();
     core.fullSet = [core.key.jwk, edKey().jwk];
     for (const override of [
@@ -187,7 +187,7 @@ describe("the other documents", () => {
     }
   });
 
-  test("strangers' requests become one request to the core, also for what it does not have", async () => {
+  test("unauthenticated requests cause one request to the core, also for documents that it does not have", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url);
     for (const path of ["/auth/jwt/jwks.json", "/auth/jwt/revocations", "/auth/jwt/jwks-all.json"]) {
@@ -198,7 +198,7 @@ describe("the other documents", () => {
     }
   });
 
-  test("revocations is the core's feed, as it is", async () => {
+  test("revocations is the core's feed, unchanged", async () => {
     const core = await startStandInCore();
     const feed = forge(core.key, { alg: "RS256", typ: "revocations+jwt", kid: core.key.jwk["kid"] }, { epoch: 1 });
     core.revocations = feed;
@@ -213,7 +213,7 @@ describe("the other documents", () => {
     });
   });
 
-  test("R17 an old feed is not served while the core is in trouble; a key set is", async () => {
+  test("R17 while the core fails, a stale key set is served and a stale feed is not", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url);
     core.revocations = "nothing.is.revoked";
@@ -226,14 +226,14 @@ describe("the other documents", () => {
     expect((await get(instance, JWKS))?.status).toBe(200);
   });
 
-  test.each([401, 404])("R17 a core that says %s has no feed", async (status) => {
+  test.each([401, 404])("R17 a core that responds with %s has no feed", async (status) => {
     const core = await startStandInCore();
     core.intercept = (_req, res) => (res.writeHead(status).end("x"), true);
     expect((await get(instanceAt(core.url), "/auth/jwt/revocations"))?.status).toBe(404);
   });
 
   test.each([302, 304, 400, 403, 405, 413])(
-    "R17 a core that says %s is in trouble: to a verifier, that there is no feed would mean that nothing is revoked",
+    "R17 %s from the core is an error, because without a feed a verifier would treat nothing as revoked",
     async (status) => {
       const core = await startStandInCore();
       core.intercept = (_req, res) => (res.writeHead(status).end(), true);
@@ -273,7 +273,7 @@ describe("paths", () => {
     [{ apiBasePath: "/" }, ""],
     [{ apiBasePath: "v1/auth/" }, "/v1/auth"],
     [{ apiGatewayPath: "/gw" }, "/gw/auth"],
-  ])("%j: the front interface stands under %j", async (more, base) => {
+  ])("%j: the base path of the front interface is %j", async (more, base) => {
     const core = await startStandInCore();
     const instance = closingInstance(
       createCountersign({
@@ -294,7 +294,7 @@ describe("paths", () => {
     ["GET", "/AUTH/jwt/jwks.json"],
     ["GET", "/auth"],
     ["GET", "/auth/jwt/../jwt/jwks.json"],
-  ])("%s %s is none of ours", async (method, path) => {
+  ])("%s %s is not a route of the front interface", async (method, path) => {
     const core = await startStandInCore();
     expect(await get(instanceAt(core.url), path, method)).toBeUndefined();
     expect(core.connections()).toBe(0);

@@ -13,7 +13,7 @@ function tokenOf(result: CreateJWTResult): string {
 }
 
 describe("createJWT", () => {
-  test("asks for a hundred years, RS256 and the static key, with apiDomain as the issuer", async () => {
+  test("requests a hundred years, RS256 and the static key, with apiDomain as the issuer", async () => {
     const core = await startStandInCore();
     const result = await instanceAt(core.url).createJWT({ source: "microservice", service: "orders" });
     expect(core.calls[0]!.body).toEqual({
@@ -42,7 +42,7 @@ describe("createJWT", () => {
     expect(core.calls[0]!.body).toMatchObject(expected);
   });
 
-  test("jwtValiditySeconds of init is the default, the second argument goes before it", async () => {
+  test("jwtValiditySeconds of init is the default, and the second argument overrides it", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url, { jwtValiditySeconds: 300 });
     await instance.createJWT();
@@ -51,7 +51,7 @@ describe("createJWT", () => {
   });
 
   test.each([[0], [-1], [1.5], [NaN], [Infinity], ["60"], [3_153_600_001]])(
-    "a validity of %s is rejected, and the core not asked",
+    "a validity of %s is rejected without a request to the core",
     async (validity) => {
       const core = await startStandInCore();
       await expect(instanceAt(core.url).createJWT({}, validity as number)).rejects.toMatchObject({
@@ -65,7 +65,7 @@ describe("createJWT", () => {
   );
 
   test.each([["text"], [1], [true], [[]], [[{ a: 1 }]], [() => ({})], [Symbol("x")]])(
-    "a payload of %s is rejected, and the core not asked",
+    "a payload of %s is rejected without a request to the core",
     async (payload) => {
       const core = await startStandInCore();
       await expect(instanceAt(core.url).createJWT(payload as object)).rejects.toMatchObject({
@@ -83,7 +83,7 @@ describe("createJWT", () => {
   });
 
   test.each([['{"status":"OK"}'], ['{"status":"OK","jwt":1}'], ['{"jwt":"a.b.c"}'], ["{}"]])(
-    "an answer of %s holds no token",
+    "the response %s contains no token",
     async (text) => {
       const core = await startStandInCore();
       core.intercept = (req, res) => req.url === "/recipe/jwt" && (res.end(text), true);
@@ -103,7 +103,7 @@ describe("createJWT", () => {
       3_600,
       `${BY_KEY}request less, or renew the token before then, or use the static key`,
     ],
-    // An operator has given the static key an end.
+    // An operator has set an expiry on the static key.
     ["an API key", undefined, true, 3_600, `${BY_KEY}request less, or renew the token before then`],
     ...[true, false].map(
       (useStatic) =>
@@ -112,11 +112,11 @@ describe("createJWT", () => {
           `${BY_CREDENTIAL}request less, or renew the token before then, as createServiceFetch does`,
         ] as const,
     ),
-    // Less than its credential gets is all that its key allows.
+    // Its key expires before the limit for service credentials.
     ["a service's credential", CREDENTIAL, true, 3_599, `${BY_KEY}request less, or renew the token before then`],
   ] as const)(
-    "R16 warns once of an exp that was shortened, with the cause, the asked and the given one: %s %j static %s, %i s",
-    async (_, apiKey, useStaticSigningKey, lifetime, told) => {
+    "R16 warns once of a shortened exp, with the cause, the requested and the actual exp: %s %j static %s, %i s",
+    async (_, apiKey, useStaticSigningKey, lifetime, expectedCause) => {
       vi.resetModules(); // once per process
       const { createCountersign: createAfresh } = await import("../../src/instance/countersign.ts");
       const warnings: (Error & { code?: string })[] = [];
@@ -134,18 +134,18 @@ describe("createJWT", () => {
         expect(await instance.createJWT({}, validity, useStaticSigningKey)).toEqual({ status: "OK", jwt: token });
       }
       const after = Date.now();
-      await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+      await new Promise((resolve) => setImmediate(resolve)); // warnings are emitted later
       process.off("warning", remember);
       expect(warnings.map((warning) => warning.code)).toEqual(["COUNTERSIGN_EXP_CLAMPED"]);
       const { message } = warnings[0]!;
       const [, asked, cause] = /^createJWT requested a token until (\S+), (.*)$/.exec(message)!;
       expect(Date.parse(asked!)).toBeGreaterThanOrEqual(before + validity * 1000);
       expect(Date.parse(asked!)).toBeLessThanOrEqual(after + validity * 1000);
-      expect(cause).toBe(told);
+      expect(cause).toBe(expectedCause);
     },
   );
 
-  test("without a core it is rejected with what is missing", async () => {
+  test("without a core it rejects with the missing option", async () => {
     const instance = closingInstance(createCountersign({ appInfo, recipeList: [jwt.init()] }));
     await expect(instance.createJWT()).rejects.toMatchObject({
       code: "invalid_option",
@@ -169,7 +169,7 @@ describe("createJWT", () => {
     });
   });
 
-  test("errors never hold the payload or the key", async () => {
+  test("errors never contain the payload or the key", async () => {
     const instance = instanceAt(deadAddress(), {}, { apiKey: "canary-key-0123456789" });
     const error = await instance.createJWT({ canary: "canary-claim" }).catch((reason: unknown) => reason as Error);
     expect(error).toMatchObject({ code: "core_unreachable" });
@@ -178,20 +178,20 @@ describe("createJWT", () => {
 });
 
 describe("getJWKS", () => {
-  test("gives the core's RSA set and its max-age", async () => {
+  test("returns the core's RSA set and its max-age", async () => {
     const core = await startStandInCore();
     core.cacheControl = "max-age=90, public";
     expect(await instanceAt(core.url).getJWKS()).toEqual({ keys: [core.key.jwk], validityInSeconds: 90 });
     expect(core.requests.map((request) => request.url)).toEqual(["/.well-known/jwks.json"]);
   });
 
-  test("says 60 where the core names no max-age", async () => {
+  test("returns 60 if the core sends no max-age", async () => {
     const core = await startStandInCore();
     core.cacheControl = undefined;
     expect((await instanceAt(core.url).getJWKS()).validityInSeconds).toBe(60);
   });
 
-  test("what a caller does with the answer changes nobody else's", async () => {
+  test("a caller that changes the result does not change it for others", async () => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url);
     (await instance.getJWKS()).keys.length = 0;
@@ -199,11 +199,14 @@ describe("getJWKS", () => {
     expect(core.count("/.well-known/jwks.json")).toBe(1);
   });
 
-  test.each([["<html>"], ["null"], ["{}"], ['{"keys":{}}'], ["[]"]])("a document of %s is no key set", async (text) => {
-    const core = await startStandInCore();
-    core.jwksBody = text;
-    await expect(instanceAt(core.url).getJWKS()).rejects.toMatchObject({ code: "core_refused", status: 200 });
-  });
+  test.each([["<html>"], ["null"], ["{}"], ['{"keys":{}}'], ["[]"]])(
+    "the document %s is not a key set",
+    async (text) => {
+      const core = await startStandInCore();
+      core.jwksBody = text;
+      await expect(instanceAt(core.url).getJWKS()).rejects.toMatchObject({ code: "core_refused", status: 200 });
+    },
+  );
 
   test("an error of the core is an error", async () => {
     const core = await startStandInCore();
@@ -217,7 +220,7 @@ describe("getJWKS", () => {
 });
 
 describe("override.functions", () => {
-  test("takes one object, may call the original, and what it returns replaces it", async () => {
+  test("receives one object and can call the original; its result replaces the original's", async () => {
     const core = await startStandInCore();
     const inputs: unknown[] = [];
     const instance = instanceAt(core.url, {
@@ -243,7 +246,7 @@ describe("override.functions", () => {
     ]);
   });
 
-  test("nothing is merged: a function left out is gone", () => {
+  test("nothing is merged: an omitted function is removed", () => {
     const only: RecipeFunctions["createJWT"] = async () => ({ status: "UNSUPPORTED_ALGORITHM_ERROR" });
     const recipe = jwt.init({ override: { functions: () => ({ createJWT: only }) as unknown as RecipeFunctions } });
     const instance = closingInstance(createCountersign({ appInfo, recipeList: [recipe] }));

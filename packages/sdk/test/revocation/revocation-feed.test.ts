@@ -8,19 +8,14 @@ const token = tokenBy(key);
 const REFRESHED = "revocations_refreshed";
 const FAILED = "revocations_refresh_failed";
 
-describe("what is revoked", () => {
+describe("revoked tokens", () => {
   test.each<[string, FeedContent, object, string]>([
     ["its jti", { tokens: [["id-1", NOW + 3600]] }, {}, "token_revoked"],
     ["another jti", { tokens: [["id-2", NOW + 3600]] }, {}, "allowed"],
     ["a jti with the name of a property of every object", { tokens: [["toString", NOW]] }, {}, "allowed"],
-    ["its service, as it was issued in that second", { services: [["orders", NOW]] }, {}, "token_revoked"],
-    ["its service, before it was issued", { services: [["orders", NOW - 1]] }, {}, "allowed"],
-    [
-      "its service, and it does not say when it was issued",
-      { services: [["orders", 1]] },
-      { iat: undefined },
-      "token_revoked",
-    ],
+    ["its service, in the second of its issue", { services: [["orders", NOW]] }, {}, "token_revoked"],
+    ["its service, before its issue", { services: [["orders", NOW - 1]] }, {}, "allowed"],
+    ["its service, and the token has no iat", { services: [["orders", 1]] }, { iat: undefined }, "token_revoked"],
     ["another service", { services: [["payments", NOW]] }, {}, "allowed"],
     [
       "its service, which it names as `service`",
@@ -28,9 +23,9 @@ describe("what is revoked", () => {
       { sub: undefined, service: "orders" },
       "token_revoked",
     ],
-    ["one of the two services that it names", { services: [["b", NOW]] }, { sub: "a", service: "b" }, "token_revoked"],
+    ["one of its two service names", { services: [["b", NOW]] }, { sub: "a", service: "b" }, "token_revoked"],
     ["its kid, though the set still has it", { kids: ["s-1"] }, {}, "token_revoked"],
-  ])("R17 %s", async (_name, content, claims, outcome) => {
+  ])("R17 a feed that lists %s", async (_name, content, claims, outcome) => {
     const issuer = await serveIssuer(key, other);
     issuer.revoke(content, other);
     const reader = readerOf(issuer);
@@ -38,12 +33,12 @@ describe("what is revoked", () => {
     if (outcome !== "allowed") expect(reader.events.at(-1)).toMatchObject({ type: "refused", reason: "token_revoked" });
   });
 
-  test("R17 is refused within 75 s of the command, by polling alone, also where it is in the cache", async () => {
+  test("R17 a token is rejected within 75 s of the command, by polling alone, also if the token is cached", async () => {
     const issuer = await serveIssuer(key, other);
     issuer.revoke({});
     const reader = readerOf(issuer);
     expect(await reader.outcome(token)).toBe("allowed");
-    issuer.revoke({ tokens: [["id-1", NOW + 3600]] }); // the next moment
+    issuer.revoke({ tokens: [["id-1", NOW + 3600]] }); // immediately afterwards
     reader.clock.advance(23); // no poll yet: 30 s less 20 %
     expect(await reader.outcome(token)).toBe("allowed");
     await reader.later(13, token, REFRESHED); // 30 s and 20 %; instances and caches add 31 s at most
@@ -79,7 +74,7 @@ describe("what is revoked", () => {
     expect(reader.verifier.health().issuers[0]!.revocations).toMatchObject({ exists: true, lastError: undefined });
   });
 
-  test("R17 a hundred verifications at the start wait for one fetch of the feed", async () => {
+  test("R17 the first hundred verifications wait for one fetch of the feed", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: [["id-1", NOW]] });
     const reader = readerOf(issuer);
@@ -89,27 +84,31 @@ describe("what is revoked", () => {
   });
 });
 
-describe("a feed that cannot be had or verified", () => {
+describe("a feed that cannot be fetched or verified", () => {
   test.each<[string, (issuer: Awaited<ReturnType<typeof serveIssuer>>) => void, RegExp]>([
-    ["a server in trouble", (issuer) => (issuer.status = 503), /status 503/],
-    ["a feed that is gone", (issuer) => (issuer.feed = undefined), /status 404/],
-    ["no JWS", (issuer) => (issuer.feed = "nothing"), /rejected: token_malformed/],
-    ["one that went back", (issuer) => issuer.revoke({ epoch: 0 }), /rolled back from 1\.\d+ to 1\.0/],
+    ["a failing server", (issuer) => (issuer.status = 503), /status 503/],
+    ["a removed feed", (issuer) => (issuer.feed = undefined), /status 404/],
+    ["text that is not a JWS", (issuer) => (issuer.feed = "nothing"), /rejected: token_malformed/],
+    ["a rolled back feed", (issuer) => issuer.revoke({ epoch: 0 }), /rolled back from 1\.\d+ to 1\.0/],
     [
-      "one of an older generation",
+      "a feed of an older generation",
       (issuer) => issuer.revoke({ generation: 0, epoch: 99 }),
       /rolled back from 1\.\d+ to 0\.99/,
     ],
-    ["one that a stranger signed", (issuer) => issuer.revoke({}, edKey("s-1")), /signature_invalid/],
-    ["one by an unknown key", (issuer) => issuer.revoke({}, edKey("s-9")), /key s-9 is unknown/],
-    ["one signed by a key that it revokes", (issuer) => issuer.revoke({ kids: ["s-1"] }), /signed with a revoked key/],
+    ["a feed signed by another key", (issuer) => issuer.revoke({}, edKey("s-1")), /signature_invalid/],
+    ["a feed with an unknown kid", (issuer) => issuer.revoke({}, edKey("s-9")), /key s-9 is unknown/],
+    [
+      "a feed signed by a key that it revokes",
+      (issuer) => issuer.revoke({ kids: ["s-1"] }),
+      /signed with a revoked key/,
+    ],
     ["an access token", (issuer) => issuer.revoke({}, key, { typ: "JWT" }), /typ_not_allowed/],
     ["no typ", (issuer) => issuer.revoke({}, key, { typ: undefined }), /typ_not_allowed/],
-    ["tokens that are no pairs", (issuer) => issuer.revoke({ tokens: ["id-1"] }), /claims_malformed/],
+    ["tokens that are not pairs", (issuer) => issuer.revoke({ tokens: ["id-1"] }), /claims_malformed/],
     ["services that are an object", (issuer) => issuer.revoke({ services: { orders: 1 } }), /claims_malformed/],
     ["kids that are numbers", (issuer) => issuer.revoke({ kids: [1] }), /claims_malformed/],
     ["no epoch", (issuer) => issuer.revoke({ epoch: undefined }), /claims_malformed/],
-  ])("R17 %s changes nothing, and is told", async (_name, spoil, problem) => {
+  ])("R17 %s changes nothing, and is reported", async (_name, spoil, problem) => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
     const reader = readerOf(issuer);
@@ -140,7 +139,7 @@ describe("a feed that cannot be had or verified", () => {
     expect([await reader.outcome(gone), await reader.outcome(token)]).toEqual(["key_unknown", "token_revoked"]);
   });
 
-  test("R17 a key that is revoked takes nothing back, also where it signs a newer feed that does not list it", async () => {
+  test("R17 a revoked key cannot undo its revocation, even with a newer feed that does not list it", async () => {
     const issuer = await serveIssuer(key, other);
     issuer.revoke({ kids: ["s-1"] }, other);
     const reader = readerOf(issuer);
@@ -152,13 +151,13 @@ describe("a feed that cannot be had or verified", () => {
     await reader.later(37, token, REFRESHED);
   });
 
-  test("R17 revoked is said before a missing mark, so that no optional route goes on with it", async () => {
+  test("R17 revocation is checked before required claims, so that no optional route accepts a revoked token", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
     expect(await readerOf(issuer).outcome(tokenBy(key, { source: "user" }))).toBe("token_revoked");
   });
 
-  test("R17 a restored core's feed, of a higher generation, is taken although its epoch is lower", async () => {
+  test("R17 a restored core's feed, with a higher generation, is accepted although its epoch is lower", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: [["id-1", NOW + 3600]], epoch: 900 });
     const reader = readerOf(issuer);
@@ -168,7 +167,7 @@ describe("a feed that cannot be had or verified", () => {
     expect(await reader.outcome(token)).toBe("allowed");
   });
 
-  test("an issuer without a feed is asked as often as others, and not complained about", async () => {
+  test("an issuer without a feed is polled as often as others, and reported as no error", async () => {
     const issuer = await serveIssuer(key);
     const reader = readerOf(issuer);
     expect(await reader.outcome(token)).toBe("allowed");
@@ -181,7 +180,7 @@ describe("a feed that cannot be had or verified", () => {
     expect(reader.events.filter((event) => event.type === FAILED)).toEqual([]);
   });
 
-  test("T23 a feed is no token, and a token is no feed", async () => {
+  test("T23 a feed is not accepted as a token, nor a token as a feed", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ exp: NOW + 60, source: "microservice" } as FeedContent);
     const reader = readerOf(issuer);
@@ -194,7 +193,7 @@ describe("a feed that cannot be had or verified", () => {
     await reader.later(37, token, FAILED);
   });
 
-  test("a feed of 10,000 tokens is read, one above 1 MiB is not", async () => {
+  test("a feed of 10,000 tokens is accepted, one above 1 MiB is not", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: Array.from({ length: 10_000 }, (_, i) => [`id-${i}-${"x".repeat(30)}`, NOW + 3600]) });
     const reader = readerOf(issuer);
@@ -207,12 +206,12 @@ describe("a feed that cannot be had or verified", () => {
   });
 });
 
-describe("where the feed is", () => {
+describe("the URL of the feed", () => {
   test.each([
     ["/jwt/jwks.json", "/jwt/revocations"],
     ["/.well-known/jwks-all.json?x=1", "/.well-known/revocations?x=1"],
     ["/keys.json", undefined],
-  ])("beside %s: %s", async (path, expected) => {
+  ])("next to %s: %s", async (path, expected) => {
     const issuer = await serveIssuer(key);
     const reader = readerOf(issuer, { jwksUri: issuer.url + path });
     await reader.outcome(token);
@@ -220,7 +219,7 @@ describe("where the feed is", () => {
     expect(asked).toEqual(expected === undefined ? [] : [expected]);
   });
 
-  test("where revocationsUri says, or nowhere", async () => {
+  test("is revocationsUri, or null for none", async () => {
     const issuer = await serveIssuer(key);
     issuer.revoke({ tokens: [["id-1", NOW + 3600]] });
     const elsewhere = readerOf(issuer, {
@@ -231,7 +230,7 @@ describe("where the feed is", () => {
     expect(await readerOf(issuer, { revocationsUri: null }).outcome(token)).toBe("allowed");
   });
 
-  test("K2 each issuer has its own: a jti that one revoked is another's good one", async () => {
+  test("K2 each issuer has its own feed: a jti that one revoked is valid at another", async () => {
     const [one, two] = [await serveIssuer(key), await serveIssuer(key)];
     one.revoke({ tokens: [["id-1", NOW + 3600]] });
     two.revoke({});

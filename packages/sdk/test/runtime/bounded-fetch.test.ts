@@ -6,13 +6,13 @@ const bounds = { timeout: 2_000, maxBytes: 100 };
 const get = (url: string, more: Partial<typeof bounds> = {}) => boundedFetch(fetch, url, {}, { ...bounds, ...more });
 
 describe("boundedFetch", () => {
-  test("gives status, headers and the whole text, whatever the status", async () => {
+  test("returns status, headers and the whole text for any status", async () => {
     const server = await listen((_req, res) => res.writeHead(404, { "x-a": "b" }).end("ä".repeat(50)));
     const { status, headers, text } = await get(server.url);
     expect([status, headers.get("x-a"), text]).toEqual([404, "b", "ä".repeat(50)]);
   });
 
-  test("K10 one byte too many fails the call, counted as they arrive", async () => {
+  test("K10 one byte too many fails the call; bytes are counted as they arrive", async () => {
     const server = await listen((req, res) => {
       res.write("x".repeat(60));
       res.end("x".repeat(req.url === "/more" ? 41 : 40));
@@ -21,7 +21,7 @@ describe("boundedFetch", () => {
     await expect(get(`${server.url}/more`)).rejects.toThrow("larger than 100 bytes");
   });
 
-  test("K10 the time limit is for all of it: a body that trickles does not extend it", async () => {
+  test("K10 the time limit covers the whole response: a slow body does not extend it", async () => {
     const server = await listen((_req, res) => {
       const timer = setInterval(() => res.write("x"), 20);
       res.on("close", () => clearInterval(timer));
@@ -31,7 +31,7 @@ describe("boundedFetch", () => {
     expect(performance.now() - start).toBeLessThan(1_500);
   });
 
-  test("K10 redirects are answers, never followed", async () => {
+  test("K10 redirects are returned, never followed", async () => {
     const target = await listen((_req, res) => res.end("secret"));
     const server = await listen((req, res) => res.writeHead(Number(req.url!.slice(1)), { location: target.url }).end());
     for (const status of [301, 302, 303, 304, 307, 308]) {
@@ -59,7 +59,7 @@ describe("maxAgeOf", () => {
     ["max-age=9999999999", undefined],
     ["no-store", undefined],
     [undefined, undefined],
-  ])("%j says %s", (value, seconds) => {
+  ])("%j means %s", (value, seconds) => {
     expect(maxAgeOf(new Headers(value === undefined ? {} : { "cache-control": value }))).toBe(seconds);
   });
 });
@@ -77,11 +77,11 @@ describe("retryAfterOf", () => {
     ["9999999999", undefined],
     ["", undefined],
     [undefined, undefined],
-  ])("%j says %s", (value, seconds) => {
+  ])("%j means %s", (value, seconds) => {
     expect(retryAfterOf(new Headers({ date, ...(value !== undefined && { "retry-after": value }) }))).toBe(seconds);
   });
 
-  test("a date says nothing where the sender's own is not known: our clock may be another", () => {
+  test("a date is ignored if the response has no Date header, because the two clocks can differ", () => {
     expect(retryAfterOf(new Headers({ "retry-after": date }))).toBeUndefined();
   });
 });

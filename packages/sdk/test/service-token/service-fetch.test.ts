@@ -1,4 +1,4 @@
-// A service's own token on its calls: a core and callees on real sockets.
+// A service's token on its calls: a core and callees on real sockets.
 import { decodeJwt } from "jose";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -24,11 +24,11 @@ function instance(connectionURI = core.url, apiKey = API_KEY, appName = "orders"
   return closingInstance(buildCountersign(config).countersign);
 }
 
-/** A callee, and the tokens that came. */
+/** A callee, and the tokens that it received. */
 interface Callee extends TestServer {
   readonly tokens: (string | undefined)[];
   readonly bodies: string[];
-  /** What it answers from then on. */
+  /** Sets its response to later requests. */
   status: number | ((token: string | undefined) => number);
 }
 
@@ -93,14 +93,14 @@ describe("a call", () => {
       expect((await send()).status).toBe(401);
       expect(callee.tokens.at(-1)).toBe("Basic dTpw");
     }
-    expect(callee.requests).toHaveLength(3); // no second try either
+    expect(callee.requests).toHaveLength(3); // no retry either
     expect(core.connections()).toBe(0);
   });
 
   test("without init is an error with that message; a function created before init finds the instance later", async () => {
     const callee = await startCallee();
     const call = createServiceFetch({ audience: "inventory" });
-    call.close(); // nothing was begun
+    call.close(); // nothing has started
     for (const error of [call(callee.url), call.ready(), getServiceToken()]) {
       await expect(error).rejects.toMatchObject({ code: "not_initialised" });
     }
@@ -175,7 +175,7 @@ describe("the token request", () => {
   });
 
   test.each([["Our Shop"], ["Orders"], ["orders-"], ["9orders"], [""], ["o".repeat(64)]])(
-    "an appName of %j names no service: a token without sub, which is told once per process",
+    "an appName of %j is not a service name: the token has no sub, and one warning per process says so",
     async (appName) => {
       vi.resetModules();
       const { buildCountersign: build } = await import("../../src/instance/countersign.ts");
@@ -184,10 +184,10 @@ describe("the token request", () => {
       for (const apiKey of [CREDENTIAL, API_KEY, undefined]) {
         const own = closingInstance(build({ appInfo: info, core: { connectionURI, apiKey } }).countersign);
         await own.getServiceToken();
-        // Of a service's credential the core knows whose it is.
+        // The core knows the service of a credential.
         const words = `, got ${JSON.stringify(appName)}; this service's tokens have no sub`;
-        const told = [expect.stringContaining(words), { code: "COUNTERSIGN_NO_SUB" }];
-        expect(warned.mock.calls).toEqual(apiKey === CREDENTIAL ? [] : [told]);
+        const warning = [expect.stringContaining(words), { code: "COUNTERSIGN_NO_SUB" }];
+        expect(warned.mock.calls).toEqual(apiKey === CREDENTIAL ? [] : [warning]);
       }
       const token = await instance(core.url, API_KEY, appName).getServiceToken();
       expect(decodeJwt(token).sub).toBeUndefined();
@@ -344,7 +344,7 @@ describe("a 401 of the called service", () => {
     const fresh = await own.getServiceToken({ insteadOf: refused });
     expect(fresh).not.toBe(refused);
     expect(await own.getServiceToken()).toBe(fresh);
-    expect(await own.getServiceToken({ insteadOf: refused })).toBe(fresh); // somebody else was faster
+    expect(await own.getServiceToken({ insteadOf: refused })).toBe(fresh); // another call was faster
     expect(core.calls).toHaveLength(2);
   });
 });
@@ -408,7 +408,7 @@ describe("S3 a 403 of the called service for a missing scope", () => {
   });
 
   test.each([
-    [CHALLENGE], // another service may call, or nobody's
+    [CHALLENGE], // the caller is not allowed, which no new token fixes
     ['Bearer error="invalid_token", scope="stock:reserve"'],
     [`${CHALLENGE}, scope=""`],
     [undefined],
@@ -422,8 +422,8 @@ describe("S3 a 403 of the called service for a missing scope", () => {
   });
 });
 
-describe("where the token does not go", () => {
-  test("K10 to another origin, by a redirect; its 401 causes no retry", async () => {
+describe("destinations of the token", () => {
+  test("K10 another origin gets no token by a redirect, and its 401 causes no retry", async () => {
     const [callee, other] = [await startCallee(), await startCallee()];
     const call = instance().createServiceFetch();
     for (const status of [301, 302, 303, 307, 308]) {
@@ -437,7 +437,7 @@ describe("where the token does not go", () => {
     }
     expect(other.tokens).toEqual(Array.from({ length: 5 }, () => undefined));
     expect(core.calls).toHaveLength(1);
-    // The same origin is whom the token was meant for.
+    // The token is meant for the same origin.
     const home = await listen((req, res) => {
       if (req.url === "/") return void res.writeHead(307, { location: "/there" }).end();
       void callee.tokens.push(req.headers.authorization);
@@ -472,7 +472,7 @@ describe("where the token does not go", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("with allowHttp, to any host over plain HTTP", async () => {
+  test("with allowHttp, any host over plain HTTP gets the token", async () => {
     const callee = await startCallee();
     const elsewhere = `http://0.0.0.0:${callee.port}`; // this machine by another name
     const own = instance();
@@ -492,7 +492,7 @@ test("S6 errors and warnings contain neither the credential nor a token", async 
   const refusing = instance(core.url, CREDENTIAL);
   core.intercept = (_req, res) => (res.writeHead(403).end("no"), true);
   errors.push(await refusing.getServiceToken().catch((error: Error) => error.stack!));
-  await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+  await new Promise((resolve) => setImmediate(resolve)); // warnings are emitted later
   process.off("warning", remember);
   expect(errors).toHaveLength(2);
   expect(JSON.stringify([errors, warnings])).not.toContain(CREDENTIAL.slice(10));

@@ -1,4 +1,4 @@
-// How long a service's own token is kept, and when the core is asked for the next one. Timers and the clock are one.
+// How long a service's token is cached, and when the next one is requested. Fake timers also drive the clock.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { buildCountersign } from "../../src/instance/countersign.ts";
 import { CountersignError } from "../../src/protocol/errors.ts";
@@ -10,7 +10,7 @@ import { edKey, tokenBy } from "../support/keys.ts";
 
 const clock = { now: () => Date.now(), monotonic: () => Date.now() };
 const key = edKey();
-const LIFE = 3_600;
+const LIFETIME = 3_600;
 const REFUSED = new CountersignError("core_refused", "the core responded with status 403: no", { status: 403 });
 const DOWN = new CountersignError("core_unreachable", "cannot reach any host of the core");
 
@@ -26,17 +26,17 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** A token of a core that answers what it is told to: tokens, unless something is wrong. */
-function tokenOf(life = LIFE) {
+/** A token of a core that issues tokens, or fails with `problem`. */
+function tokenOf(lifetime = LIFETIME) {
   let number = 0;
-  const core = { asked: [] as number[], problem: undefined as Error | undefined, life };
+  const core = { asked: [] as number[], problem: undefined as Error | undefined, lifetime };
   const began = Date.now();
   const token = new ServiceToken(
     async () => {
       core.asked.push((Date.now() - began) / 1000);
       if (core.problem !== undefined) throw core.problem;
-      const iat = 1_000_000; // the core's clock is none of ours
-      return tokenBy(key, { jti: String(++number), iat, exp: iat + core.life });
+      const iat = 1_000_000; // the core's clock differs from ours
+      return tokenBy(key, { jti: String(++number), iat, exp: iat + core.lifetime });
     },
     " for inventory",
     clock,
@@ -55,16 +55,16 @@ describe("renewal", () => {
   test.each([
     [0, 0.6],
     [0.999_999, 0.73],
-  ])("at about two thirds of the token's life: with a random share of %d, at %d", async (random, share) => {
+  ])("at about two thirds of the token's lifetime: with a random share of %d, at %d", async (random, share) => {
     vi.spyOn(Math, "random").mockReturnValue(random);
     const { core, token } = tokenOf();
     expect(token.current()).toBeUndefined();
     await token.get();
-    await pass(LIFE * share - 1);
+    await pass(LIFETIME * share - 1);
     expect(numberOf(token.current())).toBe("1");
     await pass(2);
-    expect(core.asked).toHaveLength(1); // nobody holds it, so nothing happens by itself
-    expect(numberOf(token.current())).toBe("1"); // at once; the next one is on its way
+    expect(core.asked).toHaveLength(1); // no holder, so no background renewal
+    expect(numberOf(token.current())).toBe("1"); // immediately; the next token is being fetched
     await pass(0);
     expect(numberOf(token.current())).toBe("2");
     expect(core.asked).toHaveLength(2);
@@ -77,7 +77,7 @@ describe("renewal", () => {
       token.hold();
       await token.get();
     }
-    for (let second = 0; second < LIFE * 0.75; second += 5) {
+    for (let second = 0; second < LIFETIME * 0.75; second += 5) {
       const before = made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0);
       await pass(5);
       due.push(made.reduce((sum, token) => sum + Number(numberOf(token.current())), 0) - before);
@@ -89,21 +89,21 @@ describe("renewal", () => {
   test("continues in the background while the token is held, and stops with the last holder", async () => {
     const { core, token } = tokenOf();
     const [one, two] = [token.hold(), token.hold()];
-    await pass(10 * LIFE);
-    expect(core.asked).toHaveLength(0); // nobody has wanted one yet
+    await pass(10 * LIFETIME);
+    expect(core.asked).toHaveLength(0); // nothing has requested one yet
     await token.get();
-    await pass(10 * LIFE);
+    await pass(10 * LIFETIME);
     expect(core.asked.length).toBeGreaterThanOrEqual(13);
     expect(core.asked.length).toBeLessThanOrEqual(18);
     expect(token.current()).toBeDefined();
     one();
     one(); // twice by mistake
     const before = core.asked.length;
-    await pass(LIFE);
+    await pass(LIFETIME);
     expect(core.asked.length).toBeGreaterThan(before);
     two();
     const last = core.asked.length;
-    await pass(10 * LIFE);
+    await pass(10 * LIFETIME);
     expect(core.asked).toHaveLength(last);
     expect(token.current()).toBeUndefined();
   });
@@ -112,13 +112,13 @@ describe("renewal", () => {
     const { core, token } = tokenOf(3_153_600_000);
     token.hold();
     await token.get();
-    await pass(LIFE);
+    await pass(LIFETIME);
     expect(core.asked).toHaveLength(2);
   });
 
   test("a token without a lifetime is rejected", async () => {
-    for (const life of [0, -1, NaN, "1"]) {
-      const { token } = tokenOf(life as number);
+    for (const lifetime of [0, -1, NaN, "1"]) {
+      const { token } = tokenOf(lifetime as number);
       await expect(token.get()).rejects.toMatchObject({ code: "core_refused" });
     }
   });
@@ -131,7 +131,7 @@ describe("while the core is down", () => {
     token.hold();
     await token.get();
     core.problem = DOWN;
-    await pass(LIFE - 1);
+    await pass(LIFETIME - 1);
     expect(numberOf(token.current())).toBe("1");
     expect(warned).toHaveBeenCalledTimes(1);
     expect(warned).toHaveBeenCalledWith(
@@ -165,7 +165,7 @@ describe("while the core is down", () => {
 
     const { core: refusing, token: refused } = tokenOf();
     refusing.problem = REFUSED;
-    await expect(refused.get()).rejects.toBe(REFUSED); // which says it
+    await expect(refused.get()).rejects.toBe(REFUSED); // the error is enough, without a warning
     expect(warned).toHaveBeenCalledTimes(1);
   });
 
@@ -174,7 +174,7 @@ describe("while the core is down", () => {
     token.hold();
     await token.get();
     core.problem = DOWN;
-    await pass(LIFE);
+    await pass(LIFETIME);
     const tries = core.asked.slice(1);
     const pauses = tries.slice(1).map((at, i) => at - tries[i]!);
     for (const [i, pause] of pauses.entries()) {
@@ -202,7 +202,7 @@ describe("while the core is down", () => {
     await waiting;
     const before = gone.asked.length;
     for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
-    expect(gone.asked.length - before).toBeLessThanOrEqual(1); // where the next try was due
+    expect(gone.asked.length - before).toBeLessThanOrEqual(1); // if the next request was due
     gone.problem = undefined;
     await pass(10);
     expect(numberOf(await late.get())).toBe("1");
@@ -215,7 +215,7 @@ describe("while the core is down", () => {
     const token = new ServiceToken(
       async (timeout) => {
         timeouts.push(timeout);
-        if (timeouts.length === 3) return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+        if (timeouts.length === 3) return tokenBy(key, { iat: 1, exp: 1 + LIFETIME });
         await new Promise((resolve) => setTimeout(resolve, timeout));
         throw DOWN;
       },
@@ -244,7 +244,7 @@ describe("while the core is down", () => {
     async (status) => {
       for (let run = 0; run < 10; run++) {
         const { core, token } = tokenOf();
-        token.hold(); // so that it is asked for also while nobody calls
+        token.hold(); // so that it is also requested without calls
         core.problem = new CountersignError("core_refused", "no", { status });
         await expect(token.get()).rejects.toBe(core.problem);
         await pass(60 + 3.7 * run);
@@ -253,7 +253,7 @@ describe("while the core is down", () => {
           await expect(token.get()).rejects.toBe(core.problem);
           await pass(0.1);
         }
-        expect(core.asked.length - before).toBeLessThanOrEqual(31); // however many call
+        expect(core.asked.length - before).toBeLessThanOrEqual(31); // for any number of calls
         core.problem = undefined;
         await pass(4); // two seconds are left for the instances of the core, and for its answer
         expect(numberOf(await token.get())).toBe("1");
@@ -276,13 +276,13 @@ describe("while the core is down", () => {
 });
 
 describe("in place of a token that the called service rejected", () => {
-  /** A core that gives one token, and then hangs until it is let go on. */
+  /** A core that issues one token, and then hangs until it is released. */
   async function hanging() {
     const answers: ((token: string) => void)[] = [];
     let asked = 0;
     const token = new ServiceToken(
       () => {
-        const fresh = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE });
+        const fresh = tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFETIME });
         return asked === 1 ? Promise.resolve(fresh) : new Promise((resolve) => answers.push(() => resolve(fresh)));
       },
       "",
@@ -332,7 +332,7 @@ describe("S1 a key that the core does not know", () => {
     const tokens = new ServiceTokenCache(async () => {
       core.asked++;
       if (core.problem !== undefined) throw core.problem;
-      return tokenBy(key, { iat: 1, exp: 1 + LIFE });
+      return tokenBy(key, { iat: 1, exp: 1 + LIFETIME });
     }, clock);
     const of = (audience: string) => {
       const token = tokens.of({ audience, scope: undefined });
@@ -392,7 +392,7 @@ test("close rejects waiting calls immediately and stops all requests", async () 
   token.close();
   await waiting;
   expect(vi.getTimerCount()).toBe(0);
-  await pass(LIFE);
+  await pass(LIFETIME);
   expect(core.asked).toHaveLength(asked);
 });
 
@@ -403,10 +403,10 @@ test("release and hold after close start nothing", async () => {
   token.close();
   release();
   token.hold();
-  await token.get(); // who still calls is answered
-  await pass(10 * LIFE);
+  await token.get(); // a later call still gets a token
+  await pass(10 * LIFETIME);
   await token.get();
-  await pass(10 * LIFE);
+  await pass(10 * LIFETIME);
   expect(core.asked).toHaveLength(2);
   expect(vi.getTimerCount()).toBe(0);
 });
@@ -414,7 +414,7 @@ test("release and hold after close start nothing", async () => {
 test("with many audiences, a few hundred tokens are cached: those that are held and the last used", async () => {
   let asked = 0;
   const tokens = new ServiceTokenCache(
-    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
+    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFETIME }),
     clock,
   );
   const of = (audience: string) => tokens.of({ audience, scope: undefined });
@@ -442,7 +442,7 @@ test("with many audiences, a few hundred tokens are cached: those that are held 
 test("unused tokens are deleted, so purposes do not accumulate", async () => {
   let asked = 0;
   const tokens = new ServiceTokenCache(
-    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFE }),
+    async () => tokenBy(key, { jti: String(++asked), iat: 1, exp: 1 + LIFETIME }),
     clock,
   );
   const first = tokens.of({ audience: "a", scope: undefined });
@@ -450,7 +450,7 @@ test("unused tokens are deleted, so purposes do not accumulate", async () => {
   held.hold();
   await first.get();
   expect(tokens.of({ audience: "a", scope: undefined })).toBe(first);
-  await pass(LIFE);
+  await pass(LIFETIME);
   tokens.of({ audience: "c", scope: undefined });
   expect(tokens.of({ audience: "a", scope: undefined })).not.toBe(first);
   expect(tokens.of({ audience: "b", scope: undefined })).toBe(held);
@@ -458,7 +458,7 @@ test("unused tokens are deleted, so purposes do not accumulate", async () => {
 });
 
 describe("an overloaded core", () => {
-  const ANSWER = JSON.stringify({ status: "OK", jwt: tokenBy(key, { iat: 1, exp: 1 + LIFE }) });
+  const ANSWER = JSON.stringify({ status: "OK", jwt: tokenBy(key, { iat: 1, exp: 1 + LIFETIME }) });
   const DATE = "Tue, 01 Jan 2030 00:00:00 GMT";
 
   test.each([
@@ -477,7 +477,7 @@ describe("an overloaded core", () => {
     const waiting = countersign.getServiceToken();
     const came: number[] = [];
     while (came.length < 3) {
-      // Sockets have a time of their own: time stands still until the response has arrived and a call waits because of it.
+      // Sockets use real time: fake time stops until the response has arrived and a call waits because of it.
       if (vi.getTimerCount() > 0) await vi.advanceTimersByTimeAsync(10);
       await new Promise((resolve) => setImmediate(resolve));
       if (core.count("/recipe/jwt") > came.length) came.push(Date.now() / 1000);
@@ -519,7 +519,7 @@ describe("an overloaded core", () => {
     await Promise.all(services.map(({ countersign }) => countersign.createServiceFetch().ready()));
     expect(came.size).toBe(1_000);
     for (const [first, second, third] of came.values()) {
-      expect(second! - first!).toBeGreaterThanOrEqual(990); // what timers may be early by
+      expect(second! - first!).toBeGreaterThanOrEqual(990); // timers can fire early
       expect(third! - second!).toBeGreaterThanOrEqual(990);
     }
     for (const { countersign } of services) await countersign.close();

@@ -4,7 +4,7 @@ import { NOW } from "./keys.ts";
 export interface FakeClock extends Clock {
   /** Advances the wall clock and the monotonic clock. */
   advance(seconds: number): void;
-  /** Sets the wall clock forward, or back, without letting time pass. */
+  /** Sets the wall clock forward or backward, without advancing the monotonic clock. */
   jump(seconds: number): void;
 }
 

@@ -1,4 +1,4 @@
-// What every framework's adapter must do, over a real socket. A framework brings one small service to it.
+// The tests of every framework's adapter, over a real socket. Each framework provides one small service.
 import type { RequestListener } from "node:http";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { FrontOptions } from "../../src/middleware/responses.ts";
@@ -16,20 +16,20 @@ import { startStandInCore } from "./stand-in-core.ts";
 export interface Service {
   /** `middleware()` before all routes. Default: without. */
   readonly front?: FrontOptions | undefined;
-  /** `errorHandler()`, where the framework has one. */
+  /** `errorHandler()`, if the framework has one. */
   readonly handlesErrors?: boolean | undefined;
-  /** `GET` and `POST /stock` are guarded with these options, and answer with what `handle` says, as JSON. */
+  /** A guard with these options protects `GET` and `POST /stock`, which respond with the result of `handle` as JSON. */
   readonly guard: GuardOptions | undefined;
-  /** @param body what the framework made of the JSON that was posted */
+  /** @param body the posted JSON, as the framework parsed it */
   handle(caller: Caller | undefined, body?: unknown): object;
-  /** What the handler of `GET /own`, which is not guarded, does; its result is the answer as JSON. */
+  /** The handler of `GET /own`, which has no guard; its result is the JSON response. */
   own(): object;
 }
 
 export type Framework = (service: Service) => RequestListener | Promise<RequestListener>;
 
 interface Callee extends TestServer {
-  /** How often the handler behind the guard ran. */
+  /** How often the guarded handler ran. */
   handled(): number;
 }
 
@@ -41,10 +41,10 @@ const ask = (callee: TestServer, authorization?: string) =>
 
 const CHALLENGE = 'Bearer realm="microservices"';
 
-/** @param hasErrorHandler false: there is none, because there is nothing that would call it */
+/** @param hasErrorHandler false if the framework has no error handlers */
 export function describeFramework(name: string, framework: Framework, { hasErrorHandler = true } = {}): void {
   afterEach(forgetDefaultInstance);
-  vi.spyOn(process, "emitWarning").mockReturnValue(); // where those tell of errors that have no log of a framework's
+  vi.spyOn(process, "emitWarning").mockReturnValue(); // where adapters without a framework's log report errors
 
   async function serve(service: Partial<Service>): Promise<Callee> {
     let handled = 0;
@@ -66,7 +66,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
   }
 
   describe(`verifyMicroservice of ${name}`, () => {
-    test("lets a good token through and names the caller", async () => {
+    test("accepts a valid token and names the caller", async () => {
       const callee = await guarded();
       const answer = await ask(callee, `Bearer ${fresh()}`);
       expect(answer.status).toBe(200);
@@ -87,7 +87,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(1);
     });
 
-    test("refuses by RFC 6750, tells no more than the class of error, and does not run the handler", async () => {
+    test("rejects as RFC 6750 says, exposes only the error code, and does not run the handler", async () => {
       const callee = await guarded();
       const invalid = `${CHALLENGE}, error="invalid_token"`;
       for (const [what, authorization, status, challenge] of [
@@ -111,7 +111,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(0);
     });
 
-    test("C2 a service that has no business here is refused by its name, aud and scope, and told which scope it lacks", async () => {
+    test("C2 a service is rejected for its name, aud or scope, and the challenge names the missing scope", async () => {
       const callee = await guarded({ audience: "stock", allow: ["orders"], scope: ["stock:read", "stock:reserve"] });
       const good = { aud: "stock", scope: "stock:reserve stock:read other" };
       const forbidden = `${CHALLENGE}, error="insufficient_scope"`;
@@ -131,7 +131,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(1);
     });
 
-    test("503 without a challenge while no keys can be had", async () => {
+    test("responds with 503 without a challenge while keys are unavailable", async () => {
       const callee = await guarded({ jwksUri: `${deadAddress()}/keys.json` });
       const answer = await ask(callee, `Bearer ${fresh()}`);
       expect([answer.status, answer.headers.get("www-authenticate"), answer.headers.get("retry-after")]).toEqual([
@@ -143,7 +143,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(0);
     });
 
-    test("an optional route goes on without a caller for no token and for a user's, and refuses a bad one", async () => {
+    test("an optional route accepts a missing token and a user's token without a caller, and rejects an invalid one", async () => {
       const refusals: string[] = [];
       const onEvent = (event: VerifierEvent) => void (event.type === "refused" && refusals.push(event.reason));
       const callee = await guarded({ optional: true, onEvent });
@@ -162,7 +162,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(4);
     });
 
-    test("H1 two Authorization headers are refused, also where one of them is good", async () => {
+    test("H1 two Authorization headers are rejected, also if one of them is valid", async () => {
       const callee = await guarded();
       const optional = await guarded({ optional: true });
       const good = `Authorization: Bearer ${fresh()}`;
@@ -187,7 +187,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect([callee.handled(), optional.handled()]).toEqual([1, 0]);
     });
 
-    test("H2 what comes over the wire between scheme and token is one blank", async () => {
+    test("H2 only one space between scheme and token is accepted", async () => {
       const callee = await guarded();
       const token = fresh();
       const statusOf = async (field: string) =>
@@ -213,7 +213,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(3);
     });
 
-    test("H3 a token in the query or a cookie is no token, and in the query beside a header one too many", async () => {
+    test("H3 a token in the query or a cookie is ignored, and one in the query next to a header is rejected", async () => {
       const callee = await guarded();
       const token = fresh();
       const askWith = async (query: string, headers: Record<string, string>) => {
@@ -227,20 +227,20 @@ export function describeFramework(name: string, framework: Framework, { hasError
         expect(both, query).toEqual([400, `${CHALLENGE}, error="invalid_request"`]);
       }
       expect(callee.handled()).toBe(0);
-      // Of another scheme there is no token in the header, and a parameter of the route's own is none.
+      // A header with another scheme has no token, and neither has another query parameter.
       expect(await askWith("access_token=1", { authorization: "Basic dTpw" })).toEqual([401, CHALLENGE]);
       const others = "page=access_token&x_access_token=1&access_token_type=%20&Access_Token=";
       expect(await askWith(others, { authorization, cookie: `access_token=${token}` })).toEqual([200, null]);
     });
 
-    test("an option that cannot work is found out when the route is made", async () => {
+    test("an invalid option throws when the route is created", async () => {
       await expect((async () => serve({ guard: { clockTolerance: 301 } }))()).rejects.toThrow(/clockTolerance/);
       await expect((async () => serve({ guard: { optional: "yes" as unknown as boolean } }))()).rejects.toThrow(
         /optional/,
       );
     });
 
-    test("without options it trusts the core of init, which may come after the route; before it, 500 without a text", async () => {
+    test("without options it trusts the core of init, also if init runs after the route is created; before init, 500 without details", async () => {
       const core = await startStandInCore();
       for (const handlesErrors of [false, true]) {
         const callee = await serve({ guard: {}, handlesErrors });
@@ -257,7 +257,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       }
     });
 
-    test("takes an instance of its own, whose core's full set it reads", async () => {
+    test("accepts an instance, and reads the full set of its core", async () => {
       const core = await startStandInCore();
       core.fullSet = [core.key.jwk, key.jwk];
       const callee = await serve({ guard: { countersign: instanceAt(core.url) } });
@@ -266,7 +266,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
   });
 
   describe(`middleware of ${name}`, () => {
-    test("serves the front interface to GET and HEAD, and lets everything else go on", async () => {
+    test("serves the front interface to GET and HEAD, and passes on all other requests", async () => {
       const core = await startStandInCore();
       core.fullSet = [core.key.jwk, key.jwk];
       core.revocations = "e30.e30.c2ln";
@@ -306,7 +306,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       }
     });
 
-    test("serves the instance of init, and is 500 without a text before it", async () => {
+    test("serves the instance of init, and before init responds with 500 without details", async () => {
       const core = await startStandInCore();
       const service = await serve({ front: {} });
       const early = await fetch(`${service.url}/auth/jwt/jwks.json`);
@@ -316,7 +316,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect((await fetch(`${service.url}/auth/jwt/jwks.json`)).status).toBe(200);
     });
 
-    test("a core that cannot be reached is an error of the service, without its text", async () => {
+    test("an unreachable core is a server error, without details", async () => {
       const address = deadAddress();
       for (const handlesErrors of [false, true]) {
         const service = await serve({ front: { countersign: instanceAt(address) }, handlesErrors });
@@ -328,7 +328,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       }
     });
 
-    test("an override sees the request, and the framework's own objects", async () => {
+    test("an override receives the request, and the framework's own objects", async () => {
       const core = await startStandInCore();
       const seen: unknown[] = [];
       const override = {
@@ -351,7 +351,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
 
   if (!hasErrorHandler) return;
   describe(`errorHandler of ${name}`, () => {
-    test("answers this package's errors out of a handler, without their text", async () => {
+    test("handles this package's errors from a handler, without their text", async () => {
       for (const [code, status, message] of [
         ["core_unreachable", 503, "Service Unavailable"],
         ["not_initialised", 500, "Internal Server Error"],

@@ -49,7 +49,7 @@ export async function listen(handler: RequestListener): Promise<TestServer> {
   return self;
 }
 
-/** Where nobody listens: a port below those that the system gives out, so that no server of another test gets it. */
+/** A URL without a server: its port is below the ephemeral range, so no other test's server gets it. */
 export function deadAddress(): string {
   return "http://127.0.0.1:1022";
 }
@@ -60,7 +60,7 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** Sends exactly these lines over a socket: what fetch would tidy up goes out as it is. */
+/** Sends exactly these lines over a socket; fetch would normalize them. */
 export async function sendRaw(port: number, lines: readonly string[]): Promise<RawAnswer> {
   const text = await new Promise<string>((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");

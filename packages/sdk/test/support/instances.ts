@@ -31,7 +31,7 @@ export function closingInstance(instance: Countersign): Countersign {
   return instance;
 }
 
-/** Forgets the instance that `init` made, as a new process would. */
+/** Deletes the instance that `init` created, as in a new process. */
 export async function forgetDefaultInstance(): Promise<void> {
   await defaultInstance()?.close();
   setDefaultInstance(undefined);

@@ -16,17 +16,17 @@ export interface FeedContent {
   epoch?: unknown;
 }
 
-/** A key set and a feed beside it, over real HTTP, whose content a test can change at any time. */
+/** A key set and its feed, over real HTTP, whose content a test can change at any time. */
 export interface Issuer extends TestServer {
   readonly jwksUri: string;
   keys: readonly TestKey[];
-  /** What is sent; undefined: 404. */
+  /** The feed to send; undefined: 404. */
   feed: string | undefined;
-  /** Answered before anything else. */
+  /** The status of every response, if set. */
   status: number | undefined;
-  /** Seconds that its documents may be kept. */
+  /** max-age of its documents, in seconds. */
   maxAge: number;
-  /** Publishes a feed that follows the last one, or says another order itself. */
+  /** Publishes a feed with the next epoch, or with the given epoch and generation. */
   revoke(content: FeedContent, by?: TestKey, header?: object): void;
 }
 
@@ -58,14 +58,14 @@ export async function serveIssuer(...keys: TestKey[]): Promise<Issuer> {
   return issuer;
 }
 
-/** A verifier of that issuer, with a clock of its own. */
+/** A verifier of that issuer, with its own clock. */
 export interface Reader {
   readonly verifier: Verifier;
   readonly clock: FakeClock;
   readonly events: VerifierEvent[];
-  /** `allowed`, or why not. */
+  /** `allowed`, or the reason for the rejection. */
   outcome(token: string): Promise<string>;
-  /** Lets time pass, asks for a token, and waits for what that has begun in the background. */
+  /** Advances the clock, verifies the token, and waits for the background work that this starts. */
   later(seconds: number, token: string, event: VerifierEvent["type"]): Promise<void>;
 }
 

@@ -1,11 +1,11 @@
 import { listen, type TestServer } from "./http.ts";
 import type { Jwk, TestKey } from "./keys.ts";
 
-/** A key set over real HTTP whose answers a test can change at any time. */
+/** A key set over real HTTP whose responses a test can change at any time. */
 export interface KeyServer extends TestServer {
   readonly jwksUri: string;
   publish(...keys: (TestKey | Jwk)[]): void;
-  /** What else to answer; undefined: the key set. */
+  /** Another response; undefined: the key set. */
   failWith(answer: { status: number; headers?: Record<string, string>; body?: string } | undefined): void;
   cacheControl(value: string | undefined): void;
   /** Fetches of the key set so far. */

@@ -3,7 +3,7 @@ import type { Algorithm } from "../../src/protocol/algorithms.ts";
 
 export type Jwk = Record<string, unknown>;
 
-/** A key that signs, and what a key set says of it. */
+/** A private key, and its JWK in a key set. */
 export interface TestKey {
   readonly kid: string;
   readonly algorithm: Algorithm;
@@ -38,7 +38,7 @@ export function signatureOf(key: TestKey, input: string): Buffer {
   return sign(null, data, key.privateKey);
 }
 
-/** A token with a good signature over whatever header and payload are given: text and bytes as they are, objects as JSON. */
+/** A token with a valid signature over any header and payload: strings and bytes unchanged, objects as JSON. */
 export function forge(
   key: TestKey,
   header: string | Uint8Array | object,
@@ -53,7 +53,7 @@ export const headerOf = (key: TestKey) => ({ alg: key.algorithm, typ: "JWT", kid
 /** Seconds since the epoch at which every test clock starts. */
 export const NOW = 1_800_000_000;
 
-/** Claims that every route with default options lets through. */
+/** Claims that every route with default options accepts. */
 export function goodClaims(more: object = {}): Record<string, unknown> {
   return {
     source: "microservice",
@@ -66,12 +66,12 @@ export function goodClaims(more: object = {}): Record<string, unknown> {
   };
 }
 
-/** A token as the core makes it. */
+/** A token as the core issues it. */
 export function tokenBy(key: TestKey, claims: object = {}, header: object = {}): string {
   return forge(key, { ...headerOf(key), ...header }, goodClaims(claims));
 }
 
-/** Good claims without some of them. */
+/** Valid claims without some of them. */
 export function claimsWithout(...names: string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(goodClaims()).filter(([name]) => !names.includes(name)));
 }

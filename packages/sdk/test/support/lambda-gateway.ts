@@ -1,11 +1,11 @@
-// HTTP as a Lambda function sees it, by AWS's description of the payload formats.
+// HTTP as a Lambda function receives it, according to AWS's description of the payload formats.
 import type { IncomingMessage, RequestListener } from "node:http";
 import type { LambdaEvent } from "../../src/framework/lambda.ts";
 import { readBody } from "./http.ts";
 
 export type PayloadFormat = "1.0" | "2.0" | "load balancer";
 
-/** What a handler is called with here: an event of @types/aws-lambda in as far as the tests need it. */
+/** The event that a handler receives: the part of @types/aws-lambda that the tests need. */
 export interface GatewayEvent extends LambdaEvent {
   readonly body: string | null;
 }
@@ -19,7 +19,7 @@ interface Result {
 
 type Handler = (event: GatewayEvent, context: { awsRequestId: string }) => Promise<Result>;
 
-/** An error of the handler is answered 502, as gateways do, which here is 500 for the suite's sake. */
+/** Gateways respond with 502 to an error of the handler; here it is 500, as the suite expects. */
 export function gatewayBefore(handler: Handler, format: PayloadFormat): RequestListener {
   return (req, res) => {
     void (async () => {

@@ -3,7 +3,7 @@ import type { Edit, Mutation, Part } from "./token-mutation.ts";
 
 type EditOf<Name extends Edit["edit"]> = Extract<Edit, { edit: Name }>;
 
-/** The token that a mutation makes of the good one of `key` with `claims`: stage by stage, from members to characters. */
+/** Applies a mutation to the valid token of `key` with `claims`: stage by stage, from members to characters. */
 export function mutatedToken({ edits, signedAgain }: Mutation, key: TestKey, claims: object): string {
   const editsOf = <Name extends Edit["edit"]>(name: Name) =>
     edits.filter((edit): edit is EditOf<Name> => edit.edit === name);
@@ -62,7 +62,7 @@ function spelled(text: string, part: Part | "signature", edits: readonly EditOf<
         text = text.replaceAll("-", "+").replaceAll("_", "/");
         break;
       case "unused bits":
-        // Whole groups have none, and this changes a byte.
+        // Whole groups have no unused bits, so this changes a byte.
         text = text.slice(0, -1) + ALPHABET[ALPHABET.indexOf(text.at(-1)!) ^ 1];
         break;
       case "blank":
@@ -75,7 +75,7 @@ function spelled(text: string, part: Part | "signature", edits: readonly EditOf<
   return text;
 }
 
-/** Of P-256. */
+/** The order of P-256. */
 const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 
 function otherSignature(signature: Buffer, { how, at }: EditOf<"sign">): Uint8Array {

@@ -8,7 +8,7 @@ import { fakeClock, type FakeClock } from "./clock.ts";
 import { serveKeys, type KeyServer } from "./key-server.ts";
 import { tokenBy, type Jwk, type TestKey } from "./keys.ts";
 
-/** A verifier with a key set on a real socket and a clock of its own. */
+/** A verifier with a key set on a real socket and its own clock. */
 export interface ProtectedRoute {
   readonly verifier: Verifier;
   readonly keys: KeyServer;
@@ -16,8 +16,8 @@ export interface ProtectedRoute {
   readonly events: VerifierEvent[];
   expectAllowed(token: string): Promise<Caller>;
   /**
-   * The rule of every refusal: the reason and its status, one event with the reason and without the
-   * token, and no network call unless the case says so.
+   * Expects what every rejection has: the reason and its status, one event with the reason and without the
+   * token, and no network call unless the case expects one.
    */
   expectRefused(token: unknown, reason: Reason, expected?: { status?: number; fetches?: number }): Promise<void>;
 }
@@ -58,15 +58,16 @@ export async function openRoute(
       const [eventsBefore, connectsBefore] = [events.length, keys.requests.length];
       const decision = await verifier.verify(token);
       expect(decision).toEqual({ allowed: false, reason, status });
-      const told = events.slice(eventsBefore);
-      expect(told.filter((event) => event.type === "refused").map((event) => event.reason)).toEqual([reason]);
-      if (typeof token === "string" && token.length > 20) expect(JSON.stringify(told)).not.toContain(token.slice(-20));
+      const reported = events.slice(eventsBefore);
+      expect(reported.filter((event) => event.type === "refused").map((event) => event.reason)).toEqual([reason]);
+      if (typeof token === "string" && token.length > 20)
+        expect(JSON.stringify(reported)).not.toContain(token.slice(-20));
       expect(keys.requests.length - connectsBefore).toBe(fetches);
     },
   };
 }
 
-/** The same, its keys fetched by a good token, which is kept: proof that what is refused next is not refused by accident. */
+/** The same, after a valid token fetched the keys and is cached: the next rejection then has no other cause. */
 export async function openPrimedRoute(
   key: TestKey,
   options: Omit<VerifierOptions, "jwksUri" | "onEvent"> = {},

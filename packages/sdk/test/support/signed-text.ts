@@ -5,13 +5,13 @@ import { parseStrictJson, type JsonObject } from "../../src/protocol/strict-json
 import { importKey, verifySignature, type ImportedKey } from "../../src/crypto/signature.ts";
 import type { Jwk } from "./keys.ts";
 
-// Public vectors sign texts that are no claims, so they are read up to where the claims would be.
+// Public vectors do not sign claims, so these tests read a token only up to its claims.
 
 const PRIVATE = ["d", "p", "q", "dp", "dq", "qi"];
 export const publicPart = (jwk: Jwk) =>
   Object.fromEntries(Object.entries(jwk).filter(([name]) => !PRIVATE.includes(name)));
 
-/** The members of a key set that can be used, as a verifier would use them. */
+/** The valid keys of a key set, as a verifier uses them. */
 export function importSet(keys: Jwk[]): Map<string, ImportedKey> {
   const document = parseKeySet(JSON.stringify({ keys }));
   const imported = new Map<string, ImportedKey>();
@@ -25,7 +25,7 @@ export function importSet(keys: Jwk[]): Map<string, ImportedKey> {
   return imported;
 }
 
-/** @param defaultKid of the key for a token that names none */
+/** @param defaultKid of the key for a token without a kid */
 export function signatureHolds(jws: unknown, keys: ReadonlyMap<string, ImportedKey>, defaultKid?: string): boolean {
   if (typeof jws !== "string") return false;
   const parts = jws.split(".");

@@ -3,36 +3,36 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { listen, readBody, type TestServer } from "./http.ts";
 import { forge, headerOf, rsaKey, type Jwk, type TestKey } from "./keys.ts";
 
-/** A call of `POST /recipe/jwt`, as it arrived. */
+/** A received call of `POST /recipe/jwt`. */
 export interface JwtCall {
   readonly body: Record<string, unknown>;
   readonly headers: IncomingMessage["headers"];
 }
 
-/** A core of another make: speaks the driver interface as the contract describes it, errors as text. */
+/** Another implementation of the core: has the driver interface of the contract, with errors as text. */
 export interface StandInCore extends TestServer {
   readonly key: TestKey;
   readonly calls: JwtCall[];
-  /** Answers of `/apiversion`. */
+  /** The versions that `/apiversion` returns. */
   versions: unknown;
-  /** The full set; undefined: this core has none, as existing cores. */
+  /** The full set; undefined: this core has none, like existing cores. */
   fullSet: Jwk[] | undefined;
   revocations: string | undefined;
   cacheControl: string | undefined;
   jwksBody: string | undefined;
-  /** Whether its tokens have a `jti`, as ours: without one, two that are made in the same second are the same. */
+  /** If its tokens have a `jti`, as ours do: without one, two tokens of the same second are identical. */
   tokenIds: boolean;
-  /** Answered before anything else while it returns true. */
+  /** Handles a request before anything else; returns true if it did. */
   intercept: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
 }
 
 export interface StandInOptions {
   apiKey?: string;
-  /** Path everything stands under. */
+  /** Base path of all routes. */
   basePath?: string;
 }
 
-let sharedKey: TestKey | undefined; // making one takes longer than most tests
+let sharedKey: TestKey | undefined; // generating one takes longer than most tests
 
 export async function startStandInCore({ apiKey, basePath = "" }: StandInOptions = {}): Promise<StandInCore> {
   const key = (sharedKey ??= rsaKey("s-stand-in"));

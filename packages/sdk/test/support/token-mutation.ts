@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { NOW, type TestKey } from "./keys.ts";
 
-// A good token and what is done to it, as data: it shrinks, and a failure prints what was done.
+// The changes to a valid token, as data: fast-check can shrink them, and a failure prints them.
 
 export type Part = "header" | "payload";
 
-/** A place in a text whose length is not known yet, in thousandths. */
+/** A position in a string whose length is not known yet, in thousandths. */
 type Place = number;
 
-/** Names, values and texts stand in the token as they are here: raw JSON, or what is none. */
+/** Names, values and strings go into the token unchanged: raw JSON, or invalid JSON. */
 export type Edit =
   | { edit: "member"; part: Part; how: "set" | "drop" | "repeat"; name: string; value: string }
   | { edit: "whole"; part: Part; text: string }
@@ -21,12 +21,12 @@ export type Edit =
   | { edit: "character"; how: "replace" | "insert" | "drop"; at: Place; text: string };
 
 export interface Mutation {
-  /** Which of the routes it is shown at, and which of the keys signs it. */
+  /** The indexes of the route that receives it and of the key that signs it. */
   readonly route: number;
   readonly key: number;
   readonly claims: Readonly<Record<string, unknown>>;
   readonly edits: readonly Edit[];
-  /** Whether the signature is made over what was edited, so that it holds and what lies behind it is reached. */
+  /** True: sign after the edits, so that the signature is valid and the later checks run. */
   readonly signedAgain: boolean;
 }
 
@@ -123,7 +123,7 @@ function memberEdits(kids: readonly string[]): fc.Arbitrary<Edit> {
 }
 
 function edits(kids: readonly string[]): fc.Arbitrary<Edit> {
-  const blanks = [" ", "\n\t ", "\r\n", "\u00a0", "\ufeff", "\0", ",", "x", "1", "//", "/**/", "{}", "\u2028"];
+  const separators = [" ", "\n\t ", "\r\n", "\u00a0", "\ufeff", "\0", ",", "x", "1", "//", "/**/", "{}", "\u2028"];
   const noise = ["=", "==", "+", "/", " ", "\n", "\t", "\0", ".", "A", "_", "-", "~", "é", "\u2028", "%3D", "{}"];
   const spelling = oneOf("padding", "alphabet", "unused bits", "blank", "line end");
   const whole = fc.oneof(values, oneOf("", "[{}]", "sub=orders", "{", '{"alg":"none"}'));
@@ -131,7 +131,7 @@ function edits(kids: readonly string[]): fc.Arbitrary<Edit> {
   return fc.oneof(
     weighted(24, memberEdits(kids)),
     fc.record({ edit: is("whole"), part, text: whole }),
-    weighted(3, fc.record({ edit: is("insert"), part, at, text: oneOf(...blanks) })),
+    weighted(3, fc.record({ edit: is("insert"), part, at, text: oneOf(...separators) })),
     fc.record({ edit: is("cut"), part, at }),
     fc.record({ edit: is("byte"), part, at, byte: fc.integer({ min: 0, max: 255 }) }),
     weighted(2, fc.record({ edit: is("spell"), part: fc.oneof(part, is("signature")), how: spelling })),

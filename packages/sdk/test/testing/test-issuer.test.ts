@@ -15,7 +15,7 @@ afterEach(async () => {
   vi.unstubAllEnvs();
 });
 
-/** A service as somebody writes it, which knows nothing of the test. */
+/** A service as users write it, without knowledge of the test. */
 async function service(options: TestIssuerOptions = {}) {
   issuer = startTestIssuer(options);
   init({
@@ -54,7 +54,7 @@ test("advance changes the time immediately, for tokens and keys", async () => {
   const headers = issuer.actAs("orders");
   expect(await ask(headers)).toBe("orders");
   await issuer.advance(3_620);
-  expect(await ask(headers)).toBe("orders"); // 30 s are forgiven
+  expect(await ask(headers)).toBe("orders"); // a tolerance of 30 s
   await issuer.advance(20);
   expect(await ask(headers)).toBe(401);
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
@@ -98,7 +98,7 @@ test("while the issuer is down, known keys verify for three days; new keys after
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
 });
 
-test("a clock that is ahead by more than the tolerance", async () => {
+test("a clock that is ahead by more than the tolerance rejects tokens", async () => {
   const ask = await service();
   issuer.skew(29);
   expect(await ask(issuer.actAs("orders"))).toBe("orders");
@@ -109,7 +109,7 @@ test("a clock that is ahead by more than the tolerance", async () => {
 test("the service under test calls with a token of the issuer, and gets a new one if it was revoked", async () => {
   const call = createServiceFetch({ audience: "inventory", scope: "stock:read" });
   for (let i = 0; i < 2; i++) {
-    issuer = startTestIssuer(); // the second one has other keys: what a module made before goes on with them
+    issuer = startTestIssuer(); // The second one has other keys, and an existing module uses them.
     const app = express();
     const guard = verifyMicroservice({ audience: "inventory", scope: "stock:read" });
     app.get("/stock", guard, (_req: Request, res: Response) => void res.end());
