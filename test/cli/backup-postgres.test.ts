@@ -1,4 +1,4 @@
-// Backup and restore where the store is PostgreSQL.
+// Backup and restore with PostgreSQL.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, vi } from "vitest";

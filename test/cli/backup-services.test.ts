@@ -1,4 +1,4 @@
-// R15: services, what they authenticate with and the policy go with a backup, and are good in the restored core.
+// R15: a backup contains services, credentials and the policy, and they work in the restored core.
 import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,26 +36,26 @@ async function onPostgres(): Promise<Environment> {
   return { COUNTERSIGN_DATA_DIR: directory, COUNTERSIGN_DATABASE: await server.newDatabase() };
 }
 
-/** The command where the store is. @returns what it prints */
+/** Runs the command on the store. @returns its output */
 async function run(env: Environment, ...command: string[]): Promise<string> {
   const { code, stdout, stderr } = await runCommand(command, env);
   expect([command, code, stderr]).toEqual([command, 0, expect.not.stringContaining("countersign:")]);
   return stdout;
 }
 
-/** All that an operator is told of services and of who may call whom. */
-async function toldOf(env: Environment): Promise<unknown[]> {
-  const told: unknown[] = [];
+/** Everything that the command shows of services and policy. */
+async function shownBy(env: Environment): Promise<unknown[]> {
+  const shown: unknown[] = [];
   for (const command of [
     ...["services show orders", "services show retired", "services list", "services keys orders", "services trusts"],
     ...["policy show", "policy show 1", "policy versions"],
   ]) {
-    told.push(JSON.parse(await run(env, ...command.split(" "), "--json")));
+    shown.push(JSON.parse(await run(env, ...command.split(" "), "--json")));
   }
-  return told;
+  return shown;
 }
 
-/** What the token endpoint answers: whom the token names, for whom and what for, or the error. */
+/** The response of the token endpoint: sub, aud and scope of the token, or the error. */
 async function ask(url: string, form: Record<string, string>): Promise<string> {
   const body = new URLSearchParams({ grant_type: "client_credentials", ...form });
   const response = await fetch(`${url}/oauth/token`, { method: "POST", body });
@@ -112,7 +112,7 @@ itOnPostgres(
     for (const text of [POLICY.replace("[stock:read]", "[stock:delete]"), POLICY]) {
       await run(from, "policy", "apply", await fileOf("policy.yaml", text), "--yes");
     }
-    const before = await toldOf(from);
+    const before = await shownBy(from);
     const backup = join(files, "backup.json");
     await run(from, "backup", backup);
     await core.stop();
@@ -120,7 +120,7 @@ itOnPostgres(
     for (const credential of [good, revoked, ofRetired]) expect(text).not.toContain(credential.slice(-43)); // S1
 
     await run(to, "restore", backup);
-    expect(await toldOf(to)).toEqual(before);
+    expect(await shownBy(to)).toEqual(before);
     const restored = await start(to);
     const bySecret = (client_secret: string, client_id = "orders") => ({ client_id, client_secret });
     const TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -1,4 +1,4 @@
-// Backups: what a restored store still knows, and how everybody learns that it is an older one.
+// Backups: what a restored store contains, and how cores and verifiers detect that it is an older state.
 import { createHash } from "node:crypto";
 import { copyFile, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -86,7 +86,7 @@ async function backedUp() {
 }
 
 describe("countersign backup", () => {
-  test("writes one file for its owner, without the master key, and says so; it replaces no file unless it is told to", async () => {
+  test("writes one file for its owner, without the master key, and says so; overwrites a file only with --force", async () => {
     const { dataDir, file, exit, core } = await backedUp();
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     const text = await readFile(file, "utf8");
@@ -109,11 +109,11 @@ describe("countersign backup", () => {
 });
 
 describe("countersign restore", () => {
-  test("R15 an old backup in a new place: its tokens verify, the generation rises, every signer is replaced, loudly", async () => {
+  test("R15 an old backup in a new place: its tokens verify, the generation rises, all signing keys are replaced, with a warning", async () => {
     const { dataDir, file, core, tokens } = await backedUp();
     const old = await keysOf(core);
     const before = await statusOf(core);
-    await admin(core, "POST", "/apps/public/keys/rotate", {}); // lost with everything else after the backup
+    await admin(core, "POST", "/apps/public/keys/rotate", {}); // lost like every change after the backup
     await core.stop();
 
     const generations: number[] = [];
@@ -139,7 +139,7 @@ describe("countersign restore", () => {
       for (const kind of ["static", "dynamic"]) {
         const prepared = keys.filter((key) => key.kind === kind && key.state === "prepared");
         expect(prepared).toHaveLength(2); // one of each algorithm
-        // Published for the lead of ten minutes from now.
+        // Published for the lead time of ten minutes from now.
         for (const { signsFrom } of prepared) {
           expect(Date.parse(signsFrom) - Date.now()).toBeGreaterThan(580_000);
           expect(Date.parse(signsFrom) - Date.now()).toBeLessThan(600_000);
@@ -152,13 +152,13 @@ describe("countersign restore", () => {
       );
       expect(feed).toMatchObject({ services: [["intruder", expect.any(Number)]], generation });
       await restored.stop();
-      await new Promise((resolve) => setTimeout(resolve, 1_000)); // the generation is in seconds
+      await new Promise((resolve) => setTimeout(resolve, 1_000)); // the generation is a time in seconds
     }
     expect(generations[0]).toBeGreaterThan(before.generation);
     expect(generations[1]).toBeGreaterThan(generations[0]!);
   });
 
-  test("R15 into a store that a core is using: only with --force, and the core follows without being told", async () => {
+  test("R15 into a store that a core uses: only with --force, and the core detects it", async () => {
     const { dataDir, file, core, tokens } = await backedUp();
     await fetch(`${core.url}/recipe/multitenancy/app/v2`, {
       method: "PUT",
@@ -181,7 +181,7 @@ describe("countersign restore", () => {
     expect((await core.stop()).stderr).not.toContain("went back");
   });
 
-  test("R15 refuses what is damaged, newer, no backup, or needs another master key; the store stays as it is", async () => {
+  test("R15 rejects a damaged, newer or invalid backup, and one with another master key; the store is unchanged", async () => {
     const { dataDir, file, core } = await backedUp();
     await core.stop();
     const before = await digestsOf(dataDir);
@@ -221,7 +221,7 @@ describe("countersign restore", () => {
   });
 });
 
-test("R15 a file put in the place of the one that a core uses: it says so, issues on, and writes to neither; then it is restored", async () => {
+test("R15 a core whose database file is replaced reports it, issues tokens and writes to neither file; then it is restored", async () => {
   const { dataDir, core } = await backedUp();
   const path = join(dataDir, "countersign.db");
   const copy = join(await temporaryDirectory(), "old.db");
@@ -242,7 +242,7 @@ test("R15 a file put in the place of the one that a core uses: it says so, issue
   expect(await readFile(path)).toEqual(old);
   await core.stop();
 
-  // As the message says: nobody else can know that what is there now is an older state.
+  // As the message says: only an operator can know that the new file is an older state.
   const backup = join(await temporaryDirectory(), "of-the-old-one.json");
   await succeeded(countersign("backup", backup, "--data-dir", dataDir));
   await succeeded(countersign("restore", backup, "--data-dir", dataDir, "--force"));
@@ -286,7 +286,7 @@ test("R15 a running core notices once that its store was rolled back: an alarm, 
       .sort(),
   ).toEqual(["dynamic", "dynamic", "static", "static"]);
   expect(await verifies(core, token)).toBe(true);
-  await new Promise((resolve) => setTimeout(resolve, 3_000)); // three more looks
+  await new Promise((resolve) => setTimeout(resolve, 3_000)); // three more polls
   expect((await statusOf(core)).generation).toBe(after.generation);
   const { stderr } = await core.stop();
   expect(stderr.match(/"level":"error"/g)).toHaveLength(1);

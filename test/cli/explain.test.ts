@@ -12,7 +12,7 @@ async function mint(url: string, payload: object): Promise<string> {
   return ((await response.json()) as { jwt: string }).jwt;
 }
 
-test("prints every check of a real token, and what a verifier says of it", async () => {
+test("prints every check of a real token, and the verifier's decision", async () => {
   const core = await startCore(await temporaryDirectory());
   const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];
   const token = await mint(core.url, { sub: "orders", source: "microservice" });
@@ -72,7 +72,7 @@ test("shows required and actual scopes and callers", async () => {
   expect((await ask("--allow", "")).stderr).toBe('countersign: allow: expected one or several names, got ""\n');
 });
 
-test("S6 says what was given instead of a token, and nothing of it", async () => {
+test("S6 says what kind of value it got instead of a token, without the value", async () => {
   const token = `${base64url({ alg: "RS256", kid: "s-1" })}.${base64url({ exp: 1 })}.AAAA`;
   const credential = `cs_orders_${"r".repeat(43)}`;
   for (const [given, words] of [
@@ -88,7 +88,7 @@ test("S6 says what was given instead of a token, and nothing of it", async () =>
   }
 });
 
-test("a token that names an audience is refused without --audience, which is said", async () => {
+test("a token with an audience is rejected without --audience, and the output says so", async () => {
   const core = await startCore(await temporaryDirectory());
   const token = await mint(core.url, { sub: "orders", source: "microservice", aud: "inventory" });
   const jwks = ["--jwks", `${core.url}/.well-known/jwks.json`];

@@ -11,7 +11,7 @@ import { temporaryDirectory } from "../support/processes.ts";
 const API_KEY = "test-api-key-of-24-chars";
 const ADMIN_KEY = "test-admin-key-of-26-chars";
 
-/** A running core, and the two ways of administering it. */
+/** A running core, and the two ways to administer it. */
 async function bench() {
   const dataDir = await temporaryDirectory();
   const core = await startCore(dataDir, ["--api-key", API_KEY, "--admin-key", ADMIN_KEY]);
@@ -46,7 +46,7 @@ async function bench() {
   };
 }
 
-/** A change on the data directory is seen by the running core within a second or so. */
+/** The running core sees a change on the data directory within about a second. */
 async function until(what: () => Promise<boolean>): Promise<number> {
   const began = performance.now();
   while (!(await what())) {
@@ -95,7 +95,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     await until(async () => !(await publishedKids()).includes("s-of-the-old-core"));
   });
 
-  test("a token, a service and a key are revoked, and the running core's feed says so", async () => {
+  test("a token, a service and a key are revoked, and the running core's feed lists them", async () => {
     const { ways, mint, feed, publishedKids } = await bench();
     const command = ways[way];
     const token = await mint();
@@ -132,7 +132,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(await publishedKids()).not.toContain(kid);
   });
 
-  test("apps are listed, and sign with what they are told to", async () => {
+  test("apps are listed, and their signing algorithms can be set", async () => {
     const { ways, publishedKids } = await bench();
     const command = ways[way];
     const before = (await publishedKids()).length;
@@ -143,7 +143,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/^countersign: algorithms/)]);
   });
 
-  test("what does not exist is said, with exit code 1 and no stack trace", async () => {
+  test("a missing object is an error with exit code 1 and no stack trace", async () => {
     const { ways } = await bench();
     const cases: [string[], RegExp][] = [
       [["keys", "list", "--app", "ghost"], /app not found/],
@@ -162,7 +162,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
   });
 });
 
-test("R17 a plain shell administers a core with windows of its own by these, and reading changes nothing", async () => {
+test("R17 a shell without the core's settings uses the core's rotation times, and reading changes nothing", async () => {
   const dataDir = await temporaryDirectory();
   const rotation = { lead: 60, period: 300, hold: 300, jwksMaxAge: 10, instanceRefresh: 2, clockSkew: 5 };
   const core = await startCore(dataDir, ["--admin-key", ADMIN_KEY], {
@@ -183,7 +183,7 @@ test("R17 a plain shell administers a core with windows of its own by these, and
   ]) {
     expect(await runCommand([...command, "--data-dir", dataDir])).toMatchObject({ code: 0, stderr: "" });
   }
-  await new Promise((resolve) => setTimeout(resolve, 1_500)); // the core looks once a second
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // the core polls once a second
   expect(await status()).toBe(epoch);
 
   const revoked = await runCommand(["revoke", "service", "orders", "--yes", "--data-dir", dataDir], {
@@ -197,7 +197,7 @@ test("R17 a plain shell administers a core with windows of its own by these, and
   expect(Date.parse(prepared.signsFrom) - Date.parse(prepared.createdAt)).toBe(60_000);
 });
 
-test("an admin key that would go over plain http to another machine is warned of", async () => {
+test("an admin key that would go over plain HTTP to another machine causes a warning", async () => {
   const env = { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY };
   const warning = /^countersign: warning: sending the admin key to core\.invalid over plain HTTP; use https$/m;
   expect((await runCommand(["keys", "list", "--url", "http://core.invalid"], env)).stderr).toMatch(warning);
@@ -205,7 +205,7 @@ test("an admin key that would go over plain http to another machine is warned of
   expect((await runCommand(["keys", "list", "--url", "http://127.0.0.1:1"], env)).stderr).not.toMatch(/plain HTTP/);
 });
 
-test("a target that is none is said", async () => {
+test("an invalid target is an error", async () => {
   const directory = await temporaryDirectory();
   const cases: [string[], NodeJS.ProcessEnv, RegExp][] = [
     [["--data-dir", directory], {}, /no database found in/],
@@ -220,7 +220,7 @@ test("a target that is none is said", async () => {
   }
 });
 
-test("a wrong admin key is refused by the core", async () => {
+test("the core rejects a wrong admin key", async () => {
   const { core } = await bench();
   const { code, stderr } = await runCommand(["keys", "list", "--url", core.url], { COUNTERSIGN_ADMIN_KEY: API_KEY });
   expect([code, stderr]).toEqual([1, expect.stringMatching(/admin key/)]);

@@ -17,7 +17,7 @@ services:
   inventory: {}
 `;
 
-/** A running core with two services, and the two ways of administering it. */
+/** A running core with two services, and the two ways to administer it. */
 async function bench() {
   const dataDir = await temporaryDirectory();
   const core = await startCore(dataDir, ["--admin-key", ADMIN_KEY]);
@@ -38,7 +38,7 @@ async function bench() {
 }
 
 describe.each(["over the network", "on the data directory"] as const)("%s", (way) => {
-  test("a policy is compared, applied, shown, asked and listed", async () => {
+  test("a policy is compared, applied, shown, tested and listed", async () => {
     const { ways, fileOf } = await bench();
     const policy = (...command: string[]) => ways[way](["policy", ...command]);
     expect(await policy("show")).toMatchObject({
@@ -72,7 +72,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     const shown = await policy("show");
     expect(shown.stdout).toMatch(/^# version 1, applied \S+ \S+Z by /);
     expect(shown.stdout.replace(/^#.*\n/, "")).toBe(POLICY.replace(/^#.*\n/, ""));
-    // What is shown can be applied again, and says the same.
+    // The printed policy can be applied again, and changes nothing.
     const again = await policy("apply", await fileOf(shown.stdout));
     expect([again.code, again.stdout]).toEqual([0, "no changes\nversion 1 is now current in app public\n"]);
 
@@ -110,7 +110,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect((await policy("test", "orders", "Inventory")).stderr).toMatch(/^countersign: a service name/);
     expect((await policy("report")).stdout).toBe("caller  callee  scope  count  first  last\n");
 
-    // What the policy names can be stopped, and goes once it does not.
+    // A service in the policy can be disabled, and deleted once the policy does not name it.
     const remove = () => ways[way](["services", "delete", "orders", "--yes"]);
     expect(await remove()).toMatchObject({
       ...{ code: 1, stdout: "" },
@@ -128,7 +128,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     expect(JSON.parse((await policy("diff", same, "--json")).stdout)).toEqual({ diff: { version: 3, changes: [] } });
   });
 
-  test("a mistake is shown in its line, with a caret below it, and changes nothing", async () => {
+  test("an error is shown in its line, with a caret below it, and changes nothing", async () => {
     const { ways, fileOf } = await bench();
     const policy = (...command: string[]) => ways[way](["policy", ...command]);
     await policy("apply", await fileOf(POLICY), "--yes");
@@ -163,7 +163,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
   });
 });
 
-test("what definePolicy gives is applied from a pipe, as JSON", async () => {
+test("the result of definePolicy is applied from a pipe, as JSON", async () => {
   const { ways, dataDir } = await bench();
   const policy = definePolicy({
     services: { orders: { calls: { inventory: ["stock:read"] } }, inventory: { scopes: ["stock:read"] } },
@@ -172,12 +172,12 @@ test("what definePolicy gives is applied from a pipe, as JSON", async () => {
     const command = ["policy", "apply", ...flags, "-", "--data-dir", dataDir];
     return runCommand(command, {}, JSON.stringify(policy));
   };
-  expect([(await apply()).code, (await apply("--yes")).code]).toEqual([1, 0]); // nobody can be asked
+  expect([(await apply()).code, (await apply("--yes")).code]).toEqual([1, 0]); // no terminal to confirm on
   const shown = await ways["on the data directory"](["policy", "show", "--json"]);
   expect(JSON.parse(shown.stdout)).toMatchObject({ policy: { document: policy } });
 });
 
-test("a mistake far along a line is shown with what is around it, and nothing that a terminal obeys", async () => {
+test("an error far along a line is shown with its context, without control characters", async () => {
   const { dataDir } = await bench();
   const scopes = Array.from({ length: 90 }, (_, i) => `"s${i}"`).join(",");
   const text = `{"services":{"orders":{"calls":{"orders":[${scopes},"\u001b[2Ja b"]}}}}`;
@@ -190,7 +190,7 @@ test("a mistake far along a line is shown with what is around it, and nothing th
   expect(caret).toBe(`${" ".repeat(62)}^`);
 });
 
-test("the running core goes by what was applied on its directory within 6 s, and reports over the network", async () => {
+test("the running core uses a policy applied on its directory within 6 s, and reports over the network", async () => {
   const { core, ways, fileOf } = await bench();
   const offline = ways["on the data directory"];
   const added = await offline(["services", "credential", "add", "orders", "--json"]);
@@ -210,7 +210,7 @@ test("the running core goes by what was applied on its directory within 6 s, and
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
-  await until(403, "inventory"); // it knows the credential
+  await until(403, "inventory"); // the core knows the credential
   expect((await offline(["policy", "apply", await fileOf(POLICY), "--yes"])).code).toBe(0);
   await until(200, "inventory");
   const reporting = await fileOf("services: { orders: {}, inventory: { reportOnly: true } }");

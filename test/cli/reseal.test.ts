@@ -15,14 +15,14 @@ function countersign(flags: readonly string[], env: NodeJS.ProcessEnv = {}): Pro
 }
 
 describe("S8 countersign keys reseal", () => {
-  test("S8 a crash on the way leaves both keys in the file: the store is readable, and the next time ends with one", async () => {
+  test("S8 after a crash, the file has both keys and the store is readable; the next run leaves one key", async () => {
     const dataDir = await temporaryDirectory();
     const rsaOnly = { ...ENV, COUNTERSIGN_ALGORITHMS: "RS256" };
     await (await startCore(dataDir, [], rsaOnly)).stop();
     const file = join(dataDir, "master.key");
     const old = await readFile(file, "utf8");
     const draft = `${randomBytes(32).toString("base64url")}\n`;
-    await writeFile(file, `${draft}${old}`); // as after a crash before anything was sealed again
+    await writeFile(file, `${draft}${old}`); // as after a crash before anything was re-encrypted
     const core = await startCore(dataDir, [], ENV);
     await signWithES256(core.url);
     const mixed = issueTokens(core.url);
@@ -39,7 +39,7 @@ describe("S8 countersign keys reseal", () => {
     expect(await rejectionsOf(next.url, tokens)).toEqual([]);
   });
 
-  test("S8 says which master key is destroyed and asks; --keep-old keeps it, and an earlier backup is restored with it", async () => {
+  test("S8 names the master key that it deletes and asks; --keep-old saves it, and restores an earlier backup", async () => {
     const [dataDir, elsewhere] = [await temporaryDirectory(), await temporaryDirectory()];
     const [backup, kept] = [join(elsewhere, "backup.json"), join(elsewhere, "old.key")];
     const core = await startCore(dataDir, [], ENV);
@@ -84,7 +84,7 @@ describe("S8 countersign keys reseal", () => {
     expect(await rejectionsOf(next.url, tokens)).toEqual([]);
   });
 
-  test("S8 --new-master-key where there is no store makes none", async () => {
+  test("S8 --new-master-key without a store creates none", async () => {
     const directory = await temporaryDirectory();
     for (const place of [directory, join(directory, "typo")]) {
       const { code, stdout, stderr } = await countersign([
@@ -99,7 +99,7 @@ describe("S8 countersign keys reseal", () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  test("R3 a database that stays locked is said in one line, and nothing is done", async () => {
+  test("R3 a database that stays locked is an error in one line, and nothing changes", async () => {
     const dataDir = await temporaryDirectory();
     const core = await startCore(dataDir, [], ENV);
     const backup = join(await temporaryDirectory(), "backup.json");

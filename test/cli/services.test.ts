@@ -1,4 +1,4 @@
-// Services as an operator and a service use them: the command, and the credential in the place of an API key.
+// Services as an operator and a service use them: the command, and a credential instead of an API key.
 import { createCountersign, createVerifier } from "countersign";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runCommand } from "../../packages/core/test/support/cli.ts";
@@ -18,7 +18,7 @@ async function started() {
         runCommand(["services", ...command, "--url", core.url], { COUNTERSIGN_ADMIN_KEY: ADMIN_KEY }),
       "on the data directory": (command: string[]) => runCommand(["services", ...command, "--data-dir", dataDir]),
     },
-    /** Whether a credential is good; one that is not is refused, and after ten times a minute told to wait. */
+    /** Reports whether a credential is valid. Invalid ones are rejected, and throttled after ten failures a minute. */
     isGood: async (credential: string) => {
       const { status } = await fetch(`${core.url}/apiversion`, { headers: { "api-key": credential } });
       expect([200, 401, 429]).toContain(status);
@@ -27,13 +27,13 @@ async function started() {
   };
 }
 
-/** A change on the data directory is seen by the running core within a second or so. */
+/** The running core sees a change on the data directory within about a second. */
 async function until(what: () => Promise<boolean>): Promise<void> {
   await expect.poll(what, { timeout: 6_000, interval: 50 }).toBe(true);
 }
 
 describe.each(["over the network", "on the data directory"] as const)("%s", (way) => {
-  test("a service is registered, gets credentials, changes them without downtime, and goes", async () => {
+  test("a service is registered, gets credentials, changes them without downtime, and is deleted", async () => {
     const { core, ways, isGood } = await started();
     const command = ways[way];
     const registered = await command(["register", "orders"]);
@@ -87,7 +87,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     for (const { credential } of [old, young]) expect(output).not.toContain(credential.slice(-43)); // S6
   });
 
-  test("what does not exist or cannot be is said, with exit code 1 and no stack trace", async () => {
+  test("a missing object or an invalid value is an error with exit code 1 and no stack trace", async () => {
     const { ways } = await started();
     const cases: [string[], RegExp][] = [
       [["register", "Orders"], /^countersign: a service name has 1 to 63 characters/],
@@ -110,12 +110,12 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
     for (const [command, words] of cases) {
       const { code, stderr } = await ways[way](command);
       expect([command, code, stderr]).toEqual([command, 1, expect.stringMatching(words)]);
-      expect(stderr).not.toMatch(/\n\s+at |from now on|for good/); // nor what would happen if there were one
+      expect(stderr).not.toMatch(/\n\s+at |from now on|for good/); // nor the consequences for an existing one
     }
   });
 });
 
-test("the SDK takes a credential in the place of an API key, and its tokens name the service", async () => {
+test("the SDK accepts a credential instead of an API key, and its tokens name the service", async () => {
   const { core, ways } = await started();
   const command = ways["over the network"];
   await command(["register", "orders"]);
@@ -129,8 +129,8 @@ test("the SDK takes a credential in the place of an API key, and its tokens name
   process.on("warning", remember);
   onTestFinished(() => void process.off("warning", remember));
   const answer = await orders.createJWT({ source: "microservice", region: "eu" });
-  await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
-  // R16: of the hundred years that are asked for without a word, an hour is left, and no key is the cause.
+  await new Promise((resolve) => setImmediate(resolve)); // warnings are emitted later
+  // R16: of the default hundred years an hour remains, and the cause is not the key.
   expect(warnings).toEqual([
     expect.stringMatching(/^createJWT requested .*, but a service credential gets tokens for at most one hour, /),
   ]);

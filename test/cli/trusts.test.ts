@@ -1,4 +1,4 @@
-// How services start without a secret, as an operator sets it up: on a data directory while the core runs, and over the network.
+// Services that start without a secret. An operator sets this up on a running core's directory or over the network.
 import { generateKeyPairSync } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ test.each(["over the network", "on the data directory"] as const)(
     };
     const workload = () => ask(ISSUER, "system:serviceaccount:shop:orders", "countersign");
     const itself = () => ask("orders", "orders", core.url);
-    const within = { timeout: 6_000 }; // a change on the data directory is seen within a second or so
+    const within = { timeout: 6_000 }; // a change on the data directory is visible within about a second
 
     expect((await services("register", "orders")).code).toBe(0);
     const facts = ["--issuer", ISSUER, "--audience", "countersign", "--jwks", jwks];
@@ -50,7 +50,7 @@ test.each(["over the network", "on the data directory"] as const)(
     const [id] = /[0-9a-f]{12}/.exec(listed.stdout)!;
     expect((await services("untrust", id)).stderr).toContain("--yes");
     expect((await services("untrust", id, "--yes")).stdout).toBe(`removed trusted identity ${id}\n`);
-    await expect.poll(workload, within).not.toBe(200); // who asks so often is told to wait, too
+    await expect.poll(workload, within).not.toBe(200); // so many requests are also throttled
 
     const noFile = await services("keys", "orders", "--set", join(dataDir, "missing.json"));
     expect(noFile).toMatchObject({ code: 1, stderr: expect.stringContaining("expected a file with a JWK Set") });
@@ -60,7 +60,7 @@ test.each(["over the network", "on the data directory"] as const)(
   },
 );
 
-test("the public URL is the issuer, and one that could not be is refused at the start", async () => {
+test("the public URL is the issuer, and an invalid one is rejected at the start", async () => {
   const start = (url: string) => runCommand(["start", "--port", "0", "--data-dir", "unused", "--public-url", url]);
   for (const url of [
     "auth.example.com",

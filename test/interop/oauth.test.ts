@@ -55,7 +55,7 @@ describe("oauth4webapi", () => {
     ["private_key_jwt, RS256", () => oauth.PrivateKeyJwt({ key: keys["rs"]!, kid: "rs" })],
   ];
 
-  test.each(ways)("gets a token, asks what it says and revokes it: %s", async (_, way) => {
+  test.each(ways)("gets a token, introspects and revokes it: %s", async (_, way) => {
     const as = await discover("oauth2");
     const answer = await oauth.clientCredentialsGrantRequest(as, client, way(), GRANT, insecure);
     const token = await oauth.processClientCredentialsResponse(as, client, answer);
@@ -72,7 +72,7 @@ describe("oauth4webapi", () => {
     expect(await introspect()).toEqual({ active: false });
   });
 
-  test("reads our refusals: a wrong secret, a scope and an audience that are not the client's", async () => {
+  test("reads our errors: a wrong secret, a scope and an audience that are not the client's", async () => {
     const as = await discover("oidc");
     const refusal = async (way: oauth.ClientAuth, form: Record<string, string>) => {
       const answer = await oauth.clientCredentialsGrantRequest(as, client, way, form, insecure);
@@ -91,7 +91,7 @@ describe("oauth4webapi", () => {
     }
   });
 
-  test("S4 the assertion that it makes for the token endpoint's URL is refused", async () => {
+  test("S4 its assertion for the token endpoint's URL is rejected", async () => {
     const as = await discover("oauth2");
     const way = oauth.PrivateKeyJwt(
       { key: keys["es"]!, kid: "es" },
@@ -103,7 +103,7 @@ describe("oauth4webapi", () => {
     });
   });
 
-  test("takes our access token for one of RFC 9068", async () => {
+  test("accepts our access token as one of RFC 9068", async () => {
     const as = await discover("oauth2");
     const request = new Request("http://inventory.test/", {
       headers: { authorization: `Bearer ${await core.accessToken()}` },
@@ -120,18 +120,21 @@ describe("openid-client", () => {
     ["private_key_jwt", () => openid.PrivateKeyJwt({ key: keys["es"]!, kid: "es" })],
   ];
   for (const algorithm of ["oidc", "oauth2"] as const) {
-    test.each(ways)(`finds the core by ${algorithm}, gets a token, introspects and revokes it: %s`, async (_, way) => {
-      const execute = [openid.allowInsecureRequests];
-      const config = await openid.discovery(new URL(core.url), "orders", {}, way(), { algorithm, execute });
-      const { access_token: token, expires_in } = await openid.clientCredentialsGrant(config, GRANT);
-      expect(expires_in).toBe(600);
-      expect(await openid.tokenIntrospection(config, token)).toMatchObject({ active: true, sub: "orders" });
-      await openid.tokenRevocation(config, token);
-      expect(await openid.tokenIntrospection(config, token)).toEqual({ active: false });
-    });
+    test.each(ways)(
+      `discovers the core with ${algorithm}, gets a token, introspects and revokes it: %s`,
+      async (_, way) => {
+        const execute = [openid.allowInsecureRequests];
+        const config = await openid.discovery(new URL(core.url), "orders", {}, way(), { algorithm, execute });
+        const { access_token: token, expires_in } = await openid.clientCredentialsGrant(config, GRANT);
+        expect(expires_in).toBe(600);
+        expect(await openid.tokenIntrospection(config, token)).toMatchObject({ active: true, sub: "orders" });
+        await openid.tokenRevocation(config, token);
+        expect(await openid.tokenIntrospection(config, token)).toEqual({ active: false });
+      },
+    );
   }
 
-  test("finds an app whose issuer has a path", async () => {
+  test("discovers an app whose issuer has a path", async () => {
     await core.call("/recipe/multitenancy/app/v2", { method: "PUT", apiKey: ADMIN_KEY, body: { appId: "a1" } });
     for (const algorithm of ["oidc", "oauth2"] as const) {
       const execute = [openid.allowInsecureRequests];
@@ -142,7 +145,7 @@ describe("openid-client", () => {
   });
 });
 
-test("express-oauth2-jwt-bearer lets our token in, by audience and scope, and others not", async () => {
+test("express-oauth2-jwt-bearer accepts our token with the right audience and scope, and no other", async () => {
   const app = express();
   app.use(auth({ issuerBaseURL: core.url, audience: "inventory", tokenSigningAlg: "ES256", strict: true }));
   app.get("/stock", requiredScopes("stock:reserve"), (request, response) => {
@@ -192,7 +195,7 @@ test("aws-jwt-verify verifies our token, with keys that it fetches over https", 
   await own.close();
 });
 
-test("our own verifier takes access tokens and recipe tokens side by side, found by the issuer alone", async () => {
+test("our verifier accepts access tokens and recipe tokens, with only the issuer as configuration", async () => {
   const verifier = createVerifier({ issuer: core.url, audience: "inventory" });
   onTestFinished(() => verifier.close());
   const payload = { sub: "orders", source: "microservice", aud: "inventory" };

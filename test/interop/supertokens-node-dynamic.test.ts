@@ -1,5 +1,5 @@
-// R16: what existing cores get wrong. A published client asks for a dynamic key and a year, and the token it is given
-// verifies until exactly its exp, which is as late as its key allows.
+// R16: a bug of existing cores. A published client requests a dynamic key and a year, and its token verifies until
+// exactly its exp, which is as late as its key allows.
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { startCore } from "countersign-core";
 const DAY = 86_400_000;
 const YEAR = 365 * 86_400;
 
-test("R16 supertokens-node asks for a dynamic key and a year: the token verifies until exactly its exp", async () => {
+test("R16 supertokens-node requests a dynamic key and a year: the token verifies until exactly its exp", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "countersign-interop-"));
   let wall = 1_800_000_000_000;
   let monotonic = 0;
@@ -56,7 +56,7 @@ test("R16 supertokens-node asks for a dynamic key and a year: the token verifies
   for (let week = 0; week < 5; week++) {
     expect(await verifies()).toBe(true);
     advance(7 * DAY);
-    // The core goes on rotating: the next successor is made at its next look, a second away.
+    // The core continues to rotate: it creates the next successor at its next poll, a second later.
     await vi.waitFor(async () => expect((await kids()).some((kid) => !seen.has(kid))).toBe(true), { timeout: 5_000 });
     for (const kid of await kids()) seen.add(kid);
   }

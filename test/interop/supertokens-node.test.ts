@@ -72,7 +72,7 @@ describe("supertokens-node", () => {
     expect(payload.exp! - payload.iat!).toBe(120);
   });
 
-  test("a dynamic token never outlives its key: a year asked for ends when the key does", async () => {
+  test("a dynamic token never outlives its key: a requested year ends with the key", async () => {
     const token = await create({}, 365 * 86_400, false);
     const { payload } = await jwtVerify(token, createRemoteJWKSet(new URL(jwksUri)));
     // period 7 d and hold 30 d from when the key began to sign
@@ -85,11 +85,11 @@ describe("supertokens-node", () => {
     expect(Object.keys(payload).sort()).toEqual(["exp", "iat", "iss", "jti"]);
   });
 
-  test.each([0, -1])("validity %d is refused with the contract's words", async (validity) => {
+  test.each([0, -1])("validity %d is rejected with the contract's text", async (validity) => {
     await expect(JWT.createJWT({}, validity)).rejects.toThrow(/400.*validity must be greater than or equal to 0/);
   });
 
-  test("getJWKS gives our RSA keys and the core's max-age", async () => {
+  test("getJWKS returns our RSA keys and the core's max-age", async () => {
     const answer = await JWT.getJWKS();
     expect(answer.validityInSeconds).toBe(60);
     expect(answer.keys[0]!.kid).toMatch(/^s-/);
@@ -104,7 +104,7 @@ describe("supertokens-node", () => {
     expect(Object.keys((await response.json()) as object)).toEqual(["keys"]);
   });
 
-  test("our verifier takes its tokens from its front interface, which has no full set", async () => {
+  test("our verifier accepts its tokens with the keys of its front interface, which has no full set", async () => {
     expect((await fetch(jwksUri.replace("jwks.json", "jwks-all.json"))).status).toBe(404);
     const verifier = createVerifier({ jwksUri, issuer: apiDomain });
     const token = await create({ source: "microservice", service: "orders" });
@@ -113,7 +113,7 @@ describe("supertokens-node", () => {
     verifier.close();
   });
 
-  test("a wrong API key is refused before anything else", async () => {
+  test("a wrong API key is rejected before anything else", async () => {
     const response = await fetch(`${core.url}/recipe/jwt`, {
       method: "POST",
       headers: { "api-key": "wrong", rid: "jwt" },

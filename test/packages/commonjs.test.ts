@@ -1,9 +1,9 @@
-// Our SDK from a CommonJS file, as a process of its own.
+// The SDK from a CommonJS file, in its own process.
 import { expect, onTestFinished, test } from "vitest";
 import { startCore } from "countersign-core";
 import { Process, temporaryDirectory } from "../support/processes.ts";
 
-test("a CommonJS service gets a token and verifies it, over http and with an embedded core", async () => {
+test("a CommonJS service gets a token and verifies it, over HTTP and with an embedded core", async () => {
   const core = await startCore({ port: 0, dataDir: await temporaryDirectory() });
   onTestFinished(() => core.close());
   for (const connectionURI of [core.url, `file:${await temporaryDirectory()}`]) {

@@ -1,4 +1,4 @@
-// A core inside the service's own process, on a directory that processes share.
+// A core inside the service's process, on a directory that processes share.
 import { createCountersign } from "countersign";
 import { readdir } from "node:fs/promises";
 import { cp, mkdir, writeFile } from "node:fs/promises";
@@ -31,7 +31,7 @@ test("connectionURI file: issues and verifies without a server, and another inst
   expect((await readdir(dataDir)).filter((name) => name.startsWith("master.key"))).toEqual(["master.key"]);
 });
 
-test("eight processes that start together on a new directory make one set of keys", async () => {
+test("eight processes that start together on a new directory create one set of keys", async () => {
   const dataDir = await temporaryDirectory();
   const processes = Array.from(
     { length: 8 },
@@ -63,7 +63,7 @@ test("a listening core and an embedded one share a directory", async () => {
   expect(await remote.createVerifier().verify(token)).toMatchObject({ allowed: true });
 });
 
-test("a process with an embedded core ends by itself when its work is done", async () => {
+test("a process with an embedded core exits when its work is done", async () => {
   const { code, signal } = await new Process(["test/support/embedded-service.mjs"], {
     DATA_DIR: await temporaryDirectory(),
   }).ended;
@@ -87,7 +87,7 @@ test("without countersign-core installed, the error says what to install", async
   expect(stdout).toMatch(/core_not_installed .*npm install countersign-core/);
 });
 
-test("an embedded core that cannot start says why", async () => {
+test("an embedded core that cannot start throws the cause", async () => {
   const instance = service("/dev/null/countersign");
   await expect(instance.createJWT({})).rejects.toThrow(/cannot create the data directory/);
 });

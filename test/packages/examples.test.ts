@@ -9,7 +9,7 @@ import { Process, ROOT, startCoreProcess, temporaryDirectory } from "../support/
 let coreUrl = "";
 let orders: Countersign;
 
-/** One for all: each example is a service of its own. */
+/** One core for all examples, each of which is a service. */
 beforeAll(async () => {
   const cleanUps: (() => void | Promise<void>)[] = [];
   const atEnd = (cleanUp: () => void | Promise<void>) => void cleanUps.unshift(cleanUp);

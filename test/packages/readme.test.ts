@@ -1,5 +1,5 @@
-// README.md and docs/ are true: snippets compile, the quick start and the policy commands run, every other command line
-// parses, tables match the source, and links lead somewhere.
+// README.md and docs/ are correct: snippets compile, the quick start and the policy commands run, every other command
+// line parses, tables match the source, and links have a target.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { symlink, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
@@ -66,7 +66,7 @@ function commandsOf(page: string): Block[] {
   );
 }
 
-/** Names that a reader has from elsewhere on the page. */
+/** Names that are defined elsewhere on the page. */
 const SURROUNDINGS: Record<string, string> = {
   token: "declare const token: string;",
   app: 'declare const app: import("express").Express;',
@@ -111,7 +111,7 @@ test("every TypeScript snippet compiles", { timeout: 120_000 }, () => {
   expect(errors).toEqual([]);
 });
 
-test("the quick start of README.md prints what it says", async () => {
+test("the quick start of README.md prints the documented output", async () => {
   const folder = await temporaryDirectory();
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
   const core = await startCoreProcess(join(folder, "data"));
@@ -150,14 +150,14 @@ test.each(["README.md", "docs/policy.md"])("the policy and its commands in %s wo
   for (const { at, code } of commands) {
     const line = code
       .replace("npx countersign", "")
-      .replace("policy apply", "policy apply --yes") // without a terminal, nobody can confirm
+      .replace("policy apply", "policy apply --yes") // without a terminal, the prompt cannot be confirmed
       .replace("policy.yaml", join(folder, "policy.yaml"));
     const { code: status, stderr } = await runCommand(wordsOf(line), { COUNTERSIGN_DATA_DIR: dataDir });
     expect(status, `${at}: ${code}\n${stderr}`).toBe(0);
   }
 });
 
-test("every command line that a page shows is one that the command accepts", () => {
+test("the command accepts every command line on a page", () => {
   const errors: string[] = [];
   const check = ({ at, code }: Block, parameters: string[], ignored: readonly string[] = []) => {
     const problem = problemOf(parameters);

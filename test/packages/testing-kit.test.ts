@@ -1,4 +1,4 @@
-// The test kit where there is no vitest; packages/sdk/test/testing has its own tests.
+// The test kit without vitest; packages/sdk/test/testing has its own tests.
 import { expect, test } from "vitest";
 import { Process } from "../support/processes.ts";
 

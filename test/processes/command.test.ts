@@ -1,4 +1,4 @@
-// The command as a process of its own. The files in test/cli run it inside the test process.
+// The command in its own process. The files in test/cli run it inside the test process.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// The core as a process: what survives its end, and what it says when it cannot start.
+// The core as a process: what survives a restart, and the errors when it cannot start.
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -39,8 +39,8 @@ async function digestOf(path: string): Promise<string> {
     .digest("hex");
 }
 
-describe("what was issued goes on verifying", () => {
-  test("a token made before a restart verifies after it, with a static and with a dynamic key", async () => {
+describe("issued tokens remain valid", () => {
+  test("a token issued before a restart verifies after it, with a static and with a dynamic key", async () => {
     const dataDir = await temporaryDirectory();
     const first = await startCoreProcess(dataDir, ["--api-key", API_KEY]);
     const tokens = [await mint(first.url, true), await mint(first.url, false)];
@@ -53,7 +53,7 @@ describe("what was issued goes on verifying", () => {
     }
   });
 
-  test("R16 the SDK warns once of an exp that the key shortened: of the asked one, and of the one the token has", async () => {
+  test("R16 the SDK warns once of an exp that the key shortened, with the requested and the actual exp", async () => {
     const core = await startCoreProcess(await temporaryDirectory(), ["--api-key", API_KEY]);
     const warnings: (Error & { code?: string })[] = [];
     const remember = (warning: Error) => void warnings.push(warning);
@@ -62,7 +62,7 @@ describe("what was issued goes on verifying", () => {
     const before = Date.now();
     const token = await mint(core.url, false, 3_153_600_000);
     await mint(core.url, false, 3_153_600_000);
-    await new Promise((resolve) => setImmediate(resolve)); // warnings are told of later
+    await new Promise((resolve) => setImmediate(resolve)); // warnings are emitted later
     const clamped = warnings.filter((warning) => warning.code === "COUNTERSIGN_EXP_CLAMPED");
     expect(clamped).toHaveLength(1);
     const dates = clamped[0]!.message.match(/\d{4}-\d\d-\d\dT[\d:.]+Z/g)!.map((date) => Date.parse(date));
@@ -72,7 +72,7 @@ describe("what was issued goes on verifying", () => {
     expect(await decide(core.url, token)).toMatchObject({ allowed: true });
   });
 
-  test("R1 a core killed with SIGKILL right after answering still has the key", async () => {
+  test("R1 a core killed with SIGKILL right after its response still has the key", async () => {
     for (let round = 0; round < 3; round++) {
       const dataDir = await temporaryDirectory();
       const first = await startCoreProcess(dataDir, ["--api-key", API_KEY]);
@@ -127,7 +127,7 @@ test("R18 SIGTERM finishes the requests in flight and exits 0", async () => {
 });
 
 describe("start matrix", () => {
-  test("says when it is ready on stdout and nothing else there; logs are JSON lines on stderr", async () => {
+  test("prints only its ready line on stdout; logs are JSON lines on stderr", async () => {
     const core = await startCoreProcess(await temporaryDirectory());
     const { stdout, stderr } = await core.kill("SIGTERM");
     expect(stdout).toBe(`countersign core listening on ${core.url}\n`);
@@ -139,7 +139,7 @@ describe("start matrix", () => {
     expect(lines.every((line) => line.level === "info")).toBe(true);
   });
 
-  test("the environment is read, and flags win", async () => {
+  test("environment variables are read, and flags override them", async () => {
     const dataDir = await temporaryDirectory();
     const env = {
       COUNTERSIGN_API_KEYS: `${API_KEY},another-key-of-24-chars-`,
@@ -193,7 +193,7 @@ describe("start matrix", () => {
     expect(code).toBe(1);
   });
 
-  test("S6 a database that nobody answers for: one line with its place and without its password", async () => {
+  test("S6 an unreachable database is an error in one line, with its location and without its password", async () => {
     const { code, stdout, stderr } = await runCore(["start", "--port", "0"], {
       COUNTERSIGN_DATABASE: "postgres://core:short-secret@127.0.0.1:1/keys",
       COUNTERSIGN_MASTER_KEY: Buffer.alloc(32, 7).toString("base64url"),
@@ -205,7 +205,7 @@ describe("start matrix", () => {
     expect([code, stdout]).toEqual([1, ""]);
   });
 
-  test("several mistakes are said at once", async () => {
+  test("several errors are reported together", async () => {
     const { code, stderr } = await runCore(["start", "--port", "x", "--api-key", "a", "--admin-key", "b"], {
       COUNTERSIGN_MASTER_KEY: "c",
     });
@@ -250,7 +250,7 @@ describe("start matrix", () => {
     expect(await digestOf(path)).toBe(before);
   });
 
-  test("R3 a database that another process has locked is waited for, then said to be locked, never to be damaged", async () => {
+  test("R3 the core waits for a locked database, then reports it as locked, never as damaged", async () => {
     const dataDir = await temporaryDirectory();
     await (await startCoreProcess(dataDir)).kill("SIGTERM");
     const other = new DatabaseSync(join(dataDir, "countersign.db"));
@@ -264,7 +264,7 @@ describe("start matrix", () => {
     expect(stderr).toMatch(/^countersign: cannot use the database \S+: the database was locked for 5 s; check .*\n$/);
   });
 
-  test("another master key: refuses, names both, changes nothing", async () => {
+  test("another master key is rejected: the error names both keys, and nothing changes", async () => {
     const dataDir = await temporaryDirectory();
     await (await startCoreProcess(dataDir)).kill("SIGTERM");
     const before = await digestOf(join(dataDir, "countersign.db"));
@@ -277,14 +277,14 @@ describe("start matrix", () => {
     expect(await digestOf(join(dataDir, "countersign.db"))).toBe(before);
   });
 
-  test("S8 the private keys are nowhere in the files beside the database, and no secret is in the log", async () => {
+  test("S8 no file next to the database contains a private key, and the log contains no secret", async () => {
     const dataDir = await temporaryDirectory();
     const core = await startCoreProcess(dataDir, ["--api-key", API_KEY]);
     const token = await mint(core.url, true);
     await fetch(`${core.url}/recipe/jwt`, { method: "POST", headers: { "api-key": `${API_KEY}x` }, body: token });
     const { stderr } = await core.kill("SIGTERM");
     const database = await readFile(join(dataDir, "countersign.db"));
-    // Every PKCS #8 RSA key holds the encoded object identifier of rsaEncryption.
+    // Every PKCS #8 RSA key contains the encoded object identifier of rsaEncryption.
     const rsaEncryption = Buffer.from("06092a864886f70d010101", "hex");
     expect(database.includes(rsaEncryption)).toBe(false);
     expect(database.includes(rsaEncryption.toString("base64").slice(0, 12))).toBe(false);

@@ -19,7 +19,7 @@ function expectNothingLost(report: Report): void {
   expect(report.keys).toBeGreaterThan(report.rounds / 10);
 }
 
-test(`R1 ${KILLS} kills of a core whose keys live for seconds lose no key and no token; it is ready within 2 s`, async () => {
+test(`R1 ${KILLS} kills of a core with keys of a few seconds lose no key and no token; it is ready within 2 s`, async () => {
   expectNothingLost(await killRounds({ rounds: KILLS, dataDir: await temporaryDirectory() }));
 }, 180_000);
 

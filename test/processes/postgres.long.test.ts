@@ -8,7 +8,7 @@ import { startCoreProcess, temporaryDirectory } from "../support/processes.ts";
 await describeOnPostgres(describeProcesses);
 
 function describeProcesses(server: PostgresServer): void {
-  test("R7 sixteen processes that start at once on an empty database, and rotate every four seconds, make one key each time", async () => {
+  test("R7 sixteen processes that start at once on an empty database, and rotate every four seconds, create one key each time", async () => {
     const rotation = { lead: 3, period: 4, hold: 24, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
     const env = { ...environmentOn(await server.newDatabase(), rotation), COUNTERSIGN_POOL_SIZE: "2" };
     const place = await temporaryDirectory();

@@ -1,4 +1,4 @@
-// Changes the master key while a core issues tokens, and kills the change at any moment.
+// Changes the master key while a core issues tokens, and kills the command at any moment.
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -13,7 +13,7 @@ const RESEAL = ["keys", "reseal", "--new-master-key", "--yes", "--data-dir"];
 const idOf = (line: string) => masterKeyIdOf(Buffer.from(line, "base64url"));
 
 describe("S8 countersign keys reseal", () => {
-  test("S8 --new-master-key under a core that issues tokens and makes keys: no token fails, and the new key alone opens everything", async () => {
+  test("S8 --new-master-key while a core issues tokens and creates keys: no token fails, and the new key decrypts everything", async () => {
     const dataDir = await temporaryDirectory();
     const core = await startCoreProcess(dataDir, [], ENV);
     await signWithES256(core.url);
@@ -47,7 +47,7 @@ describe("S8 countersign keys reseal", () => {
     expect((await more.stop()).failures).toEqual([]);
   }, 60_000);
 
-  test("S8 killed at any moment, the store opens with what the file says, and no key is lost", async () => {
+  test("S8 killed at any moment, the store opens with the keys in the file, and no key is lost", async () => {
     const dataDir = await temporaryDirectory();
     const first = await startCoreProcess(dataDir, [], ENV);
     await signWithES256(first.url);

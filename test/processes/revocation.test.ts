@@ -1,4 +1,4 @@
-// A revocation on its way: a command, a core, the front of a service that has the core, verifiers that have only the front.
+// The path of a revocation: a command, a core, a service's front interface, and verifiers that use only the front.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -10,12 +10,12 @@ import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "
 const ADMIN_KEY = "admin-key-of-the-tests-01";
 const PROMISE = 75; // seconds
 
-test("R17 a revoked token, service or key is refused within 75 s of the command, by polling alone, also behind a front", async () => {
+test("R17 a revoked token, service or key is rejected within 75 s of the command, by polling alone, also through a front", async () => {
   const core = await startCoreProcess(await temporaryDirectory(), [], { COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY });
   let passed = 0;
   const clock = { now: () => Date.now() + passed, monotonic: () => performance.now() + passed };
 
-  // orders has the core, and shows its public documents under its own domain.
+  // orders uses the core, and serves its public documents under its own domain.
   const server = createServer((req, res) =>
     middleware({ countersign: orders })(req, res, () => res.writeHead(404).end()),
   );
@@ -65,7 +65,7 @@ test("R17 a revoked token, service or key is refused within 75 s of the command,
       }
     }
     passed += 1_000;
-    await new Promise((resolve) => setTimeout(resolve, 20)); // for what has begun on the network
+    await new Promise((resolve) => setTimeout(resolve, 20)); // for requests in flight
   }
   process.stderr.write(`note: R17 seconds until refused: ${JSON.stringify(refusedAfter)}\n`);
   expect(Object.keys(refusedAfter)).toHaveLength(6);

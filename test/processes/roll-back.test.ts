@@ -1,4 +1,4 @@
-// R14: the next version has changed the schema, and this one is put back. The next version is what it leaves behind.
+// R14: a roll-back after the next version changed the schema. Only the schema changes stand for the next version.
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "@photostructure/sqlite";
@@ -8,13 +8,13 @@ import { itOnPostgres, sharedPostgres } from "../../packages/core/test/support/p
 import { COUNTERSIGN_BIN, Process, startCoreProcess, temporaryDirectory } from "../support/processes.ts";
 
 const ADMIN_KEY = "admin-key-of-the-tests-01";
-// Keys every four seconds, so that both before and after it some are made.
+// A new key every four seconds, so that both before and after the roll-back the core creates some.
 const ROTATION = { lead: 3, period: 4, hold: 60, jwksMaxAge: 1, instanceRefresh: 0.5, clockSkew: 0 };
 
 interface Place {
   readonly dataDir: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Statements of the next version, one transaction. */
+  /** Runs statements of the next version in one transaction. */
   run(statements: readonly string[]): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ describe.each([
   ["PostgreSQL", itOnPostgres, onPostgres],
 ] as const)("on %s", (_, itHere, open) => {
   itHere(
-    "R14 this version runs beside what the next one adds, and starts on it after a roll-back: no token fails, keys are made",
+    "R14 this version runs with the next one's additions, and starts on them after a roll-back: no token fails, keys are created",
     async () => {
       const place = await open();
       const settings = { COUNTERSIGN_ADMIN_KEYS: ADMIN_KEY, COUNTERSIGN_ROTATION: JSON.stringify(ROTATION) };
@@ -104,7 +104,7 @@ describe.each([
       expect(await revoke(after.url, "another")).toBe(200);
       expect((await after.kill("SIGTERM")).stderr).not.toContain('"level":"error"');
 
-      // One that takes something away comes a release later, and there is no way back behind it.
+      // A migration that removes something comes a release later, and cannot be rolled back.
       await place.run([
         "insert into countersign_migration (name, timestamp) values ('9999_next_contract', '2031-01-01')",
       ]);

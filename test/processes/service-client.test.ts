@@ -1,4 +1,4 @@
-// orders calls inventory with a token of its own: a real core, real sockets, the packages as they are installed.
+// orders calls inventory with its own token: a real core, real sockets, the packages as installed.
 import { createCountersign, type Countersign, type Reason, type VerifierEvent } from "countersign";
 import { verifyMicroservice } from "countersign/framework/node";
 import { createServer } from "node:http";
@@ -39,7 +39,7 @@ async function outcome(call: Promise<Response>) {
 const FORBIDDEN = 'Bearer realm="microservices", error="insufficient_scope"';
 const purpose = { audience: "inventory", scope: "stock:read stock:reserve" };
 
-test("S3 who calls, for whom and what for is in the token, and decides at the callee", async () => {
+test("S3 the callee decides by the caller, audience and scope in the token", async () => {
   const core = await startCoreProcess(await temporaryDirectory(), ["--api-key", API_KEY]);
   const { stock, refused } = await startInventory(core.url);
   const orders = serviceNamed("orders", core.url, API_KEY);
@@ -61,7 +61,7 @@ test("S3 who calls, for whom and what for is in the token, and decides at the ca
   ]);
 });
 
-test("calls go on while the core is away, and so does who starts before it", async () => {
+test("calls continue while the core is down, and a service can start before the core", async () => {
   const dataDir = await temporaryDirectory();
   const core = await startCoreProcess(dataDir);
   const { stock } = await startInventory(core.url);
@@ -78,7 +78,7 @@ test("calls go on while the core is away, and so does who starts before it", asy
   expect(await outcome(early(stock))).toMatchObject([200, ["billing", {}]]);
 });
 
-test("a key that the core does not know is an error at once, without the key", async () => {
+test("a key that the core does not know is an immediate error, without the key", async () => {
   const core = await startCoreProcess(await temporaryDirectory(), ["--api-key", API_KEY]);
   const wrong = "another-key-of-20-characters";
   const ready = serviceNamed("orders", core.url, wrong).createServiceFetch().ready();
@@ -87,7 +87,7 @@ test("a key that the core does not know is an error at once, without the key", a
   expect(String((error as Error).stack)).not.toContain(wrong);
 });
 
-test("a core inside the process gives them too, and no timer keeps the process alive", async () => {
+test("an embedded core issues them too, and no timer keeps the process alive", async () => {
   const dataDir = await temporaryDirectory();
   const { code, stdout, stderr } = await new Process(["test/support/calling-service.mjs"], { DATA_DIR: dataDir }).ended;
   expect([code, stderr]).toEqual([0, ""]);

@@ -1,4 +1,4 @@
-// Breaks the verifier on purpose: loaded before a process, it makes every signature good.
+// Breaks the verifier on purpose: preloaded into a process, it makes every signature valid.
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 

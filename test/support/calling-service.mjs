@@ -1,4 +1,4 @@
-// A service that has its token and nothing else to do: it ends by itself.
+// A service that exits once it has its token.
 import { createServiceFetch, getServiceToken, init } from "countersign";
 
 init({

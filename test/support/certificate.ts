@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 
-/** A certificate for `localhost` that has signed itself, as PEM: node:crypto can read certificates, and make none. */
+/** A self-signed certificate for `localhost`, as PEM: node:crypto can read certificates, but not create them. */
 export function selfSigned(): { readonly key: string; readonly cert: string } {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const ecdsaWithSha256 = der(0x30, oid("2a8648ce3d040302"));

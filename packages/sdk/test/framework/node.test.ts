@@ -62,7 +62,7 @@ test("H1 two authorization fields over HTTP/2, of which node:http2 exposes the f
   expect(reported.at(-1)).toMatchObject({ type: "refused", reason: "authorization_malformed" });
 });
 
-/** One request with these authorization fields, written manually: the node:http2 client refuses to send two. Resolves on the response. */
+/** Sends these authorization fields as raw frames, because the node:http2 client refuses to send two. */
 async function sendHttp2(port: number, authorizations: readonly string[]): Promise<void> {
   const frame = (type: number, flags: number, stream: number, payload: Buffer) => {
     const head = Buffer.alloc(9);

@@ -162,7 +162,7 @@ describe("T17 Ed25519 keys of small order", () => {
       expect(readJwk(xOf(key)).ok, key).toBe(!isWeak);
     }
     const cases = readVectors<{ pub_key: string }[]>("ed25519/speccheck_cases.json") ?? [];
-    // Cases 0 and 1 have keys of small order, 10 and 11 keys that are not canonical; all others differ in the signature.
+    // Cases 0 and 1 have keys of small order, 10 and 11 keys that are not canonical; others differ in the signature.
     cases.forEach(({ pub_key }, i) => expect(readJwk(xOf(pub_key)).ok, String(i)).toBe(![0, 1, 10, 11].includes(i)));
   });
 

@@ -1,4 +1,4 @@
-// Law of the verifier: it never rejects and never throws, whatever is passed in, and what it says is a refusal of the closed set.
+// For any input, the verifier never throws and never rejects its promise, and returns one of the known reasons.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Decision } from "../../../src/protocol/decision.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
 const throws = () => {
   throw new Error("from the input");
 };
-/** Every trap throws: this value cannot be looked at in any way. */
+/** Every trap throws: any access to this value fails. */
 const untouchable = (target: object) =>
   new Proxy(target, Object.fromEntries(Reflect.ownKeys(Reflect).map((name) => [name, throws])) as ProxyHandler<object>);
 const revoked = (target: object) => {
@@ -144,7 +144,7 @@ describe("a listener that fails in the worst way", () => {
       },
     ],
     [
-      "throws what throws when it is looked at",
+      "throws a value whose properties throw",
       () => {
         throw untouchable({});
       },
@@ -155,8 +155,8 @@ describe("a listener that fails in the worst way", () => {
         throw Object.assign(new Error("x"), { message: Symbol("x") });
       },
     ],
-    ["returns what throws when it is looked at", () => untouchable({})],
-    ["rejects with what throws when it is looked at", () => Promise.reject(cannotBeRead)],
+    ["returns a value whose properties throw", () => untouchable({})],
+    ["rejects with a value whose properties throw", () => Promise.reject(cannotBeRead)],
   ])("and %s changes no decision", async (_name, onEvent) => {
     const warned = new Promise((resolve) => process.once("warning", resolve));
     const keys = await serveKeys(key);

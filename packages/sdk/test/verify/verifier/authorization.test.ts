@@ -10,7 +10,7 @@ import { edKey, tokenBy } from "../../support/keys.ts";
 const key = edKey();
 const good = tokenBy(key);
 let route: ProtectedRoute;
-/** Answers with the caller's name, or with status and challenge. */
+/** Responds with the caller's name, or with status and challenge. */
 let service: TestServer;
 beforeAll(async () => {
   route = await openPrimedRoute(key);
@@ -23,7 +23,7 @@ async function decide(req: IncomingMessage, res: ServerResponse): Promise<void> 
   res.writeHead(decision.status, { "www-authenticate": challengeFor(decision.reason) ?? "" }).end();
 }
 
-/** A request of exactly these fields. */
+/** A request with exactly these fields. */
 const ask = (...fields: string[]) => sendRaw(service.port, ["POST /stock HTTP/1.1", "Host: a", ...fields]);
 const NO_TOKEN = [401, 'Bearer realm="microservices"'];
 const BAD_REQUEST = [400, 'Bearer realm="microservices", error="invalid_request"'];
@@ -106,8 +106,8 @@ describe("H2 one space, one token, nothing else", () => {
   });
 });
 
-// RFC 6750 section 2 forbids a client more than one place. In the query of a request with a header (the frameworks' suite)
-// it is refused; a cookie and another header are no places of a token, and a form is not read yet when a guard decides.
+// RFC 6750 section 2 allows one place per request. With a header, we reject a token in the query (tested by the framework
+// suite). Cookies and other headers are ignored, and a guard runs before a form is read.
 describe("H3 a token in another place", () => {
   const elsewhere: [string, string[]][] = [
     ["a cookie", [`Cookie: Authorization=${good}; access_token=${good}`]],

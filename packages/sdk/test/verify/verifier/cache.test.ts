@@ -43,7 +43,7 @@ test("marks of tokens that were used once are cleared: few new tokens look used 
     cache.set({ ...entry, token: text } as unknown as Parameters<typeof cache.set>[0], signature);
     if (i >= 290_000 && cache.get(text) !== undefined) kept++;
   }
-  expect(kept).toBeGreaterThan(0); // two that share a mark do no harm
+  expect(kept).toBeGreaterThan(0); // two tokens can share a mark
   expect(kept).toBeLessThan(2_000);
 });
 
@@ -118,7 +118,7 @@ describe("R6 the clock jumps", () => {
       clock.jump(jump);
       await expectRefused(short, "token_expired");
       expect(events).toContainEqual({ type: "clock_jumped", seconds: jump });
-      // Another one, of the time that the clock now shows, is a matter of its own.
+      // Another token, issued at the time that the clock now shows, is valid.
       await expectAllowed(tokenBy(key, { iat: NOW + 91 + jump, exp: NOW + 91 + jump + 60 }));
       expect(verifier.health().ready).toBe(true);
     }
@@ -131,7 +131,7 @@ describe("R6 the clock jumps", () => {
       await expectRefused(token, "token_expired");
       clock.jump(-jump);
       await expectAllowed(token);
-      expect(keys.fetches()).toBe(1); // ages and pauses are measured by the other hand
+      expect(keys.fetches()).toBe(1); // ages and pauses are measured with the monotonic clock
       expect(events.filter((event) => event.type === "clock_jumped")).toEqual([
         { type: "clock_jumped", seconds: jump },
         { type: "clock_jumped", seconds: -jump },
@@ -209,7 +209,7 @@ describe("V5 a removed key invalidates its cached tokens", () => {
     await later(19.5, token, "keys_refreshed");
     const asked = issuer.requests.findLast((request) => request.url === "/jwks-all.json")!;
     expect(asked.headers["if-none-match"]).toBeDefined();
-    issuer.keys = [...issuer.keys, edKey("s-2")]; // read anew, with the same key in it
+    issuer.keys = [...issuer.keys, edKey("s-2")]; // fetched again, with the same key
     await later(19.5, token, "keys_refreshed");
     expect(await verifier.verify(token)).toBe(first);
   });

@@ -1,4 +1,4 @@
-// What a verifier demands of the claims of a token whose signature is good.
+// What a verifier requires of the claims of a token with a valid signature.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";

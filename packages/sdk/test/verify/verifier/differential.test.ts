@@ -21,18 +21,18 @@ import { mutations } from "../../support/token-mutation.ts";
 import { rounds } from "../../../../../test/support/rounds.ts";
 
 const TOKENS = rounds({ quick: 2_000, short: 5_000, full: 20_000 });
-/** The same tokens on every run, so that a failure can be reproduced. TOKENS_SEED tries others. */
+/** The same tokens on every run, so that a failure can be reproduced. TOKENS_SEED selects others. */
 const SEED = Number(process.env["TOKENS_SEED"] ?? 1);
 
 const keys = [rsaKey(), ecKey(), edKey()];
-// Without `alg`, because jose takes Ed25519 and EdDSA, its older name, for two.
+// Without `alg`, because jose treats Ed25519 and EdDSA, its older name, as two algorithms.
 const jwks = keys.map((key): Jwk => ({ ...key.jwk, alg: undefined }));
 
 interface Settings {
   readonly ours: Omit<VerifierOptions, "jwksUri">;
-  /** The same, as jose calls it. */
+  /** The same options for jose. */
   readonly jose: JWTVerifyOptions & { clockTolerance: number };
-  /** What its tokens say beside `goodClaims`. */
+  /** Claims of its tokens in addition to `goodClaims`. */
   readonly claims: object;
 }
 
@@ -61,7 +61,7 @@ interface Seen {
   readonly route: Settings;
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: JWTPayload;
-  /** What stands in header and payload, and what JSON.parse makes of it. */
+  /** The text of header and payload, and the result of JSON.parse. */
   readonly texts: readonly string[];
   readonly leaves: readonly Leaf[];
 }
@@ -84,7 +84,7 @@ function depthOf(tree: unknown): number {
   return typeof tree === "object" && tree !== null ? 1 + Math.max(0, ...Object.values(tree).map(depthOf)) : 0;
 }
 
-/** A string before a colon is a name, wherever it stands. */
+/** A string before a colon is a name, at any depth. */
 const namesIn = (text: string) => [...text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)].filter((match) => match[1]).length;
 const isCanonical = (part: string) => Buffer.from(part, "base64url").toString("base64url") === part;
 const isWellFormed = (value: unknown) => typeof value !== "string" || Buffer.from(value).toString() === value;
@@ -93,8 +93,8 @@ const inRange = (seconds: number) => seconds >= 0 && seconds <= 253_402_300_799;
 const isName = (value: unknown) => value === undefined || (typeof value === "string" && !value.includes("\0"));
 
 /**
- * All that we refuse and jose does not, each with the reason we give. Each is found by a look of its own at the token,
- * never by our answer: exactly what shows none of them passes.
+ * Everything that we reject and jose accepts, each with our reason. Each rule inspects the token itself and never uses
+ * our decision: we accept exactly the tokens that match no rule.
  */
 const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolean]>> = {
   "longer than 8192 characters": ["token_too_large", ({ token }) => token.length > 8192],
@@ -158,7 +158,7 @@ const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolea
   ],
 };
 
-function look(token: string, route: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
+function inspect(token: string, route: Settings, { protectedHeader: header, payload: claims }: JWTVerifyResult): Seen {
   const texts = token.split(".", 2).map((part) => Buffer.from(part, "base64url").toString());
   return { token, route, header: { ...header }, claims, texts, leaves: [...leavesOf(header), ...leavesOf(claims)] };
 }
@@ -187,7 +187,7 @@ test(
         expect(decision.allowed, `accepted by us alone: ${token}`).toBe(false);
         return void count("refused by both");
       }
-      const seen = look(token, route, theirs);
+      const seen = inspect(token, route, theirs);
       const stricter = Object.entries(STRICTER).filter(([, [, holds]]) => holds(seen));
       for (const [name] of stricter) count(name);
       if (decision.allowed) {

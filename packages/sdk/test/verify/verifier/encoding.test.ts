@@ -1,4 +1,4 @@
-// Tokens that parsers disagree about, each with a signature that is good over exactly what it says.
+// Tokens that parsers disagree about, each with a valid signature over exactly its bytes.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";

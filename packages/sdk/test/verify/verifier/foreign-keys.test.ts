@@ -1,4 +1,4 @@
-// Key sets that hold what is no key of ours: real keys of other kinds whose signatures are good by their own rules.
+// Key sets with unsupported keys: real keys of other types, whose signatures are valid for their own algorithms.
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ const ed = edKey();
 
 interface ForeignKey {
   readonly name: string;
-  /** What it would be called, were it one of ours. */
+  /** The supported algorithm of the same key type. */
   readonly mimics: "RS256" | "ES256" | "Ed25519";
   readonly pair: { privateKey: KeyObject; publicKey: KeyObject };
   readonly hash: string | null;
@@ -32,7 +32,7 @@ const foreign: readonly ForeignKey[] = [
 const NAMES = ["RS256", "ES256", "Ed25519", "EdDSA", "ES384", "ES512", "ES256K", "Ed448", "RS384", "PS256"];
 
 describe("T15 T16 keys of other kinds", () => {
-  test.each(foreign)("T15 T16 $name is never used, whatever key set and token call it", async (key) => {
+  test.each(foreign)("T15 T16 $name is never used, whatever key set and token claim", async (key) => {
     const jwk = key.pair.publicKey.export({ format: "jwk" }) as Jwk;
     const ours = { RS256: {}, ES256: { crv: "P-256" }, Ed25519: { crv: "Ed25519" } }[key.mimics];
     const kid = "s-foreign";
@@ -113,17 +113,17 @@ describe("K8 key sets that were damaged or made by an attacker", () => {
       fc.asyncProperty(
         fc.array(change, { maxLength: 4 }),
         fc.array(oddities, { maxLength: 3 }),
-        async (changes, strangers) => {
+        async (changes, added) => {
           const changed = changes.map(({ of, name, value }) => ({ ...of.jwk, [name]: value }));
           const hurt = new Set(changes.map(({ of }) => of));
           const intact = [rsa, ec, ed].filter((key) => !hurt.has(key));
-          // A kid that two different keys claim is nobody's, so a stranger's must not be one of ours.
-          const others = [...changed, ...(strangers as Jwk[])].filter(
+          // A kid of two different keys belongs to neither, so an added key must not have the kid of an intact one.
+          const others = [...changed, ...(added as Jwk[])].filter(
             (member) => !intact.some((key) => key.kid === (member as Jwk | null)?.["kid"]),
           );
           route.keys.publish(...others, ...intact);
           route.clock.advance(30);
-          await route.verifier.verify(tokenBy(ed, { exp }, { kid: "s-none" })); // has the set fetched anew
+          await route.verifier.verify(tokenBy(ed, { exp }, { kid: "s-none" })); // causes a fetch of the set
           for (const key of intact) await route.expectAllowed(tokenBy(key, { exp }));
           expect((await route.verifier.verify(tokenBy(forger, { exp }))).allowed).toBe(false);
         },

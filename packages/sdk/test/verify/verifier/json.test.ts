@@ -1,4 +1,4 @@
-// Public lists of difficult JSON and of difficult text, as what a good signature stands under.
+// Public lists of difficult JSON and of difficult strings, in tokens with a valid signature.
 import { beforeAll, describe, expect, test } from "vitest";
 import { openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { edKey, forge, goodClaims, headerOf, tokenBy } from "../../support/keys.ts";
@@ -10,7 +10,7 @@ beforeAll(async () => {
   route = await openPrimedRoute(key);
 });
 
-/** The JSON of `object` with one more member, whose value is put in as it is. */
+/** The JSON of `object` with one more member, whose value is inserted unchanged. */
 const withMember = (object: object, value: Buffer) =>
   Buffer.concat([Buffer.from(`${JSON.stringify(object).slice(0, -1)},"v":`), value, Buffer.from("}")]);
 
@@ -39,7 +39,7 @@ describe("JSONTestSuite", () => {
   test("T11 T22 valid JSON is read as by JSON.parse, inside an object without duplicate keys", async () => {
     for (const { name, bytes } of files.filter((file) => file.name.startsWith("y_"))) {
       const [payload, inPayload, header, inHeader] = tokensWith(bytes) as [string, string, string, string];
-      // None of them is a payload or a header that says what it must.
+      // None of them is a payload or a header with the required members.
       expect(["token_malformed", "claims_malformed"], name).toContain(await verdict(payload));
       expect(["token_malformed", "algorithm_not_allowed"], name).toContain(await verdict(header));
       if (name.includes("duplicated_key")) {

@@ -1,4 +1,4 @@
-// Where the keys come from, and what happens to a route while they do not.
+// Sources of the keys, and how a route responds while they are unavailable.
 import { createHash, createPublicKey, verify, type JsonWebKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { buildVerifier, createVerifier } from "../../../src/verify/verifier.ts";
@@ -53,7 +53,7 @@ describe("T4 T15 the key decides the algorithm", () => {
   });
 });
 
-describe("T5 T16 T17 what is no key is never used", () => {
+describe("T5 T16 T17 an invalid key is never used", () => {
   test.each([
     [null],
     [""],
@@ -147,7 +147,7 @@ describe("K3 K5 unknown and removed keys", () => {
   });
 });
 
-describe("K7 keys that cannot be had", () => {
+describe("K7 keys that cannot be fetched", () => {
   test("K7 no token is accepted before the first key set: 503", async () => {
     const route = await openRoute([rsa]);
     route.keys.failWith({ status: 500 });
@@ -171,7 +171,7 @@ describe("K7 keys that cannot be had", () => {
   });
 });
 
-describe("K8 K9 key sets that are partly or wholly bad", () => {
+describe("K8 K9 key sets that are partly or entirely invalid", () => {
   test("K8 invalid members are skipped and reported, all others are used", async () => {
     const route = await openRoute([
       { kid: "s-broken", kty: "RSA" },

@@ -1,4 +1,4 @@
-// What a stranger can do with the one thing of a token that is looked up before its signature is checked.
+// The kid is the one part of a token that is used before the signature is checked, so an attacker can choose it.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openRoute, openPrimedRoute } from "../../support/protected-route.ts";
@@ -7,7 +7,7 @@ import { readVectors } from "../../support/vectors.ts";
 
 const key = edKey();
 
-/** A token that says another kid, or other header parameters, than it was signed with: the kid is read before that matters. */
+/** A token with another kid, or other header parameters, than it was signed with: the kid is read first. */
 const [, ...signedPart] = tokenBy(key).split(".");
 const withKid = (kid: string) => [base64url({ ...headerOf(key), kid }), ...signedPart].join(".");
 

@@ -1,4 +1,4 @@
-// Tokens that are good somewhere: of another kind, or at another time.
+// Tokens that are valid elsewhere: of another kind, or at another time.
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
 import { claimsWithout, edKey, forge, goodClaims, headerOf, NOW, tokenBy } from "../../support/keys.ts";
@@ -39,7 +39,7 @@ describe("T23 typ", () => {
 
 describe("T23 other kinds of token, signed by a key that the callee trusts", () => {
   const base = { iss: "https://core.test", sub: "user-1", iat: NOW, exp: NOW + 300 };
-  /** As their makers write them; the header says no kind where theirs says none. */
+  /** As their issuers write them; without a typ if theirs have none. */
   const kinds: [string, object, object][] = [
     ["an ID token", {}, { ...base, aud: "inventory", nonce: "n", azp: "inventory", auth_time: NOW, at_hash: "x" }],
     ["an ID token that says so", { typ: "id+jwt" }, { ...base, aud: "inventory", nonce: "n" }],
@@ -93,7 +93,7 @@ describe("C9 the same token again", () => {
     const token = tokenBy(revoked);
     await own.expectAllowed(token);
     own.keys.publish(key);
-    await own.expectRefused(tokenBy(key, {}, { kid: "s-none" }), "key_unknown", { fetches: 1 }); // has the set fetched
+    await own.expectRefused(tokenBy(key, {}, { kid: "s-none" }), "key_unknown", { fetches: 1 }); // causes a fetch of the set
     await own.expectRefused(token, "key_unknown");
     await own.expectAllowed(tokenBy(key));
   });
@@ -104,7 +104,7 @@ describe("C4 lifetimes", () => {
     route.expectRefused(forge(key, headerOf(key), claimsWithout("exp")), "claims_malformed"));
 
   const late = [2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 4_102_444_800, 4_949_036_380, NOW + 3_153_600_000, 253_402_300_799];
-  test.each(late)("C4 an exp of %i is fine where no lifetime is set", async (exp) => {
+  test.each(late)("C4 an exp of %i is accepted if no lifetime is set", async (exp) => {
     await route.expectAllowed(tokenBy(key, { exp }));
   });
 
@@ -121,7 +121,7 @@ describe("C4 lifetimes", () => {
     try {
       for (const exp of [NOW + 1, NOW + 60, ...late]) await own.expectAllowed(tokenBy(key, { exp }));
       const delays = setTimer.mock.calls.map(([, delay]) => delay ?? 0);
-      expect(delays.length).toBeGreaterThan(0); // the refreshing of the key set
+      expect(delays.length).toBeGreaterThan(0); // the refresh of the key set
       for (const delay of delays) expect(delay).toBeLessThanOrEqual(3_600_000);
     } finally {
       setTimer.mockRestore();

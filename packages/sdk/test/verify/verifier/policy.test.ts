@@ -1,4 +1,4 @@
-// Who may call, and what for: by the names of callers, by scopes, and in report-only.
+// Rules of a route: callers, scopes and report-only.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { explainToken } from "../../../src/verify/explain.ts";
@@ -83,7 +83,7 @@ describe("S3 allow", () => {
     for (const sub of ["Orders", "orders2", "order", "orders ", "", "shipping", undefined]) {
       await expectRefused(tokenBy(key, { sub }), "caller_not_allowed", FORBIDDEN);
     }
-    // What a token calls itself beside its sub is nobody's name here.
+    // Only sub names the caller.
     await expectRefused(tokenBy(key, { sub: "shipping", service: "orders" }), "caller_not_allowed", FORBIDDEN);
     await expectRefused(tokenBy(key, { sub: undefined, service: "orders" }), "caller_not_allowed", FORBIDDEN);
     await expectRefused(tokenBy(key, { source: "user" }), "claim_mismatch", FORBIDDEN);
@@ -180,8 +180,8 @@ describe("report-only", () => {
     const short = tokenBy(key, { ...good, aud: "billing", exp: NOW + 60 });
     for (let i = 0; i < 2; i++) await expectAllowed(short);
     events.length = 0;
-    const strangers = [tokenBy(edKey(), good), tokenBy(edKey(), { aud: "billing" })];
-    for (const token of strangers) await expectRefused(token, "signature_invalid");
+    const forged = [tokenBy(edKey(), good), tokenBy(edKey(), { aud: "billing" })];
+    for (const token of forged) await expectRefused(token, "signature_invalid");
     for (const wrong of [{}, { aud: "billing", sub: "shipping", scope: "" }]) {
       const refusals = [
         [{ exp: NOW - 31 }, "token_expired"],
@@ -198,7 +198,7 @@ describe("report-only", () => {
       }
       await expectRefused(tokenBy(key, { ...good, ...wrong }, { typ: "id+jwt" }), "typ_not_allowed");
     }
-    clock.advance(91); // one that was let in and kept ends as any other
+    clock.advance(91); // an accepted and cached token expires like any other
     await expectRefused(short, "token_expired");
     expect(reported(events)).toEqual([]);
   });

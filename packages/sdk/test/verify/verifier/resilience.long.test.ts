@@ -31,7 +31,7 @@ test("R12 a flood of unknown kids costs one fetch per 30 s, and valid tokens not
   };
   await timesOf(false); // warm
   const before = issuer.requests.length;
-  // Alternating rounds, of which the best count: other processes slow some of them down.
+  // Alternating rounds, of which the fastest count: other processes slow some of them down.
   const [quiet, flooded]: number[][][] = [[], []];
   for (let i = 0; i < 10; i++) {
     quiet!.push(await timesOf(false));

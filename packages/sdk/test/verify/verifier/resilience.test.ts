@@ -1,4 +1,4 @@
-// What a verifier does while its issuer, or the network, or a stranger, does not do its part.
+// What a verifier does while its issuer or the network fails.
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { deadAddress } from "../../support/http.ts";
 import { readerOf, serveIssuer } from "../../support/issuer.ts";
@@ -23,7 +23,7 @@ describe("R9 the key set is unavailable for hours", () => {
     let seconds = 0;
     const hours = 72;
     while (seconds < hours * HOUR - 600) {
-      // An hour to see how often it tries, the rest to see how long it lasts.
+      // An hour to count the requests, then the rest of the 72 hours.
       const step = seconds < HOUR ? 5 : 600;
       clock.advance(step);
       seconds += step;
@@ -31,7 +31,7 @@ describe("R9 the key set is unavailable for hours", () => {
       await settled();
       if (seconds === HOUR) {
         const fetches = issuer.requests.length - before;
-        // Of the keys and of the feed, which are separate documents; the first few tries come sooner.
+        // Of the keys and of the feed, which are separate documents; the first few requests come sooner.
         expect(fetches).toBeGreaterThan(2 * 80);
         expect(fetches).toBeLessThanOrEqual(2 * (HOUR / 30 + 6));
       }

@@ -1,4 +1,4 @@
-// Signatures that are not what the key made, or are it in another form.
+// Changed signatures, and other encodings of valid ones.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openPrimedRoute } from "../../support/protected-route.ts";
@@ -19,7 +19,7 @@ describe("T13 T14 signatures of ES256", () => {
   test("T13 the (r, n - s) twin is accepted, as the standard allows", async () => {
     const own = await openPrimedRoute(ec);
     const [original, twin] = [numbers(r, s), numbers(r, ORDER - s)].map(tokenWith) as [string, string];
-    // What is revoked is a jti, and the twin has the same one.
+    // Revocation is by jti, and the twin has the same one.
     expect((await own.expectAllowed(twin)).claims).toEqual((await own.expectAllowed(original)).claims);
   });
 
