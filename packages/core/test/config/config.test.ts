@@ -82,16 +82,16 @@ describe("resolveConfig", () => {
   });
 
   it.each([
-    ["no JSON", "lead=3", /^COUNTERSIGN_ROTATION: expected JSON such as/],
-    ["no object", "[3]", /^COUNTERSIGN_ROTATION: expected JSON such as/],
+    ["not JSON", "lead=3", /^COUNTERSIGN_ROTATION: expected JSON such as/],
+    ["not an object", "[3]", /^COUNTERSIGN_ROTATION: expected JSON such as/],
     ["an unknown name", '{"leed":3}', /^COUNTERSIGN_ROTATION: .*leed/],
-    ["algorithms, which are no duration", '{"algorithms":["ES256"]}', /^COUNTERSIGN_ROTATION: .*algorithms/],
-    ["a text", '{"lead":"3"}', /^COUNTERSIGN_ROTATION: .*lead/],
-    ["less than nothing", '{"lead":-3}', /^COUNTERSIGN_ROTATION: .*lead/],
-    ["a look at the store all the time", '{"instanceRefresh":0}', /^COUNTERSIGN_ROTATION: .*instanceRefresh/],
+    ["algorithms, not a duration", '{"algorithms":["ES256"]}', /^COUNTERSIGN_ROTATION: .*algorithms/],
+    ["a string", '{"lead":"3"}', /^COUNTERSIGN_ROTATION: .*lead/],
+    ["negative", '{"lead":-3}', /^COUNTERSIGN_ROTATION: .*lead/],
+    ["a poll interval of zero", '{"instanceRefresh":0}', /^COUNTERSIGN_ROTATION: .*instanceRefresh/],
     ["an impossible policy", '{"lead":3}', /^COUNTERSIGN_ROTATION: lead 3 s is shorter than/],
     [
-      "longer than dates go",
+      "longer than 100 years",
       '{"hold":1e13}',
       /^COUNTERSIGN_ROTATION: hold: expected milliseconds from 0 to 3153600000000 \(100 years\)/,
     ],

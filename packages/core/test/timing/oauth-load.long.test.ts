@@ -47,7 +47,7 @@ const ask = async (core: TestCore, path: string, form: Record<string, string>): 
 const login = (core: TestCore) => ask(core, "/oauth/token", { grant_type: "client_credentials" });
 
 itOnPostgres(
-  "S4 two thousand assertions at once over two instances: none fails, and none waits for whoever administers the store",
+  "S4 of two thousand concurrent assertions on two instances, none fails or waits for an administrator's transaction",
   async () => {
     const { cores, database } = await startInstances();
     const store = await openPostgresStore({ url: database, poolSize: 2 });
@@ -67,7 +67,7 @@ itOnPostgres(
 );
 
 itOnPostgres(
-  "S4 an administrator is answered at once while a service has thousands of assertions checked",
+  "S4 an administrator gets an immediate response while a service sends thousands of assertions",
   async () => {
     const url = await (await sharedPostgres()).newDatabase();
     const instance = await startInstance({ openStore: () => openPostgresStore({ url, poolSize: 8 }) });

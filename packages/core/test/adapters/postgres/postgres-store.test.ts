@@ -87,7 +87,7 @@ function describePostgres(server: PostgresServer): void {
       expect(await refusalOf(url.href)).toMatch(/database "missing" does not exist/);
     });
 
-    itOnOwnPostgres("the password is wrong, or none is given", async () => {
+    itOnOwnPostgres("the password is wrong or missing", async () => {
       const url = new URL(await server.newDatabase());
       await server.query(url.href, "create role with_password login password 'right'");
       url.username = "with_password";

@@ -157,7 +157,7 @@ async function migrations(place: Place): Promise<string[]> {
 
 describe.each(PLACES)("the schema of the previous version, on %s", (_, itHere, open) => {
   itHere(
-    "R14 is not touched by a start with the wrong master key, and brought up to date by one with the right one",
+    "R14 is not changed by a start with the wrong master key, and migrated by one with the right key",
     async () => {
       const place = await open();
       const start = async () => {
@@ -190,7 +190,7 @@ describe.each(PLACES)("the schema of the previous version, on %s", (_, itHere, o
 
 describe.each(PLACES)("an instance of the first version next to a new one, on %s", (_, itHere, open) => {
   itHere(
-    "R14 reads and writes the newest schema; each signs and verifies with the keys of the other",
+    "R14 reads and writes the newest schema, and each signs and verifies with the keys of the other",
     async () => {
       const place = await open();
       const masterKey = randomBytes(32);

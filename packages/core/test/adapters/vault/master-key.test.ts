@@ -59,8 +59,8 @@ describe("loadOrCreateMasterKeys", () => {
 
   for (const [what, text] of [
     ["empty", ""],
-    ["cut short", randomBytes(20).toString("base64url")],
-    ["no base64url", "!".repeat(43)],
+    ["truncated", randomBytes(20).toString("base64url")],
+    ["not base64url", "!".repeat(43)],
     ["padded", randomBytes(32).toString("base64")],
   ] as const) {
     it(`rejects a file that is ${what}, keeps it, and prints nothing of it (S6)`, async () => {

@@ -63,7 +63,7 @@ describe("services", () => {
 
   it("H8 have names that are not cut at the first NUL", () => expectNobodyBehindNul(core));
 
-  itOnPostgres("H8 have no name that ends at its first NUL, on PostgreSQL", async () => {
+  itOnPostgres("H8 have names that are not cut at the first NUL, on PostgreSQL", async () => {
     const database = await (await sharedPostgres()).newDatabase();
     const environment = { COUNTERSIGN_MASTER_KEY: randomBytes(32).toString("base64url") };
     await expectNobodyBehindNul(await startTestCore({ database }, { environment }));

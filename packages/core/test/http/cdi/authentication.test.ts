@@ -32,11 +32,11 @@ describe("the API key", () => {
   const wrong: [string, Record<string, string>][] = [
     ["is missing", {}],
     ["is empty", { "api-key": "" }],
-    ["is another", { "api-key": "wrong-key-wrong-key-wrong" }],
+    ["is an unknown key", { "api-key": "wrong-key-wrong-key-wrong" }],
     ["has another case", { "api-key": API_KEY.toUpperCase() }],
-    ["is a part of it", { "api-key": API_KEY.slice(0, -1) }],
+    ["is a part of the key", { "api-key": API_KEY.slice(0, -1) }],
     ["is longer", { "api-key": `${API_KEY}1` }],
-    ["is all of them", { "api-key": `${API_KEY},${OTHER_API_KEY}` }],
+    ["is a list of all keys", { "api-key": `${API_KEY},${OTHER_API_KEY}` }],
     ["is a megaword", { "api-key": "k".repeat(8_000) }],
     ["comes with two spaces", { authorization: `Bearer  ${API_KEY}` }],
     ["comes with another scheme", { authorization: `Basic ${API_KEY}` }],
@@ -44,7 +44,7 @@ describe("the API key", () => {
     ["is only a scheme", { authorization: "Bearer" }],
     ["comes in a cookie (H3)", { cookie: `api-key=${API_KEY}` }],
     ["comes in another header", { "x-api-key": API_KEY }],
-    ["is the admin key, which cannot mint (S2)", { "api-key": ADMIN_KEY }],
+    ["is the admin key, which cannot issue tokens (S2)", { "api-key": ADMIN_KEY }],
   ];
   for (const [what, headers] of wrong) {
     it(`is rejected if it ${what}: 401, with the same text (S1)`, async () => {

@@ -24,7 +24,7 @@ describe("a body that is not JSON", () => {
     ["nothing", ""],
     ["spaces", "   "],
     ["a word", "hello"],
-    ["half of an object", good.slice(0, -1)],
+    ["half an object", good.slice(0, -1)],
     ["something after the object", `${good}x`],
     ["two objects", good + good],
     ["a trailing comma", good.replace("60}", "60,}")],
@@ -36,7 +36,7 @@ describe("a body that is not JSON", () => {
     ["a form", "payload=%7B%7D&algorithm=RS256"],
     ["invalid UTF-8", Buffer.concat([Buffer.from('{"payload":{"a":"'), Buffer.of(0xff, 0xfe), Buffer.from('"}}')])],
     ["overlong UTF-8", Buffer.concat([Buffer.from('{"a":"'), Buffer.of(0xc0, 0xaf), Buffer.from('"}')])],
-    ["UTF-8 cut off", Buffer.concat([Buffer.from('{"a":"'), Buffer.of(0xe2, 0x82)])],
+    ["truncated UTF-8", Buffer.concat([Buffer.from('{"a":"'), Buffer.of(0xe2, 0x82)])],
     ["UTF-16", Buffer.from(good, "utf16le")],
     ["NUL bytes", Buffer.alloc(100)],
   ];

@@ -100,15 +100,15 @@ describe("a platform's token", () => {
 
   it.each([
     ["another workload", { sub: "system:serviceaccount:shop:billing" }],
-    ["a workload whose name begins alike", { sub: `${WORKLOAD}-evil` }],
-    ["a workload whose name ends alike", { sub: `x${WORKLOAD}` }],
+    ["a workload whose name has the same prefix", { sub: `${WORKLOAD}-evil` }],
+    ["a workload whose name has the same suffix", { sub: `x${WORKLOAD}` }],
     ["the workload in capitals", { sub: WORKLOAD.toUpperCase() }],
     ["no subject", { sub: undefined }],
     ["a list", { sub: [WORKLOAD] }],
-    ["the workload, for another program", { aud: ["https://kubernetes.default.svc"] }],
+    ["the workload, for another audience", { aud: ["https://kubernetes.default.svc"] }],
     ["the workload, without an audience", { aud: undefined }],
-    ["the workload, for a program whose name begins alike", { aud: "core2" }],
-    ["the workload, without an end", { exp: undefined }],
+    ["the workload, for an audience with the same prefix", { aud: "core2" }],
+    ["the workload, without exp", { exp: undefined }],
     ["the workload, expired five minutes ago", () => ({ iat: now() - 3900, exp: now() - 300 })],
     ["the workload, in the future", () => ({ nbf: now() + 600 })],
   ] as [string, object | (() => object)][])("S4 is rejected about %s", async (_, claims) => {

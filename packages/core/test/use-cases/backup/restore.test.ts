@@ -83,7 +83,7 @@ describe.each([
   ["SQLite", it, onSqlite],
   ["PostgreSQL", itOnPostgres, onPostgres],
 ] as const)("a restore on %s", (_, itHere, open) => {
-  itHere("R15 puts back all that the backup has, in a generation above everybody's", async () => {
+  itHere("R15 restores everything in the backup, in a higher generation than any before", async () => {
     const place = await open();
     const one = await openInstance(place);
     for (const appId of ["public", "shop"]) await one.rotateKeys.provisionApp(appId);
@@ -143,7 +143,7 @@ describe.each([
     expect(await one.state.privateKeyOf(one.state.signer("shop", "static", "ES256")!)).toBeDefined();
   });
 
-  itHere("R15 of a backup that knew no services puts back the rest", async () => {
+  itHere("R15 of a backup from before services existed restores everything else", async () => {
     const one = await openInstance(await open());
     await one.rotateKeys.provisionApp("public");
     const { sha256, services: none, credentials, ...facts } = await createTakeBackup(one.store)();
@@ -158,7 +158,7 @@ describe.each([
     expect([keys.length, services]).toEqual([2, []]);
   });
 
-  itHere("R15 behind the backs of three instances is seen to by one of them, once", async () => {
+  itHere("R15 under three running instances leads to one replacement of signers, by one of them", async () => {
     const place = await open();
     const instances = [await openInstance(place), await openInstance(place), await openInstance(place)];
     const [one] = instances;
@@ -199,7 +199,7 @@ describe.each([
   }
   const dueIn = async (store: Store) => (await store.readSnapshot()).apps.some((app) => app.rotationDue);
 
-  itHere("R15 the new signers are not forgotten whatever ends the instance that saw to the restore", async () => {
+  itHere("R15 the new signers survive a crash of the instance that noticed the restore", async () => {
     const place = await open();
     const blip = { failing: false };
     const unsteady = await openInstance(place, (real) => ({
@@ -254,7 +254,7 @@ describe.each([
     expect(next.state.keysOf("public")).toHaveLength(before.length + 1); // the static successor; the dynamic one existed
   });
 
-  itHere("R15 where the set has no room for new signers this is said once, and done as soon as there is", async () => {
+  itHere("R15 if the set has no room for new signers, this is logged once, and they follow once it has", async () => {
     const { place } = await restoredPlace();
     const one = await openInstance(place);
     const filler = one.state.keysOf("public")[0]!;

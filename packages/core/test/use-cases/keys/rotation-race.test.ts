@@ -36,7 +36,7 @@ describe.each([
 ] as const)("%s", (engine, itHere, place, counts) => {
   const total = rounds(counts);
   itHere(
-    `R7 ${INSTANCES} instances that rotate at once make exactly one key each time, ${total} rounds`,
+    `R7 ${INSTANCES} instances that rotate at the same time create exactly one key each time, ${total} rounds`,
     async () => {
       const openStore = await place();
       const realTime = { ...fakeClock(), now: () => Date.now(), monotonic: () => performance.now() };

@@ -196,27 +196,30 @@ describe("a service in the policy", () => {
     ["SQLite", it, onSqlite],
     ["PostgreSQL", itOnPostgres, onPostgres],
   ] as const)("%s", (_, itHere, place) => {
-    itHere("is there, however often it is deleted and named at the same moment by two instances", async () => {
-      const openStore = await place();
-      const [one, other] = [await startInstance({ openStore }), await openInstance({ openStore })];
-      await registerServices(one.store, ["orders", "inventory"]);
-      const outcomes = new Set<string>();
-      for (let round = 0; round < 40; round++) {
-        if (round % 10 === 1) await remove("orders", one); // so that each one is sometimes first, on any machine
-        const applied = apply(FIRST, { on: other });
-        if (round % 10 === 0) await applied;
-        for (let step = 0; step < round % 8; step++) await one.store.readState();
-        await Promise.all([applied, remove("orders", one)]);
-        const { services, policies } = await one.store.readSnapshot();
-        const named = policies[0]?.document.includes("orders") ?? false;
-        const present = services.some(({ name }) => name === "orders");
-        expect([round, named && !present]).toEqual([round, false]);
-        outcomes.add(named ? "named" : "deleted");
-        if (!present) await registerServices(one.store, ["orders"]);
-        expect(await apply("services: {}", { on: one })).toMatchObject({ ok: true });
-      }
-      expect(outcomes).toEqual(new Set(["named", "deleted"]));
-    });
+    itHere(
+      "a service in the current policy exists, even if two instances delete it and apply the policy at the same time",
+      async () => {
+        const openStore = await place();
+        const [one, other] = [await startInstance({ openStore }), await openInstance({ openStore })];
+        await registerServices(one.store, ["orders", "inventory"]);
+        const outcomes = new Set<string>();
+        for (let round = 0; round < 40; round++) {
+          if (round % 10 === 1) await remove("orders", one); // so that each one is sometimes first, on any machine
+          const applied = apply(FIRST, { on: other });
+          if (round % 10 === 0) await applied;
+          for (let step = 0; step < round % 8; step++) await one.store.readState();
+          await Promise.all([applied, remove("orders", one)]);
+          const { services, policies } = await one.store.readSnapshot();
+          const named = policies[0]?.document.includes("orders") ?? false;
+          const present = services.some(({ name }) => name === "orders");
+          expect([round, named && !present]).toEqual([round, false]);
+          outcomes.add(named ? "named" : "deleted");
+          if (!present) await registerServices(one.store, ["orders"]);
+          expect(await apply("services: {}", { on: one })).toMatchObject({ ok: true });
+        }
+        expect(outcomes).toEqual(new Set(["named", "deleted"]));
+      },
+    );
   });
 });
 
