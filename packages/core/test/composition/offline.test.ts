@@ -54,7 +54,7 @@ describe.each([
     return found;
   }
 
-  it("reads without writing, whatever windows its own configuration has", async () => {
+  it("reads without writing, for any windows in its own configuration", async () => {
     const at = await place();
     if (at === undefined) return;
     const before = await ran(at, { algorithms: ["ES256"] });

@@ -50,7 +50,7 @@ export class History {
   policy: RotationPolicy;
   /** The store's clock. */
   now = NEW_YEAR;
-  /** Elapsed milliseconds, independent of any clock. Says how long verifiers know a published key. */
+  /** Elapsed milliseconds, independent of any clock: the time that verifiers have known a published key. */
   #passed = 0;
   /** The latest time so far: verifiers' clocks do not move backward. */
   #latest = NEW_YEAR;

@@ -12,7 +12,7 @@ export const ISSUER = "https://core.test";
 const PLATFORM = "https://platform.test";
 export const TOKEN = "/oauth/token";
 
-/** How a client authenticates: form parameters and headers. */
+/** Client authentication: form parameters and headers. */
 export type Shown = readonly [form: FormFields, headers?: Record<string, string>];
 export type Show = () => Shown | Promise<Shown>;
 

@@ -3,8 +3,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 // Public test vectors are not part of the repository. test/support/global-setup.ts reports them missing, once per run.
-const beside = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
-const folder = process.env["COUNTERSIGN_VECTORS"] ?? beside;
+const defaultFolder = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
+const folder = process.env["COUNTERSIGN_VECTORS"] ?? defaultFolder;
 
 /** Used if the public list is missing. */
 const FEW: readonly string[] = ["<script>alert(1)</script>", "' OR 1=1 -- 1", "../../etc/passwd", "${7*7}", "田中さん"];

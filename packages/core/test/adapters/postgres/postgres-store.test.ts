@@ -242,7 +242,7 @@ function describePostgres(server: PostgresServer): void {
     await foreign.connect();
     onTestFinished(() => foreign.end());
     await foreign.query("begin");
-    // Takes the lock of a writer, whatever its number is.
+    // Takes the lock of a writer, for any lock number.
     await store.write(async (writer) => {
       await writer.apps.insert("before");
       const locks = await foreign.query("select objid, classid from pg_locks where locktype = 'advisory' and granted");

@@ -14,7 +14,7 @@ import { tempDir } from "../../support/temp-dir.ts";
 
 type Row = Record<string, unknown>;
 
-/** How the first version queries its database; `?` is a parameter. */
+/** The database access of the first version; `?` is a parameter. */
 interface OldConnection {
   all(sql: string, parameters?: readonly unknown[]): Promise<Row[]>;
 }

@@ -72,7 +72,7 @@ describe("signerOf", () => {
     expect(kids([retired, revoked])).toEqual([undefined, undefined, undefined, undefined]);
   });
 
-  it("is never a key imported only for verification, whatever its dates", () => {
+  it("is never a key imported only for verification, for any dates", () => {
     const imported = signingKey({ sequence: 0, signsFrom: 0 });
     expect([-1, 0, 1].map((now) => signerOf([imported], "static", "RS256", now))).toEqual([
       undefined,

@@ -74,7 +74,7 @@ describe("errors have their path, and are reported together", () => {
     expect(problemsOf(data)).toEqual(expected.map((words) => expect.stringMatching(words)));
   });
 
-  it("rejects a service that is not registered, where it is declared", () => {
+  it("rejects a service that is not registered, at its declaration", () => {
     const data = { services: { orders: { calls: { stock: [] } }, stock: {} } };
     expect(problemsOf(data, new Set(["orders"]))).toEqual([
       'services.stock# service "stock" is not registered in this app',

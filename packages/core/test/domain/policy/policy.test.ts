@@ -99,7 +99,7 @@ describe("a report-only callee", () => {
     reported: expect.stringMatching(words),
   });
 
-  it("can be called by any service for anything, exactly as requested, and the result says what the policy lacks", () => {
+  it("can be called by any service for anything, exactly as requested, and the result names what the policy lacks", () => {
     expect(decideCall(policy, "orders", "legacy", ["a", "b", "a"])).toEqual(
       reported(/does not allow orders to call/, "a", "b"),
     );

@@ -228,7 +228,7 @@ describe("path tricks (H7)", () => {
     "/.well-known/%252e%252e/recipe/jwt/jwks",
     "/.well-known/",
   ]) {
-    it(`${target} stays below .well-known, where it is 404`, async () => {
+    it(`${target} stays below .well-known, and gets 404`, async () => {
       const answer = await sendRaw(core.port, rawRequest(`GET ${target}`));
       expect([answer.status, answer.body]).toEqual([404, "Not found"]);
     });

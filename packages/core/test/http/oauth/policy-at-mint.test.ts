@@ -1,4 +1,4 @@
-// How a policy limits the tokens that services request.
+// Limits that a policy sets on tokens for services.
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { ADMIN_KEY, expectText, partsOf, startTestCore, type TestCore } from "../../support/core.ts";
 import { newCredential } from "../../support/services.ts";

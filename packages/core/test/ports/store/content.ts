@@ -14,7 +14,7 @@ import {
 export function describeContent(fixture: StoreFixture): void {
   const { content, insertKeys, snapshot, write } = fixture;
 
-  it("is replaced as a whole, however large, and the store's order goes on", async () => {
+  it("is replaced atomically, for any size, and the store's order continues", async () => {
     await insertKeys(storedKey({ appId: "one" }), storedKey({ appId: "two" }));
     await write(async ({ revocations }) => {
       await revocations.upsertToken({ appId: "one", jti: "j", expiresAt: 9 });

@@ -10,7 +10,7 @@ import { describeServices } from "./services.ts";
 import { describeTransactions } from "./transactions.ts";
 import { describeWatching } from "./watching.ts";
 
-/** What every store promises. Run once per adapter. */
+/** Tests that every store must pass. Run once per adapter. */
 export function describeStore(engine: string, traits: StoreTraits, newPlace: () => Promise<StorePlace>): void {
   describe(`${engine}: store contract`, () => {
     const fixture = new StoreFixture(traits, newPlace);

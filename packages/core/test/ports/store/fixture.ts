@@ -10,11 +10,11 @@ export interface StorePlace {
   open(clock: FakeClock): Promise<Store>;
 }
 
-/** How an engine can differ from the others. */
+/** Differences between databases. */
 export interface StoreTraits {
-  /** Whether another store's change is notified, and not only found by polling. */
+  /** True: the store notifies of another store's change. False: only polling finds it. */
   readonly notifies: boolean;
-  /** Whether the test sets the store's clock. */
+  /** True: the test sets the store's clock. */
   readonly settableClock: boolean;
 }
 

@@ -16,7 +16,7 @@ export function describeRevocations(fixture: StoreFixture): void {
       return [...revokedTokens].sort((a, b) => (a.appId + a.jti < b.appId + b.jti ? -1 : 1));
     };
 
-    it("are returned as they were inserted, whatever the jti (H8)", async () => {
+    it("are returned as they were inserted, for any jti (H8)", async () => {
       const names = ["a", "A", "'; drop table revoked_tokens; --", "\u{1f511} \u00e9", "x".repeat(256)];
       await revoke(...names.map((jti) => token(jti)));
       expect((await revoked()).map((one) => one.jti).sort()).toEqual(names.sort());

@@ -148,14 +148,14 @@ describe("two instances", () => {
 
   it("cannot exceed the limit of published keys together: concurrent changes count (R7)", async () => {
     const one = await startInstance();
-    let meanwhile = async () => {};
+    let beforeWrite = async () => {};
     const other = await openInstance({
       ...{ dataDir: one.dataDir, clock: one.clock },
       storeOf: (real) => ({
         ...real,
         write: async (work) => {
-          const first = meanwhile;
-          meanwhile = async () => {};
+          const first = beforeWrite;
+          beforeWrite = async () => {};
           await first();
           return real.write(work);
         },
@@ -172,12 +172,12 @@ describe("two instances", () => {
     for (let i = 0; i < 47; i++) await importMore();
     const setAlgorithms = (instance: Instance) => instance.manageApps.setAlgorithms("public", ["ES256", "Ed25519"]);
 
-    meanwhile = async () => {
+    beforeWrite = async () => {
       while (await importMore());
     };
     expect(await setAlgorithms(other)).toEqual(full);
     for (let i = 0; i < 10; i++) await one.manageKeys.revoke("public", `i-${i}`);
-    meanwhile = async () => {
+    beforeWrite = async () => {
       expect(await setAlgorithms(one)).toMatchObject({ ok: true });
       while (await importMore());
     };
@@ -190,14 +190,14 @@ describe("two instances", () => {
 
   it("create no key of an algorithm that the app has just removed", async () => {
     const one = await startInstance();
-    let meanwhile = async () => {};
+    let beforeWrite = async () => {};
     const other = await openInstance({
       ...{ dataDir: one.dataDir, clock: one.clock },
-      storeOf: (real) => ({ ...real, write: async (work) => (await meanwhile(), real.write(work)) }),
+      storeOf: (real) => ({ ...real, write: async (work) => (await beforeWrite(), real.write(work)) }),
     });
     one.clock.advance(8 * DAY); // a successor is due
     await other.state.refresh();
-    meanwhile = async () => void (await one.manageApps.setAlgorithms("public", ["Ed25519"]));
+    beforeWrite = async () => void (await one.manageApps.setAlgorithms("public", ["Ed25519"]));
     await other.rotateKeys.rotateAll();
     const made = other.state.keysOf("public").map((key) => `${key.kind} ${key.algorithm} ${key.sequence}`);
     expect(made).not.toContain("dynamic ES256 3");

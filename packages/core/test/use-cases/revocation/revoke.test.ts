@@ -213,7 +213,7 @@ describe("revoking a service", () => {
     });
   });
 
-  it("R17 is limited to what verifiers can read (409), whatever the encoding of its names", async () => {
+  it("R17 is limited to what verifiers can read (409), for any encoding of its names", async () => {
     const name = (i: number) => String(i).padStart(256, "\u0001"); // six bytes per character in JSON
     await instance.store.write(async (writer) => {
       for (let i = 0; i < 400; i++)
