@@ -155,7 +155,7 @@ function describePostgres(server: PostgresServer): void {
       await server.query(url, `create table ${schema}.kysely_migration ${foreign}`);
       await server.query(url, `insert into ${schema}.kysely_migration values ('2024_of_another_program', 'x')`);
     }
-    // A migration of a later version of another core.
+    // The tables of another core of a later version, in another schema.
     await server.query(url, `create table other.countersign_migration ${foreign}`);
     await server.query(url, "insert into other.countersign_migration values ('9999_future', 'x')");
     await server.query(url, "create table other.signing_keys (id integer)");

@@ -114,7 +114,7 @@ describe("planRotation", () => {
       expect.objectContaining({ sequence: 2, signsFrom: NEW_YEAR + lead, verifiesUntil: null }),
     ]);
     expect(planned({ verifiesUntil: NEW_YEAR + 1_000 })).toMatchObject([{ signsFrom: NEW_YEAR + 1_000 }]);
-    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // without an end
+    expect(planned({ signsUntil: NEW_YEAR })).toEqual([]); // verifies without an end
   });
 
   it("R16 makes a successor that is too late for its lead time sign when its predecessor ends", () => {
@@ -382,8 +382,8 @@ describe("for every accepted policy (R16)", () => {
         );
         simulate(policy, polls, (step) => (made += step.made.length));
         // An instance that runs for more than two periods has created keys.
-        const lived = lengths.reduce((sum, length) => sum + length, 0);
-        if (lived > 2 * policy.period) expect(made).toBeGreaterThan(0);
+        const elapsed = lengths.reduce((sum, length) => sum + length, 0);
+        if (elapsed > 2 * policy.period) expect(made).toBeGreaterThan(0);
       }),
       { numRuns: 100, endOnFailure: true },
     );

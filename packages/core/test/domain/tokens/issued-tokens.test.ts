@@ -5,9 +5,9 @@ import { countIssued, countUnexpired, type IssuedTokens } from "../../../src/dom
 const NOW = 1_767_225_600;
 
 it("counts no expired token, and drops one at most a 32nd of its lifetime too early", () => {
-  const lives = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 3_153_600_000 }));
+  const lifetimes = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 3_153_600_000 }));
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(1_000), lives)), fc.nat(2_000), (tokens, later) => {
+    fc.property(fc.array(fc.tuple(fc.nat(1_000), lifetimes)), fc.nat(2_000), (tokens, later) => {
       const issued: IssuedTokens = new Map();
       for (const [at, lifetime] of tokens) countIssued(issued, NOW + at, NOW + at + lifetime);
       const unexpired = (part: number) => tokens.filter(([at, lifetime]) => at + lifetime * part > later).length;

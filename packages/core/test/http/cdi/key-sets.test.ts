@@ -106,7 +106,7 @@ describe("the key set", () => {
     }
   });
 
-  it("is not found for an unknown app, and the error is not cached", async () => {
+  it("is an error without cache headers for an unknown app", async () => {
     const answer = await read(core, `/appid-ghost${RSA}`);
     expect(answer.status).toBe(400);
     for (const name of ["cache-control", "etag", "access-control-allow-origin"])

@@ -209,7 +209,7 @@ describe("rotateAll", () => {
     let created = false;
     await instance.rotateKeys.provisionApp("broken");
     await instance.rotateKeys.provisionApp("public");
-    created = true; // and its successor is still to be made
+    created = true; // its successor does not exist yet
     await expect(instance.rotateKeys.rotateAll()).rejects.toThrow("the vault refuses");
     const set = await instance.manageApps.setAlgorithms("public", ["ES256", "Ed25519"]);
     expect(set).toEqual({ ok: true, value: ["ES256", "Ed25519"] });

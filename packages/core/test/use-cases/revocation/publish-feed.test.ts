@@ -85,7 +85,7 @@ describe("the feed", () => {
     expect((user + system) / 1_000).toBeLessThan(1_000); // milliseconds: 4,500 if it is built each time
   }, 30_000);
 
-  it("shrinks automatically when a token expires and seven days after a kid was added", () => {
+  it("shrinks automatically when a token expires and seven days after a key was revoked", () => {
     const tokens = [{ appId: "public", jti: "a", expiresAt: 1_000 }];
     const keys = [signingKey(), signingKey({ revokedAt: 2_000_000 })];
     const next = (now: number) => nextChangeOfFeed(tokens, keys, now);

@@ -110,7 +110,7 @@ describe("revoking a service's own tokens", () => {
     expect(await own("orders", token)).toMatchObject({ ok: true }); // already listed
     expect(await own("billing")).toMatchObject({ ok: true });
     expect(await instance.revoke.token("public", { token: await mint({}) })).toMatchObject({ ok: true });
-    // A revocation of the whole service makes room again.
+    // At the time in roomAt, there is room again.
     instance.clock.advance((roomAt(first.expiresAt) - NEW_YEAR / 1000) * 1_000);
     await instance.state.refresh();
     expect(await own("orders")).toMatchObject({ ok: true });
