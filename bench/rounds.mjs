@@ -1,5 +1,5 @@
 // Compares implementations on a busy machine. They alternate many times a second, so that other processes slow all of them
-// down alike, and each round gives a ratio of its own.
+// down alike, and each round gives its own ratio.
 
 const SLICES = 10; // shorter slices would slow down a peer that works on other threads, which must wake up each time
 

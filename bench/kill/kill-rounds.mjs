@@ -42,7 +42,7 @@ export async function killRounds({ rounds, dataDir, database, onRound = () => {}
   const report = { rounds, killedAtStart: 0, ready: [], tokens: 0, verified: 0, keys: 0, problems: [] };
   /** @type {Token[]} */
   let tokens = [];
-  /** What was answered about a key. @type {Map<string, KeyView>} */
+  /** The acknowledged state of each key. @type {Map<string, KeyView>} */
   const acknowledged = new Map();
   let algorithmsSet = false;
 

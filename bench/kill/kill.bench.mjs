@@ -1,5 +1,5 @@
 // R1: kill -9 at random points of a core whose keys live for seconds. ROUNDS (default 1,000); COUNTERSIGN_DATABASE
-// for PostgreSQL, an empty database; without it SQLite in a directory of its own.
+// selects PostgreSQL, with an empty database. Default: SQLite in a temporary directory.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// A service without its core and its key set, sent REQUESTS (default 100,000) good requests and as many forgeries.
+// A service whose core and key set are down gets REQUESTS (default 100,000) valid requests and as many forgeries.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Sends valid and forged requests, mixed, to a service whose core and key set are gone. The service has fetched the key set
+// Sends valid and forged requests, mixed, to a service whose core and key set are down. The service has fetched the key set
 // once, so every response must be correct.
 import { spawn } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
@@ -13,10 +13,10 @@ const AT_ONCE = 50;
 /** Distinct valid tokens, so that some are not in the cache yet. */
 const TOKENS = 2_000;
 
-/** @typedef {{ authorization: string, status: number, caller?: string }} Case what is sent, and what must come back */
+/** @typedef {{ authorization: string, status: number, caller?: string }} Case a request and its expected response */
 
 /**
- * @param {{ requests: number, dataDir: string }} options `requests`: as many good ones, and as many forgeries
+ * @param {{ requests: number, dataDir: string }} options `requests`: number of valid requests, and of forgeries
  * @returns {Promise<{ answers: Record<string, number>, wrong: string[], seconds: number }>}
  */
 export async function outage({ requests, dataDir }) {

@@ -11,7 +11,7 @@ import { spread, interleave } from "../rounds.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const RUN = fileURLToPath(new URL("./services.mjs", import.meta.url));
-const MOST = 5; // microseconds that a call may cost more
+const MOST = 5; // microseconds, the limit for the additional cost of a call
 const CALLS = 50_000;
 const API_KEY = "an-api-key-for-the-bench";
 
@@ -65,7 +65,7 @@ async function call() {
     const bare = micros("plain");
     const more = spread(micros("own").map((one, round) => one - (bare[round] ?? NaN)));
     const figure = `${more.median.toFixed(2)} (${more.min.toFixed(2)} to ${more.max.toFixed(2)})`;
-    tell(kind, figure, `at most ${MOST}`, more.median <= MOST);
+    report(kind, figure, `at most ${MOST}`, more.median <= MOST);
   }
   globalThis.fetch = real;
   await instance.close();
@@ -87,18 +87,18 @@ async function deploy() {
   const failed = results.flatMap((result) => result.failed);
   const { median, max } = spread(seconds);
   console.log(`${services} services in ${processes} processes ask one core at once\n`);
-  tell("have a token", String(seconds.length), `all ${services}`, seconds.length === services);
-  tell("failed", String(failed.length), "0", failed.length === 0);
+  report("have a token", String(seconds.length), `all ${services}`, seconds.length === services);
+  report("failed", String(failed.length), "0", failed.length === 0);
   if (failed[0] !== undefined) console.log(`  such as: ${failed[0]}`);
-  tell("seconds until half, all have one", `${median.toFixed(1)}, ${max.toFixed(1)}`, "", undefined);
-  tell("tokens per second", String(Math.round(seconds.length / max)), "", undefined);
+  report("seconds until half, all have one", `${median.toFixed(1)}, ${max.toFixed(1)}`, "", undefined);
+  report("tokens per second", String(Math.round(seconds.length / max)), "", undefined);
   await core.stop();
 }
 
 const APP = { appName: "orders", apiDomain: "http://localhost:4001" };
 
 /** @param {string} work @param {string} figure @param {string} asked @param {boolean | undefined} met */
-function tell(work, figure, asked, met) {
+function report(work, figure, asked, met) {
   const verdict = met === undefined ? "" : met ? "ok" : "MISSED";
   console.log(work.padEnd(36) + figure.padEnd(28) + asked.padEnd(16) + verdict);
   if (met === false) process.exitCode = 1;

@@ -1,5 +1,5 @@
 // R22: keys of 10 s and tokens of 5 s. SECONDS (default 60; 86400 is a day), KEY_SECONDS, TOKEN_SECONDS;
-// COUNTERSIGN_DATABASE for PostgreSQL, an empty database; without it SQLite in a directory of its own.
+// COUNTERSIGN_DATABASE selects PostgreSQL, with an empty database. Default: SQLite in a temporary directory.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,2 +1,2 @@
-// What a service writes that only verifies: bundled to see what that weighs.
+// A service that only verifies, bundled to measure its size.
 export { createVerifier } from "countersign";

@@ -1,4 +1,4 @@
-// An issuer for the benches: keys of the three algorithms, their set over HTTP, tokens as a core makes them.
+// An issuer for the benches: keys of the three algorithms, their key set over HTTP, tokens as a core issues them.
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -49,7 +49,7 @@ export async function serveKeySet() {
   };
 }
 
-/** A token of a service, good for an hour, no two alike. @param {TokenAlgorithm} algorithm @returns {string} */
+/** Returns a unique service token, valid for an hour. @param {TokenAlgorithm} algorithm @returns {string} */
 export function issue(algorithm) {
   const { kid, privateKey } = KEYS[algorithm];
   const iat = Math.floor(Date.now() / 1000);

@@ -1,4 +1,4 @@
-// autocannon in a process of its own, so that it takes nothing from the server it asks.
+// Runs autocannon in its own process, so that it does not use the server's CPU time.
 import autocannon from "autocannon";
 
 /** @typedef {{ url: string, method?: "POST", headers: Record<string, string>, body?: string, seconds: number }} Load */

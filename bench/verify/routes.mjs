@@ -8,7 +8,7 @@ import { issue, serveKeySet } from "./issuer.mjs";
 const SERVER = fileURLToPath(new URL("./server.mjs", import.meta.url));
 const LOAD = fileURLToPath(new URL("./load.mjs", import.meta.url));
 const PATHS = { countersign: "/guarded", "a middleware that does nothing": "/open" };
-const WARM_UP = 5; // rounds that are thrown away
+const WARM_UP = 5; // rounds that do not count
 
 /**
  * @param {"fastify" | "hono"} framework @param {number} rounds @param {number} seconds of each measurement
@@ -29,8 +29,8 @@ export async function protectedRoute(framework, rounds, seconds) {
 }
 
 /**
- * @param {import("node:child_process").ChildProcess} server tells the CPU time that it has spent since it was asked last;
- *   it is ended
+ * @param {import("node:child_process").ChildProcess} server reports its CPU time since the last message;
+ *   it is stopped at the end
  * @param {readonly Record<string, Omit<import("./load.mjs").Load, "seconds">>[]} groups loads by name; those of a group
  *   follow each other
  * @param {number} rounds @param {number} seconds of each measurement

@@ -34,7 +34,7 @@ const listen = FRAMEWORKS[framework ?? ""];
 if (listen === undefined) throw new Error(`expected one of ${Object.keys(FRAMEWORKS).join(", ")}`);
 const port = await listen();
 
-// Asked before and after each measurement: what it cost this process does not depend on who else is at work.
+// Reports the CPU time before and after each measurement, because it does not depend on other processes.
 let last = process.cpuUsage();
 process.on("message", () => {
   const { user, system } = process.cpuUsage(last);

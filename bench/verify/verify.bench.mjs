@@ -5,7 +5,7 @@ import { newTokens, sameToken } from "./peers.mjs";
 import { protectedRoute } from "./routes.mjs";
 import { bundleSize, importTimes, runtimeDependencies } from "./weight.mjs";
 
-const TOKENS = 3_000; // made once for each algorithm; fewer than a verifier's cache would hold
+const TOKENS = 3_000; // created once per algorithm; fewer than the limit of a verifier's cache
 
 /**
  * @typedef {import("../rounds.mjs").Rates} Rates
@@ -61,7 +61,7 @@ async function route(framework) {
 
 /**
  * @param {string} work @param {import("../rounds.mjs").RatesByName} rates ours as "countersign"
- * @param {Record<string, number>} leasts what is asked, by name of the peer
+ * @param {Record<string, number>} leasts required ratio by name of the peer
  * @returns {Line[]}
  */
 function compare(work, rates, leasts) {

@@ -1,4 +1,4 @@
-// What verifying adds to a service: bytes in its bundle, and milliseconds before its first line.
+// Measures what the verifier adds to a service: bytes in its bundle, and milliseconds before its first line.
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -43,15 +43,15 @@ export async function runtimeDependencies() {
 
 /** @param {number} rounds @returns {number[]} milliseconds by which the first line comes later than in an empty process */
 export function importTimes(rounds) {
-  const withImport = `import "countersign"; ${TELL}`;
-  timeOf(withImport); // what is read from disk is in memory from then on
+  const withImport = `import "countersign"; ${PRINT_TIME}`;
+  timeOf(withImport); // fills the file system cache
   return Array.from({ length: rounds }, () => {
-    const empty = timeOf(TELL);
+    const empty = timeOf(PRINT_TIME);
     return timeOf(withImport) - empty;
   });
 }
 
-const TELL = "process.stdout.write(String(performance.now()))"; // since the process started
+const PRINT_TIME = "process.stdout.write(String(performance.now()))"; // since the process started
 
 /** @param {string} code @returns {number} milliseconds */
 function timeOf(code) {

@@ -1,4 +1,4 @@
-// What the examples in this folder share. The service needs no secret, only the core's public keys.
+// Shared by the examples in this folder. The service needs no secret, only the core's public keys.
 import countersign from "countersign";
 
 const { CORE_URI = "http://localhost:3567", PORT = "4002" } = process.env;

@@ -1,5 +1,5 @@
 /** @type {import("next").NextConfig} */
 export default {
-  // Not bundled: the embedded core cannot be bundled, and the rest does not need to be.
+  // Not bundled: the embedded core cannot be bundled, and the other parts do not need to be.
   serverExternalPackages: ["countersign"],
 };

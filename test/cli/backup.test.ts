@@ -86,7 +86,7 @@ async function backedUp() {
 }
 
 describe("countersign backup", () => {
-  test("writes one file for its owner, without the master key, and says so; overwrites a file only with --force", async () => {
+  test("writes one file for its owner, without the master key, and prints a note; overwrites a file only with --force", async () => {
     const { dataDir, file, exit, core } = await backedUp();
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     const text = await readFile(file, "utf8");

@@ -101,7 +101,7 @@ test("a token with an audience is rejected without --audience, and the output sa
   }
 });
 
-test("says in one line what cannot work, and prints no control characters of a token", async () => {
+test("prints an error in one line, without control characters from the token", async () => {
   const token = (claims: object) => `${base64url({ alg: "RS256", kid: "s-\u001b[31m" })}.${base64url(claims)}.AAAA`;
   const hostile = await explain(token({ sub: "\u001b[2Jorders", exp: 1 }), "--audience", "a");
   expect(hostile.stdout + hostile.stderr).not.toContain("\u001b");

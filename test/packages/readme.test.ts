@@ -216,7 +216,7 @@ test("every relative link leads to a file, and to a heading of it", () => {
   expect(dead).toEqual([]);
 });
 
-/** What commander throws after it has shown help: `--help`, or a group without a command. */
+/** Commander throws these codes after it has shown help: `--help`, or a group without a command. */
 const HELP = ["commander.help", "commander.helpDisplayed"];
 
 /** Parses a command line without running it. @returns the error, undefined if the command accepts it */

@@ -174,7 +174,7 @@ describe("start matrix", () => {
       /cannot create the data directory.*--data-dir/,
     ],
     [
-      "S6 a database that is no PostgreSQL",
+      "S6 a database that is not PostgreSQL",
       ["start", "--database", "mysql://core:short-secret@db/keys"],
       /^countersign: --database: expected postgres:\/\/USER:PASSWORD@HOST:PORT\/NAME/m,
     ],
@@ -237,7 +237,7 @@ describe("start matrix", () => {
       (intact: Buffer) => Buffer.concat([intact.subarray(0, 4096), Buffer.alloc(4096, 0xa5), intact.subarray(8192)]),
     ],
     ["cut off in the middle", (intact: Buffer) => intact.subarray(0, Math.floor(intact.length / 2) - 100)],
-  ])("R3 a corrupt database file (%s) is found at start and left as it is", async (_, damage) => {
+  ])("R3 a corrupt database file (%s) is found at start and not changed", async (_, damage) => {
     const dataDir = await temporaryDirectory();
     const path = join(dataDir, "countersign.db");
     await (await startCoreProcess(dataDir)).kill("SIGTERM");

@@ -30,7 +30,7 @@ function describeProcesses(server: PostgresServer): void {
     for (const algorithm of ["RS256", "ES256"]) {
       const made = [...seen.values()].filter((key) => key.algorithm === algorithm);
       expect(made.filter((key) => key.kind === "static")).toHaveLength(1);
-      // No two keys sign at a time, and there is no gap: each key starts when its predecessor ends or, if a busy machine
+      // Exactly one key signs at any time: each key starts when its predecessor ends or, if a busy machine
       // created it late, up to a lead after that.
       const dynamic = made.filter((key) => key.kind === "dynamic");
       dynamic.sort((a, b) => Date.parse(a.signsFrom) - Date.parse(b.signsFrom));

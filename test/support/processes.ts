@@ -69,7 +69,7 @@ export async function temporaryDirectory(cleanUpLater: CleanUpLater = onTestFini
   return directory;
 }
 
-/** Starts a core in a process of its own, which is killed when the test ends. */
+/** Starts a core in its own process, which is killed when the test ends. */
 export async function startCoreProcess(
   dataDir: string,
   flags: readonly string[] = [],

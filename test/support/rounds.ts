@@ -1,4 +1,4 @@
-/** How often a test repeats what it does. */
+/** Repetitions of a test. */
 export interface Rounds {
   /** In `npm test`: enough to find a fault that is not rare. */
   readonly quick: number;

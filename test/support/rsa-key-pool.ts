@@ -38,7 +38,7 @@ const { generateKeyPairSync, generateKeyPair } = crypto;
 const generateLater = promisify(generateKeyPair) as (...parameters: unknown[]) => Promise<KeyPair>;
 const generateNow = generateKeyPairSync as (...parameters: unknown[]) => KeyPair;
 
-/** Whether the call asks for 2048 bits, the usual exponent and key objects. */
+/** Reports whether the call asks for 2048 bits, the usual exponent and key objects. */
 function isPooled(type: unknown, options: unknown): boolean {
   if (type !== "rsa") return false;
   const { modulusLength, publicExponent = 65_537, ...others } = options as Record<string, unknown>;

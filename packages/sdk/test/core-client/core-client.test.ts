@@ -199,7 +199,7 @@ describe("429", () => {
 
   test("is retried until the caller's timeout", async () => {
     const core = await startStandInCore();
-    core.intercept = (req) => req.url === PATHS.jwt; // never answered
+    core.intercept = (req) => req.url === PATHS.jwt; // no response
     const began = performance.now();
     const error = await errorOf(clientOf(core.url).call("POST", PATHS.jwt, body, {}, 300));
     expect(error).toMatchObject({ code: "core_unreachable", message: expect.stringContaining("timeout") as string });
@@ -293,7 +293,7 @@ describe("cached documents", () => {
   test.each([
     ["max-age=0", {}],
     ["max-age=60", { disableCoreCallCache: true }],
-  ])("are asked for every time with %s and %j", async (cacheControl, more) => {
+  ])("are fetched every time with %s and %j", async (cacheControl, more) => {
     const core = await startStandInCore();
     core.cacheControl = cacheControl;
     const client = clientOf(core.url, more);

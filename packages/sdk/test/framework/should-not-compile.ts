@@ -122,7 +122,7 @@ export function ofHono(): void {
     name(c.var.caller);
     return c.json(nameOrNone(c.get("caller")));
   });
-  // @ts-expect-error without a guard there is no caller
+  // @ts-expect-error no caller without a guard
   app.get("/open", (c) => c.json(nameOrNone(c.var.caller)));
   // @ts-expect-error
   app.get("/open", (c) => c.json(c.get("caller")));

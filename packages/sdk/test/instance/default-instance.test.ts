@@ -15,7 +15,7 @@ describe("before init", () => {
     await expect(jwt.getJWKS()).rejects.toThrow(NOT_INITIALISED);
   });
 
-  test("and also after an init without the recipe", async () => {
+  test("recipe functions also reject after an init without the recipe", async () => {
     init({ appInfo });
     await expect(createJWT()).rejects.toThrow(NOT_INITIALISED);
   });
@@ -85,7 +85,7 @@ describe("init", () => {
     expect(defaultInstance()).toBeUndefined();
   });
 
-  test("both builds of the package find the same instance: it is kept on globalThis", () => {
+  test("both builds of the package find the same instance: it is stored on globalThis", () => {
     init({ appInfo });
     const key = Symbol.for("countersign.default-instance");
     expect((globalThis as Record<symbol, unknown>)[key]).toBe(defaultInstance());

@@ -118,7 +118,7 @@ describe("parseStrictJson", () => {
     ['{"a":01}'],
     ['{"a"}'],
     ["{}\0"],
-  ])("what is not JSON is refused: %j", (text) => expect(problemOf(text)).toBe("syntax"));
+  ])("invalid JSON is rejected: %j", (text) => expect(problemOf(text)).toBe("syntax"));
 });
 
 describe("JSONTestSuite", () => {

@@ -71,7 +71,7 @@ describe("override.functions.getJWKS", () => {
     [5, "max-age=5, must-revalidate"],
     [0, "max-age=0, must-revalidate"],
     [undefined, undefined],
-  ])("a validityInSeconds of %s makes the Cache-Control %s", async (validityInSeconds, expected) => {
+  ])("with a validityInSeconds of %s, Cache-Control is %s", async (validityInSeconds, expected) => {
     const core = await startStandInCore();
     const instance = instanceAt(core.url, {
       override: {
@@ -300,7 +300,7 @@ describe("paths", () => {
     expect(core.connections()).toBe(0);
   });
 
-  test("without a core there is no feed and no full set to forward", async () => {
+  test("without a core, the feed and the full set do not exist", async () => {
     const instance = closingInstance(createCountersign({ appInfo, recipeList: [jwt.init()] }));
     expect(await get(instance, "/auth/jwt/jwks-all.json")).toBeUndefined();
     expect(await get(instance, "/auth/jwt/revocations")).toBeUndefined();

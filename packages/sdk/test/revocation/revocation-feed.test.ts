@@ -167,7 +167,7 @@ describe("a feed that cannot be fetched or verified", () => {
     expect(await reader.outcome(token)).toBe("allowed");
   });
 
-  test("an issuer without a feed is polled as often as others, and reported as no error", async () => {
+  test("an issuer without a feed is polled as often as others, and is not an error", async () => {
     const issuer = await serveIssuer(key);
     const reader = readerOf(issuer);
     expect(await reader.outcome(token)).toBe("allowed");

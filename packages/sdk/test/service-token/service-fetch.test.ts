@@ -81,7 +81,7 @@ describe("a call", () => {
     }
   });
 
-  test("leaves an Authorization header of its own unchanged, and requests no token", async () => {
+  test("leaves its own Authorization header unchanged, and requests no token", async () => {
     const callee = await startCallee();
     callee.status = 401;
     const call = instance().createServiceFetch();
@@ -220,7 +220,7 @@ describe("the token request", () => {
     [{ allowHttp: "yes" }, /^allowHttp/],
     [{ audiense: "inventory" }, /^audiense: expected one of the options audience, scope, allowHttp$/],
     [null, /^options/],
-  ])("a mistake in %j is found where it is made", async (options, message) => {
+  ])("an error in %j throws at creation", async (options, message) => {
     const wrong = options as object;
     expect(() => createServiceFetch(wrong)).toThrow(message);
     expect(() => instance().createServiceFetch(wrong)).toThrow(
@@ -235,7 +235,7 @@ describe("the token request", () => {
     [{ insteadOf: 1 }, /^insteadOf/],
     ["inventory", /^options/],
     [null, /^options/],
-  ])("a mistake in %j of getServiceToken is an error, and no token for somebody else", async (options, message) => {
+  ])("an error in %j of getServiceToken rejects, and no token is requested", async (options, message) => {
     init({ appInfo, core: { connectionURI: core.url } });
     const error = { code: "invalid_argument", message: expect.stringMatching(message) as string };
     await expect(getServiceToken(options as object)).rejects.toMatchObject(error);
@@ -249,13 +249,13 @@ describe("a 401 of the called service", () => {
 
   test.each<[string, () => RequestInit | undefined, string]>([
     ["no body", () => undefined, ""],
-    ["none, said so", () => ({ method: "POST", body: null }), ""],
+    ["an explicit null", () => ({ method: "POST", body: null }), ""],
     ["text", () => ({ method: "POST", body: "text" }), "text"],
     ["a Buffer", () => ({ method: "POST", body: Buffer.from("text") }), "text"],
     ["an ArrayBuffer", () => ({ method: "POST", body: new TextEncoder().encode("text").buffer }), "text"],
     ["a Blob", () => ({ method: "POST", body: new Blob(["text"]) }), "text"],
     ["a form", () => ({ method: "POST", body: new URLSearchParams({ a: "b" }) }), "a=b"],
-  ])("is answered with a fresh token, once: %s", async (_what, makeInit, body) => {
+  ])("causes one retry with a new token: %s", async (_what, makeInit, body) => {
     const callee = await startCallee();
     callee.status = only(() => callee.tokens[1]);
     const call = instance().createServiceFetch();
@@ -279,7 +279,7 @@ describe("a 401 of the called service", () => {
     ],
     ["a Request with a body", (url) => [new Request(url, { method: "POST", body: "text" })]],
     ["the same, and no other", (url) => [new Request(url, { method: "POST", body: "text" }), { body: null }]],
-  ])("is the answer where the body cannot be sent again: %s", async (_what, args) => {
+  ])("is returned if the body cannot be sent again: %s", async (_what, args) => {
     const callee = await startCallee();
     callee.status = 401;
     const answer = await instance().createServiceFetch()(...args(callee.url));
@@ -381,7 +381,7 @@ describe("S3 a 403 of the called service for a missing scope", () => {
     const { policy, sent, asked, call, pass } = await reserving();
     const refused = await call();
     expect([refused.status, await refused.text()]).toEqual([403, "answer"]);
-    expect([sent.length, asked()]).toEqual([1, 2]); // the fresh one lacked it too, so it was not sent
+    expect([sent.length, asked()]).toEqual([1, 2]); // the new token lacked it too, so it was not sent
     policy.grants = "stock:read stock:reserve";
     pass(5_000);
     expect((await call()).status).toBe(200);

@@ -1,4 +1,4 @@
-// How long a service's token is cached, and when the next one is requested. Fake timers also drive the clock.
+// The time that a service's token is cached, and when the next one is requested. Fake timers also drive the clock.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { buildCountersign } from "../../src/instance/countersign.ts";
 import { CountersignError } from "../../src/protocol/errors.ts";
@@ -97,7 +97,7 @@ describe("renewal", () => {
     expect(core.asked.length).toBeLessThanOrEqual(18);
     expect(token.current()).toBeDefined();
     one();
-    one(); // twice by mistake
+    one(); // a second call by mistake
     const before = core.asked.length;
     await pass(LIFETIME);
     expect(core.asked.length).toBeGreaterThan(before);
@@ -201,7 +201,7 @@ describe("while the core is down", () => {
     await pass(121);
     await waiting;
     const before = gone.asked.length;
-    for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // at once
+    for (let i = 0; i < 100; i++) await expect(late.get()).rejects.toBe(DOWN); // immediately
     expect(gone.asked.length - before).toBeLessThanOrEqual(1); // if the next request was due
     gone.problem = undefined;
     await pass(10);
@@ -255,7 +255,7 @@ describe("while the core is down", () => {
         }
         expect(core.asked.length - before).toBeLessThanOrEqual(31); // for any number of calls
         core.problem = undefined;
-        await pass(4); // two seconds are left for the instances of the core, and for its answer
+        await pass(4); // two seconds are left for the instances of the core, and for its response
         expect(numberOf(await token.get())).toBe("1");
         token.close();
       }
@@ -305,7 +305,7 @@ describe("in place of a token that the called service rejected", () => {
     expect(outcomes).toEqual([undefined, undefined]);
     replace();
     await pass(0);
-    expect(outcomes).toHaveLength(3); // at once: the core still hangs
+    expect(outcomes).toHaveLength(3); // immediately: the core still hangs
     expect(numberOf(token.current())).toBe("1");
     answers[0]!("");
     await pass(0);
@@ -466,7 +466,7 @@ describe("an overloaded core", () => {
     [429, "3", 3],
     [503, "Tue, 01 Jan 2030 00:00:03 GMT", 3],
     [503, "soon", 0],
-  ])("S1 is not asked again before it wants it: %i with Retry-After %s", async (status, retryAfter, seconds) => {
+  ])("S1 gets no request before its Retry-After: %i with Retry-After %s", async (status, retryAfter, seconds) => {
     let isFree = false;
     const core = await listen((req, res) => {
       if (req.method === "GET") return void res.end('{"versions":["5.4"]}');

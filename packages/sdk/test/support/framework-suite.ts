@@ -29,7 +29,7 @@ export interface Service {
 export type Framework = (service: Service) => RequestListener | Promise<RequestListener>;
 
 interface Callee extends TestServer {
-  /** How often the guarded handler ran. */
+  /** Returns how often the guarded handler ran. */
   handled(): number;
 }
 
@@ -44,7 +44,7 @@ const CHALLENGE = 'Bearer realm="microservices"';
 /** @param hasErrorHandler false if the framework has no error handlers */
 export function describeFramework(name: string, framework: Framework, { hasErrorHandler = true } = {}): void {
   afterEach(forgetDefaultInstance);
-  vi.spyOn(process, "emitWarning").mockReturnValue(); // where adapters without a framework's log report errors
+  vi.spyOn(process, "emitWarning").mockReturnValue(); // adapters without a framework's log report errors here
 
   async function serve(service: Partial<Service>): Promise<Callee> {
     let handled = 0;
@@ -87,7 +87,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
       expect(callee.handled()).toBe(1);
     });
 
-    test("rejects as RFC 6750 says, exposes only the error code, and does not run the handler", async () => {
+    test("rejects as RFC 6750 requires, exposes only the error code, and does not run the handler", async () => {
       const callee = await guarded();
       const invalid = `${CHALLENGE}, error="invalid_token"`;
       for (const [what, authorization, status, challenge] of [
@@ -98,7 +98,7 @@ export function describeFramework(name: string, framework: Framework, { hasError
         ["no JWT", "Bearer abc", 401, invalid],
         ["an expired token", `Bearer ${fresh({ exp: 1 })}`, 401, invalid],
         ["a forged token", `Bearer ${tokenBy(edKey(), { exp: now() + 60 })}`, 401, invalid],
-        ["a key nobody has", `Bearer ${tokenBy(edKey("s-other"), { exp: now() + 60 })}`, 401, invalid],
+        ["an unknown key", `Bearer ${tokenBy(edKey("s-other"), { exp: now() + 60 })}`, 401, invalid],
         ["a user's token", `Bearer ${fresh({ source: "user" })}`, 403, `${CHALLENGE}, error="insufficient_scope"`],
       ] as const) {
         const answer = await ask(callee, authorization);

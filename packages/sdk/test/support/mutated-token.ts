@@ -65,7 +65,7 @@ function spelled(text: string, part: Part | "signature", edits: readonly EditOf<
         // Whole groups have no unused bits, so this changes a byte.
         text = text.slice(0, -1) + ALPHABET[ALPHABET.indexOf(text.at(-1)!) ^ 1];
         break;
-      case "blank":
+      case "space":
         text = `${text.slice(0, half)} ${text.slice(half)}`;
         break;
       case "line end":

@@ -15,7 +15,7 @@ export type Edit =
   | { edit: "insert"; part: Part; at: Place; text: string }
   | { edit: "cut"; part: Part; at: Place }
   | { edit: "byte"; part: Part; at: Place; byte: number }
-  | { edit: "spell"; part: Part | "signature"; how: "padding" | "alphabet" | "unused bits" | "blank" | "line end" }
+  | { edit: "spell"; part: Part | "signature"; how: "padding" | "alphabet" | "unused bits" | "space" | "line end" }
   | { edit: "sign"; how: (typeof SIGNATURES)[number]; at: Place }
   | { edit: "token"; how: (typeof SHAPES)[number] }
   | { edit: "character"; how: "replace" | "insert" | "drop"; at: Place; text: string };
@@ -125,7 +125,7 @@ function memberEdits(kids: readonly string[]): fc.Arbitrary<Edit> {
 function edits(kids: readonly string[]): fc.Arbitrary<Edit> {
   const separators = [" ", "\n\t ", "\r\n", "\u00a0", "\ufeff", "\0", ",", "x", "1", "//", "/**/", "{}", "\u2028"];
   const noise = ["=", "==", "+", "/", " ", "\n", "\t", "\0", ".", "A", "_", "-", "~", "é", "\u2028", "%3D", "{}"];
-  const spelling = oneOf("padding", "alphabet", "unused bits", "blank", "line end");
+  const spelling = oneOf("padding", "alphabet", "unused bits", "space", "line end");
   const whole = fc.oneof(values, oneOf("", "[{}]", "sub=orders", "{", '{"alg":"none"}'));
   const change = oneOf("replace", "insert", "drop");
   return fc.oneof(

@@ -3,8 +3,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 // Public test vectors are not part of the repository. test/support/global-setup.ts reports them missing, once per run.
-const beside = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
-const folder = process.env["COUNTERSIGN_VECTORS"] ?? beside;
+const defaultFolder = fileURLToPath(new URL("../../../../../shared/vectors", import.meta.url));
+const folder = process.env["COUNTERSIGN_VECTORS"] ?? defaultFolder;
 
 function hasVectors(): boolean {
   return existsSync(path.join(folder, "README.md"));

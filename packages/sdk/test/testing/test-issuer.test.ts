@@ -37,7 +37,7 @@ async function service(options: TestIssuerOptions = {}) {
 }
 
 test.each(["RS256", "ES256", "Ed25519"] as const)(
-  "a service named by actAs is let in, nobody else (%s)",
+  "only a service named by actAs is accepted (%s)",
   async (algorithm) => {
     const ask = await service({ algorithm });
     expect(await ask(issuer.actAs("orders"))).toBe("orders");

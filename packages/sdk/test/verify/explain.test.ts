@@ -73,16 +73,13 @@ test.each<[string, string, object]>([
   ["a claim of the wrong type", tokenBy(key, { exp: "1" }), {}],
   ["a claim that comes later", tokenBy(key, { nbf: NOW + 99 }), {}],
   ["nothing", tokenBy(key), {}],
-])(
-  "says of a token with %s what a verifier says",
-  async (_name, token, { issuers, ...more }: { issuers?: boolean }) => {
-    const issuer = await serveIssuer(key, ecKey("s-ec"));
-    issuer.revoke({});
-    const { jwksUri } = issuer;
-    const options = { jwksUri: issuers === true ? [{ issuer: "https://core.test", jwksUri }] : jwksUri, ...more };
-    const { allowed, checks } = await explainToken(token, options, fakeClock());
-    const outcome = await readerOf(issuer, options).outcome(token);
-    expect(failedOf(checks)[0]?.[1] ?? "allowed").toBe(outcome);
-    expect(allowed).toBe(outcome === "allowed");
-  },
-);
+])("agrees with a verifier on a token with %s", async (_name, token, { issuers, ...more }: { issuers?: boolean }) => {
+  const issuer = await serveIssuer(key, ecKey("s-ec"));
+  issuer.revoke({});
+  const { jwksUri } = issuer;
+  const options = { jwksUri: issuers === true ? [{ issuer: "https://core.test", jwksUri }] : jwksUri, ...more };
+  const { allowed, checks } = await explainToken(token, options, fakeClock());
+  const outcome = await readerOf(issuer, options).outcome(token);
+  expect(failedOf(checks)[0]?.[1] ?? "allowed").toBe(outcome);
+  expect(allowed).toBe(outcome === "allowed");
+});

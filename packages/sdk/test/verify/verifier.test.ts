@@ -17,22 +17,19 @@ const ec = ecKey();
 const ed = edKey();
 
 describe("an accepted token", () => {
-  test.each([[rsa], [ec], [ed]])(
-    "as jose makes it, checked through createVerifier: $algorithm",
-    async (key: TestKey) => {
-      const keys = await serveKeys(key);
-      const verifier = closing(createVerifier({ jwksUri: keys.jwksUri }));
-      const token = await new SignJWT({ source: "microservice", service: "orders" })
-        .setProtectedHeader({ alg: key.algorithm, kid: key.kid, typ: "JWT" })
-        .setIssuedAt()
-        .setExpirationTime("1h")
-        .sign(key.privateKey);
-      expect(await verifier.verify(token)).toMatchObject({
-        allowed: true,
-        caller: { service: "orders", claims: { source: "microservice" }, header: { alg: key.algorithm, kid: key.kid } },
-      });
-    },
-  );
+  test.each([[rsa], [ec], [ed]])("signed by jose, verified with createVerifier: $algorithm", async (key: TestKey) => {
+    const keys = await serveKeys(key);
+    const verifier = closing(createVerifier({ jwksUri: keys.jwksUri }));
+    const token = await new SignJWT({ source: "microservice", service: "orders" })
+      .setProtectedHeader({ alg: key.algorithm, kid: key.kid, typ: "JWT" })
+      .setIssuedAt()
+      .setExpirationTime("1h")
+      .sign(key.privateKey);
+    expect(await verifier.verify(token)).toMatchObject({
+      allowed: true,
+      caller: { service: "orders", claims: { source: "microservice" }, header: { alg: key.algorithm, kid: key.kid } },
+    });
+  });
 
   test("keys are fetched once for many tokens, also for simultaneous ones", async () => {
     const route = await openRoute([ed]);
@@ -96,7 +93,7 @@ describe("several issuers", () => {
   });
 
   test.each([["c"], ["A"], [undefined], [["a"]], ["a:b"], ["a/"]])(
-    "K6 iss %j is nobody, and no URL is made of it",
+    "K6 iss %j is an unknown issuer, and is not used as a URL",
     async (iss) => {
       const keys = await serveKeys(ed);
       const verifier = closing(
@@ -180,7 +177,7 @@ describe("discovery", () => {
     ["another issuer", (url, jwks_uri) => ({ issuer: `${url}/`, jwks_uri })],
     ["no issuer", (_url, jwks_uri) => ({ jwks_uri })],
     ["no jwks_uri", (issuer) => ({ issuer })],
-    ["a jwks_uri that is no URL", (issuer) => ({ issuer, jwks_uri: "/keys.json" })],
+    ["a jwks_uri that is not a URL", (issuer) => ({ issuer, jwks_uri: "/keys.json" })],
     ["a file", (issuer) => ({ issuer, jwks_uri: "file:///etc/passwd" })],
     ["two issuers", (issuer, jwks_uri) => `{"issuer":"x","issuer":"${issuer}","jwks_uri":"${jwks_uri}"}`],
   ])("K6 a document with %s leads to no keys", async (_name, document) => {

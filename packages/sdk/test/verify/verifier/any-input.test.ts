@@ -30,7 +30,7 @@ const good = tokenBy(key);
 
 const hostile: [string, unknown][] = [
   ["an object that cannot become text", { toString: throws, valueOf: throws, [Symbol.toPrimitive]: throws }],
-  ["an object that becomes a good token", { toString: () => good, [Symbol.toPrimitive]: () => good }],
+  ["an object that converts to a valid token", { toString: () => good, [Symbol.toPrimitive]: () => good }],
   ["an object without a prototype", Object.create(null)],
   ["a getter that throws", Object.defineProperty({}, "length", { get: throws })],
   ["a proxy that throws", untouchable({})],
@@ -48,10 +48,7 @@ const hostile: [string, unknown][] = [
       },
     }),
   ],
-  [
-    "a list with a length of its own",
-    new Proxy([], { get: (_, name) => (name === "length" ? { valueOf: throws } : "x") }),
-  ],
+  ["a list with its own length", new Proxy([], { get: (_, name) => (name === "length" ? { valueOf: throws } : "x") })],
   ["a list of hostile things", [untouchable({})]],
   ["a list of symbols", [Symbol("Bearer x")]],
   ["a list with holes", Array.from({ length: 3 })],

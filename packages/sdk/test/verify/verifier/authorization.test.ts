@@ -50,7 +50,7 @@ test.each([
   [["Bearer a, Bearer b"], "authorization_malformed", 400],
   [["Bearer a", "Bearer b"], "authorization_malformed", 400],
   [["Bearer x"], "token_malformed", 401],
-])("H1 H2 %j is %s, and one event says so", async (fields, reason, status) => {
+])("H1 H2 %j is %s, and one event reports it", async (fields, reason, status) => {
   const before = route.events.length;
   expect(await route.verifier.verifyAuthorization(fields)).toEqual({ allowed: false, reason, status });
   expect(route.events.slice(before)).toEqual([{ type: "refused", reason }]);
@@ -64,7 +64,7 @@ describe("H1 two Authorization fields", () => {
     [`Authorization: Bearer ${good}`, "Authorization:"],
     ["Authorization: ", "AUTHORIZATION: "],
     [`Authorization: Bearer ${good}`, "X-Other: 1", `Authorization: Bearer ${good}`],
-  ])("H1 are rejected, whichever is good: %#", async (...fields) =>
+  ])("H1 are rejected, whichever is valid: %#", async (...fields) =>
     expect(await answerTo(...fields)).toEqual(BAD_REQUEST),
   );
 });
@@ -84,7 +84,7 @@ describe("H2 one space, one token, nothing else", () => {
     [`Bearer ${good}\xe9`],
     [`Bearer ${good};`],
     ["Bearer"],
-  ])("H2 %s is bad grammar", async (field) => expect(await answerTo(`Authorization: ${field}`)).toEqual(BAD_REQUEST));
+  ])("H2 %s is malformed", async (field) => expect(await answerTo(`Authorization: ${field}`)).toEqual(BAD_REQUEST));
 
   test("H2 of all characters around a valid token, only one space and the case of the scheme are accepted", async () => {
     const around = fc.string({ unit: fc.constantFrom(..." \t,;=\"'.-_Bbearer\n\0\u00a0é".split("")), maxLength: 3 });
@@ -106,7 +106,7 @@ describe("H2 one space, one token, nothing else", () => {
   });
 });
 
-// RFC 6750 section 2 allows one place per request. With a header, we reject a token in the query (tested by the framework
+// RFC 6750 section 2 allows one place per request. With a header, a token in the query is rejected (see the framework
 // suite). Cookies and other headers are ignored, and a guard runs before a form is read.
 describe("H3 a token in another place", () => {
   const elsewhere: [string, string[]][] = [

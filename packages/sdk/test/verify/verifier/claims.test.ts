@@ -1,4 +1,4 @@
-// What a verifier requires of the claims of a token with a valid signature.
+// Checks of the claims of tokens with a valid signature.
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openRoute, openPrimedRoute, type ProtectedRoute } from "../../support/protected-route.ts";
@@ -41,7 +41,7 @@ describe("C1 iss", () => {
   ])("C1 iss %j is another issuer", async (iss) => strict.expectRefused(tokenBy(key, { iss }), "issuer_mismatch"));
 
   test.each([[[issuer]], [["x", issuer]], [{ [issuer]: 1 }], [null], [1], [true], [`${issuer}\0`]])(
-    "C1 iss %j is no issuer",
+    "C1 iss %j is not an issuer",
     async (iss) => strict.expectRefused(tokenBy(key, { iss }), "claims_malformed"),
   );
 
@@ -140,7 +140,7 @@ describe("C5 C6 clocks", () => {
   test.each([
     [0, NOW + 1, NOW],
     [300, NOW - 299, NOW - 300],
-  ])("C5 a tolerance of %i s is kept to", async (clockTolerance, alive, dead) => {
+  ])("C5 a tolerance of %i s is exact", async (clockTolerance, alive, dead) => {
     const own = await openPrimedRoute(key, { clockTolerance });
     await own.expectAllowed(tokenBy(key, { exp: alive }));
     await own.expectRefused(tokenBy(key, { exp: dead }), "token_expired");

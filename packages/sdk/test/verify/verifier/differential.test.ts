@@ -132,11 +132,11 @@ const STRICTER: Readonly<Record<string, readonly [Reason, (seen: Seen) => boolea
     ({ header: { typ } }) => typ !== undefined && typ !== "JWT" && typ !== "at+jwt",
   ],
   "no exp": ["claims_malformed", ({ claims }) => claims.exp === undefined],
-  "a time that is no integer from 0 to 253402300799": [
+  "a time that is not an integer from 0 to 253402300799": [
     "claims_malformed",
     ({ claims: { exp, nbf, iat } }) => ![exp, nbf, iat].every(isTime),
   ],
-  "iss, sub or jti that is no text, or holds NUL": [
+  "iss, sub or jti that is not a string, or contains NUL": [
     "claims_malformed",
     ({ claims: { iss, sub, jti } }) => ![iss, sub, jti].every(isName),
   ],

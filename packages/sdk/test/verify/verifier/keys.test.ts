@@ -64,7 +64,7 @@ describe("T5 T16 T17 an invalid key is never used", () => {
     [{ kid: rsa.kid }],
     [{ kid: rsa.kid, kty: "RSA", n: "", e: "" }],
     [{ kid: rsa.kid, kty: "oct", k: "" }],
-  ])("T5 a key set that holds only %j opens to nobody", async (member) => {
+  ])("T5 a key set with only %j accepts no token", async (member) => {
     const route = await openRoute([member as unknown as Jwk]);
     await route.expectRefused(tokenBy(rsa), "key_unknown", { fetches: 1 });
     await route.expectRefused(forge(rsa, { alg: "HS256", kid: rsa.kid }, goodClaims()), "algorithm_not_allowed");
@@ -209,7 +209,7 @@ describe("K8 K9 key sets that are partly or entirely invalid", () => {
     ["duplicate members", `{"keys":[],"keys":[${JSON.stringify(rsa.jwk)}]}`],
     ["a byte order mark", `\ufeff${JSON.stringify({ keys: [rsa.jwk] })}`],
     ["too large", `{"keys":[],"pad":"${"x".repeat(262_144)}"}`],
-  ])("K8 a key set with %s never replaces a good one", async (_name, body) => {
+  ])("K8 a key set with %s never replaces a valid one", async (_name, body) => {
     const route = await openPrimedRoute(rsa);
     route.keys.failWith({ status: 200, body });
     await route.expectRefused(tokenBy(rsa, {}, { kid: "s-other" }), "key_unknown", { fetches: 1 });

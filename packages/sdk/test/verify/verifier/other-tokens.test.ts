@@ -42,7 +42,7 @@ describe("T23 other kinds of token, signed by a key that the callee trusts", () 
   /** As their issuers write them; without a typ if theirs have none. */
   const kinds: [string, object, object][] = [
     ["an ID token", {}, { ...base, aud: "inventory", nonce: "n", azp: "inventory", auth_time: NOW, at_hash: "x" }],
-    ["an ID token that says so", { typ: "id+jwt" }, { ...base, aud: "inventory", nonce: "n" }],
+    ["an ID token with a typ", { typ: "id+jwt" }, { ...base, aud: "inventory", nonce: "n" }],
     ["a session of a user", { version: "5" }, { ...base, sessionHandle: "h", refreshTokenHash1: "x", tId: "public" }],
     ["an access token of a user", { typ: "at+jwt" }, { ...base, aud: "inventory", client_id: "spa", scope: "all" }],
     ["a refresh token", { typ: "rt+jwt" }, { ...base, aud: "inventory", source: "microservice" }],
@@ -50,7 +50,7 @@ describe("T23 other kinds of token, signed by a key that the callee trusts", () 
     ["a security event", { typ: "secevent+jwt" }, { iss: base.iss, iat: NOW, aud: "inventory", events: {} }],
     ["a DPoP proof", { typ: "dpop+jwt", jwk: key.jwk }, { jti: "j", htm: "GET", htu: "http://a.test/", iat: NOW }],
     ["a presentation", { typ: "vp+jwt" }, { ...base, aud: "inventory", vp: { holder: "x" }, nonce: "n" }],
-    ["a presentation that says no kind", {}, { ...base, aud: "inventory", vp: { holder: "x" }, nonce: "n" }],
+    ["a presentation without a typ", {}, { ...base, aud: "inventory", vp: { holder: "x" }, nonce: "n" }],
     ["a client's assertion", {}, { iss: "orders", sub: "orders", aud: base.iss, jti: "j", exp: NOW + 60 }],
     ["a request object", { typ: "oauth-authz-req+jwt" }, { ...base, client_id: "spa", redirect_uri: "http://a.test" }],
     ["an introspection answer", { typ: "token-introspection+jwt" }, { ...base, token_introspection: {} }],

@@ -40,12 +40,12 @@ test("R12 a flood of unknown kids costs one fetch per 30 s, and valid tokens not
   const best = (measured: number[][], share: number) =>
     Math.min(...measured.map((times) => times[Math.floor(200 * share)]!));
   const p99 = [quiet!, flooded!].map((measured) => `${best(measured, 0.99).toFixed(3)} ms`);
-  process.stderr.write(`note: R12 p99 of a valid token ${p99[0]}, beside a flood ${p99[1]}\n`);
+  process.stderr.write(`note: R12 p99 of a valid token ${p99[0]}, during a flood ${p99[1]}\n`);
   // The medians are compared: the slower half also depends on the machine and on garbage collection.
-  const [without, beside] = [best(quiet!, 0.5), best(flooded!, 0.5)];
+  const [without, withFlood] = [best(quiet!, 0.5), best(flooded!, 0.5)];
   expect(issuer.requests.length - before).toBeLessThanOrEqual(1);
   // Within 10 %. The margin of 0.1 ms covers the resolution of such short times.
-  expect(beside).toBeLessThan(without * 1.1 + 0.1);
+  expect(withFlood).toBeLessThan(without * 1.1 + 0.1);
   clock.advance(31);
   await Promise.all(
     Array.from({ length: 1_000 }, (_, i) => verifier.verify(long({}).replace(/^[^.]+/, kidHeader(`y-${i}`)))),

@@ -1,4 +1,4 @@
-// What a verifier does while its issuer or the network fails.
+// A verifier while its issuer or the network fails.
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { deadAddress } from "../../support/http.ts";
 import { readerOf, serveIssuer } from "../../support/issuer.ts";
