@@ -93,13 +93,19 @@ const DISCARD_LIMIT = { time: 500, size: 64 * 1024 * 1024 };
  * once could reset it first (RFC 9112 section 9.6). Closes the connection if the rest is slow or large.
  */
 function discardBody(incoming: IncomingMessage): void {
-  const close = () => incoming.socket.destroySoon();
-  const timer = setTimeout(close, DISCARD_LIMIT.time).unref();
   let size = 0;
-  incoming.on("data", (chunk: Buffer) => {
+  const onData = (chunk: Buffer) => {
     size += chunk.length;
-    if (size > DISCARD_LIMIT.size) close();
-  });
+    if (size > DISCARD_LIMIT.size) stop();
+  };
+  // Closing waits for responses that the client has not read, so stop reading too.
+  const stop = () => {
+    clearTimeout(timer);
+    incoming.off("data", onData).pause();
+    incoming.socket.destroySoon();
+  };
+  const timer = setTimeout(stop, DISCARD_LIMIT.time).unref();
+  incoming.on("data", onData);
   incoming.once("close", () => clearTimeout(timer));
   incoming.once("end", () => clearTimeout(timer));
   incoming.resume();

@@ -100,8 +100,10 @@ function createAuthenticate({ authenticate, failedAuthenticationLimit }: UseCase
   return (c) => {
     const key = presentedKey(c);
     const principal = authenticate(key, c.path.appId);
-    const isWebPage = principal?.type === "anonymous" && isFromWebPage(c);
-    if (!isWebPage) c.principal = principal;
+    const isAnonymous = principal?.type === "anonymous";
+    const isWebPage = isAnonymous && isFromWebPage(c);
+    const isGuess = isAnonymous && key !== undefined && isAdmin(c.path);
+    if (!isWebPage && !isGuess) c.principal = principal;
     if (c.principal !== undefined || isPublic(c.path)) return undefined;
     // Only a request with a wrong key is a guess.
     const wait = key === undefined ? 0 : failedAuthenticationLimit.waitAfterFailure(c.remoteAddress);

@@ -123,6 +123,15 @@ describe("the API key", () => {
     expectText(await guess(), 401, "Invalid API key");
   });
 
+  it("S1 guesses of the admin key are limited on a core without an API key too", async () => {
+    const open = await startTestCore({ apiKeys: [] });
+    const status = (apiKey: string | null) => open.call("/admin/v1/status", { apiKey });
+    for (let i = 0; i < 10; i++) expect((await status("wrong-key-wrong-key-wrong")).status).toBe(401);
+    expect((await status("wrong-key-wrong-key-wrong")).status).toBe(429);
+    expect((await status(null)).status).toBe(401); // no guess
+    expect((await status(ADMIN_KEY)).status).toBe(200);
+  });
+
   it("never appears in the log, valid or invalid (S6)", () => {
     const text = log.lines.join("\n");
     expect(text).toContain("signing key created"); // The log is not empty.

@@ -125,3 +125,31 @@ describe("a connection", () => {
     expect(await other.received("\r\n\r\n")).toContain("400 Bad Request");
   });
 });
+
+describe("a client that reads no response", () => {
+  it("cannot make the core discard a body without end", async () => {
+    const { socket } = await open();
+    socket.pause();
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on("warning", onWarning);
+    onTestFinished(() => void process.off("warning", onWarning));
+    socket.write(head("GET /.well-known/jwks-all.json").repeat(2_000));
+    socket.write(head("POST /hello", "Transfer-Encoding: chunked"));
+    const chunk = `100000\r\n${" ".repeat(0x100000)}\r\n`;
+    const accepted = () => socket.bytesWritten - socket.writableLength;
+    // The core stops after 500 ms or 64 MiB. Then nothing drains the socket.
+    const stopped = 1_500;
+    while (accepted() < 96 * 1024 * 1024) {
+      if (socket.write(chunk)) continue;
+      const drained = await Promise.race([
+        once(socket, "drain").then(() => true),
+        once(socket, "close").then(() => false),
+        new Promise<false>((resolve) => setTimeout(resolve, stopped, false)),
+      ]);
+      if (!drained) break;
+    }
+    expect(accepted()).toBeLessThan(96 * 1024 * 1024);
+    expect(warnings).toEqual([]);
+  });
+});
