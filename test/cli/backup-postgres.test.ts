@@ -25,7 +25,7 @@ itOnPostgres("R15 backup and restore from one PostgreSQL database to another, wi
   expect(await readFile(file, "utf8")).not.toContain(from["COUNTERSIGN_MASTER_KEY"]);
 
   const wrong = await run(environmentOn(to), "restore", file);
-  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/sealed under master key [0-9a-f]{16}/)]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/encrypted with master key [0-9a-f]{16}/)]);
   const destination = { ...from, COUNTERSIGN_DATABASE: to };
   const restored = await run(destination, "restore", file);
   expect([restored.code, restored.stderr]).toEqual([0, expect.stringMatching(/store restored from backup/)]);

@@ -188,14 +188,14 @@ describe("countersign restore", () => {
     const text = await readFile(file, "utf8");
     const wrong = join(await temporaryDirectory(), "wrong.json");
     for (const [content, words] of [
-      [text.slice(0, text.length / 2), /is not JSON/],
-      [text.replace('"static"', '"dynamic"'), /is damaged.*sha256/],
-      [text.replace('"intruder"', '"intruded"'), /is damaged.*sha256/],
-      [text.replace(/"sha256": ".{4}/, '"sha256": "0000'), /is damaged.*sha256/],
+      [text.slice(0, text.length / 2), /not valid JSON/],
+      [text.replace('"static"', '"dynamic"'), /: damaged.*sha256/],
+      [text.replace('"intruder"', '"intruded"'), /: damaged.*sha256/],
+      [text.replace(/"sha256": ".{4}/, '"sha256": "0000'), /: damaged.*sha256/],
       [text.replace('"version": 2', '"version": 3'), /version 3.*newer/],
-      ["{}", /is no backup/],
-      ["null", /is no backup/],
-      ["", /is not JSON/],
+      ["{}", /not a backup/],
+      ["null", /not a backup/],
+      ["", /not valid JSON/],
     ] as const) {
       await writeFile(wrong, content);
       const exit = await countersign("restore", wrong, "--data-dir", dataDir, "--force");
@@ -215,7 +215,7 @@ describe("countersign restore", () => {
     const otherKey = await countersign("restore", file, "--data-dir", otherPlace);
     expect([otherKey.code, otherKey.stderr]).toEqual([
       1,
-      expect.stringMatching(/backup's keys are sealed under master key/),
+      expect.stringMatching(/backup's keys are encrypted with master key/),
     ]);
     expect(await readdir(otherPlace)).toEqual(["master.key"]);
   });

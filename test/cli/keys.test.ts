@@ -151,7 +151,7 @@ describe.each(["over the network", "on the data directory"] as const)("%s", (way
       [["keys", "import", "/nowhere.pem", "--kid", "s-1"], /cannot read \/nowhere\.pem/],
       [["keys", "rotate", "--algorithm", "Ed25519"], /does not sign with Ed25519/],
       [["keys", "rotate", "--keep-until", "soon", "--yes"], /--keep-until: expected a date .*, got "soon"/],
-      [["revoke", "token", "nonsense", "--yes"], /not a token/],
+      [["revoke", "token", "nonsense", "--yes"], /token: expected a JWT/],
       [["revoke", "token", "--yes"], /expected either a token or --jti/],
     ];
     for (const [command, words] of cases) {

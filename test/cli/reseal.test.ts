@@ -75,7 +75,7 @@ describe("S8 countersign keys reseal", () => {
     const refused = await countersign(["restore", backup, "--data-dir", place]);
     expect([refused.code, refused.stderr]).toEqual([
       1,
-      expect.stringMatching(new RegExp(`sealed under master key ${id}`)),
+      expect.stringMatching(new RegExp(`encrypted with master key ${id}`)),
     ]);
     await copyFile(kept, join(place, "master.key"));
     const restored = await countersign(["restore", backup, "--data-dir", place]);
@@ -93,7 +93,7 @@ describe("S8 countersign keys reseal", () => {
       expect([code, stdout, stderr]).toEqual([
         1,
         "",
-        `countersign: there is no database in ${place}: name its directory with --data-dir\n`,
+        `countersign: no database found in "${place}"; set --data-dir to the core's data directory\n`,
       ]);
     }
     expect(await readdir(directory)).toEqual([]);
@@ -135,7 +135,7 @@ describe("S8 countersign keys reseal", () => {
     const foreign = await countersign(["start", "--port", "0", "--data-dir", dataDir], withKeys(b));
     expect([foreign.code, foreign.stderr]).toEqual([
       1,
-      expect.stringMatching(/sealed under master key [0-9a-f]{16}, and/),
+      expect.stringMatching(/encrypted with master key [0-9a-f]{16}, but/),
     ]);
     for (const secret of [a, b]) expect(foreign.stderr).not.toContain(secret);
 

@@ -1,68 +1,71 @@
-// The composition root: the one place that knows every part.
+// Creates a core and connects its parts.
 import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { openStore } from "./open-store.ts";
+import { createPlatformKeys } from "../adapters/platforms/platform-keys.ts";
 import { readPolicyYaml } from "../adapters/policy/policy-yaml.ts";
 import { checkVault, openVault, type ReadMasterKeyIds } from "../adapters/vault/open-vault.ts";
-import { createPlatformKeys } from "../adapters/platforms/platform-keys.ts";
 import type { CoreConfig } from "../config/config.ts";
 import { DEFAULT_APP } from "../domain/apps/app.ts";
 import { problemsOfStoredKeys } from "../domain/keys/rotation.ts";
-import type { UseCases } from "../http/request/use-cases.ts";
 import { createFailedAuthenticationLimit } from "../http/limits/failed-authentication-limit.ts";
+import type { UseCases } from "../http/request/use-cases.ts";
 import { createHttpInterface, type HttpInterface } from "../http/server/server.ts";
 import { createOutageLog } from "../http/telemetry/outage-log.ts";
+import type { CoreClock } from "../ports/clock.ts";
 import type { KeyVault } from "../ports/key-vault.ts";
+import type { Log } from "../ports/log.ts";
 import { reasonOf, StartupError } from "../ports/startup-error.ts";
-import { createAuthenticate } from "../use-cases/authentication/authenticate.ts";
+import { InstanceState } from "../state/instance-state.ts";
+import { StoreClock } from "../state/store-clock.ts";
+import { IssuerUrls } from "../use-cases/apps/issuer-urls.ts";
+import { createManageApps } from "../use-cases/apps/manage-apps.ts";
 import { createAuthenticateClient } from "../use-cases/authentication/authenticate-client.ts";
-import { createTakeBackup } from "../use-cases/backup/backup.ts";
+import { createAuthenticate } from "../use-cases/authentication/authenticate.ts";
 import { createCredentialUses } from "../use-cases/authentication/credential-uses.ts";
+import { createReplayGuard } from "../use-cases/authentication/replay-guard.ts";
+import { startBackgroundJobs } from "../use-cases/background/background-jobs.ts";
+import { createTakeBackup } from "../use-cases/backup/backup.ts";
+import { createNoticeRestore } from "../use-cases/backup/restore.ts";
+import { createManageKeys } from "../use-cases/keys/manage-keys.ts";
+import { createPreloadKeys } from "../use-cases/keys/preload-keys.ts";
+import { createResealKeys } from "../use-cases/keys/reseal-keys.ts";
+import { createRotateKeys } from "../use-cases/keys/rotate-keys.ts";
+import { createManagePolicy } from "../use-cases/policy/manage-policy.ts";
+import { createPolicyReports } from "../use-cases/policy/policy-reports.ts";
+import { createPublishFeed } from "../use-cases/revocation/publish-feed.ts";
+import { createRevoke } from "../use-cases/revocation/revoke.ts";
+import { createManageClients } from "../use-cases/services/manage-clients.ts";
+import { createManageServices } from "../use-cases/services/manage-services.ts";
 import { createIntrospect } from "../use-cases/tokens/introspect.ts";
 import { createIssueServiceToken } from "../use-cases/tokens/issue-service-token.ts";
 import { createIssueToken } from "../use-cases/tokens/issue-token.ts";
-import { IssuerUrls } from "../use-cases/apps/issuer-urls.ts";
-import { InstanceState } from "../state/instance-state.ts";
-import type { Log } from "../ports/log.ts";
-import { createManageApps } from "../use-cases/apps/manage-apps.ts";
-import { createManageClients } from "../use-cases/services/manage-clients.ts";
-import { createManageKeys } from "../use-cases/keys/manage-keys.ts";
-import { createManagePolicy } from "../use-cases/policy/manage-policy.ts";
-import { createManageServices } from "../use-cases/services/manage-services.ts";
-import { createPreloadKeys } from "../use-cases/keys/preload-keys.ts";
-import { createPolicyReports } from "../use-cases/policy/policy-reports.ts";
-import { createPublishFeed } from "../use-cases/revocation/publish-feed.ts";
-import { createResealKeys } from "../use-cases/keys/reseal-keys.ts";
-import { createNoticeRestore } from "../use-cases/backup/restore.ts";
-import { createRevoke } from "../use-cases/revocation/revoke.ts";
-import { createRotateKeys } from "../use-cases/keys/rotate-keys.ts";
-import type { CoreClock } from "../ports/clock.ts";
-import { StoreClock } from "../state/store-clock.ts";
-import { startBackgroundJobs } from "../use-cases/background/background-jobs.ts";
-import { createReplayGuard } from "../use-cases/authentication/replay-guard.ts";
+import { openStore } from "./open-store.ts";
 
 export interface Surroundings {
-  /** Default: nothing is logged. */
+  /** Default: no logging. */
   log?: Log | undefined;
   environment?: NodeJS.ProcessEnv | undefined;
   clock?: CoreClock | undefined;
-  /** Seals private keys instead of a configured master key, such as a key management service. */
+  /** Encrypts private keys in place of a configured master key, for example with a key management service. */
   vault?: KeyVault | undefined;
 }
 
 export interface ComposedCore {
   readonly http: HttpInterface;
-  /** Where it is reached, unless a public URL is configured. */
+  /** Sets the URL that the core listens at; it becomes the OAuth issuer if no public URL is configured. */
   listensAt(url: string): void;
-  /** What it does by itself ends, and requests are still answered. */
+  /** Stops background jobs; the core still serves requests. */
   stopUpkeep(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * @param purpose `administer`: nothing happens by itself, no key is made that nobody asked for, and what a running core
- * has is the measure: it is there for whoever has to put things right
+ * Opens the store and the vault, and creates a core on them.
+ *
+ * @param purpose `administer` starts no background jobs, generates no keys unless asked to, and uses the stored rotation
+ * settings of the running cores
+ * @throws StartupError
  */
 export async function composeCore(
   config: CoreConfig,
@@ -75,7 +78,7 @@ export async function composeCore(
     await checkVault(surroundings.vault, readIds);
     return surroundings.vault;
   };
-  // Before the schema is changed: whoever starts it with the wrong master key can go back to the version before.
+  // Check the master key before the schema changes, so that a failed upgrade can go back to the previous version.
   const beforeMigration = async (readIds: ReadMasterKeyIds) => void (await vaultFor(readIds));
   const store = await openStore({ ...config, now: clock.now, beforeMigration });
   try {
@@ -129,7 +132,9 @@ export async function composeCore(
       takeBackup: createTakeBackup(store),
       publishFeed: createPublishFeed(state),
       managePolicy: createManagePolicy({
-        ...{ store, state, reports: policyReports },
+        store,
+        state,
+        reports: policyReports,
         readText: readPolicyYaml,
         registeredIn: (appId) => state.servicesOf(appId)?.names() ?? new Set(),
       }),
@@ -153,13 +158,13 @@ export async function composeCore(
       },
     };
   } catch (error) {
-    await store.close().catch(() => {}); // what came first is what matters
+    await store.close().catch(() => {}); // report the first error
     if (error instanceof StartupError) throw error;
-    throw new StartupError(`the core could not start: ${reasonOf(error)}`, { cause: error });
+    throw new StartupError(`cannot start the core: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-/** A policy that is possible by itself may not be with the keys that are there. */
+/** Checks the rotation settings against the stored keys, in addition to the checks of the configuration. */
 function checkStoredKeys(state: InstanceState): void {
   const problems = state.appIds().flatMap((appId) => {
     const found = problemsOfStoredKeys(state.keysOf(appId), state.rotationPolicyOf(appId), state.now());
@@ -171,6 +176,6 @@ function checkStoredKeys(state: InstanceState): void {
 const SILENT: Log = { info() {}, warn() {}, error() {} };
 const SYSTEM_CLOCK: CoreClock = { now: () => Date.now(), monotonic: () => performance.now() };
 
-/** This package's version. Resolved by name, because source and build lie at different depths. */
+/** The version of this package, resolved by name because the source and the build are at different depths. */
 export const VERSION: string = (createRequire(import.meta.url)("countersign-core/package.json") as { version: string })
   .version;

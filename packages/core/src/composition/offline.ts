@@ -1,26 +1,26 @@
-// The second composition root: what is done to a store by hand, without a core that serves.
+// Operations on a store for the command line, without a running core.
 import { randomBytes } from "node:crypto";
+import { hasSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
 import { masterKeyIdOf } from "../adapters/vault/envelope-vault.ts";
 import { masterKeyPath, readMasterKeys, writeMasterKeys } from "../adapters/vault/master-key.ts";
-import { openStore } from "./open-store.ts";
 import { foreignTo, openVault, openVaultFor } from "../adapters/vault/open-vault.ts";
-import { hasSqliteStore } from "../adapters/sqlite/sqlite-store.ts";
 import { resolveConfig, storeSettingsIn, type CoreConfig, type CoreOptions } from "../config/config.ts";
-import { composeCore } from "./compose-core.ts";
-import type { KeyVault } from "../ports/key-vault.ts";
-import type { Store } from "../ports/store.ts";
-import { StartupError } from "../ports/startup-error.ts";
-import type { Backup } from "../use-cases/backup/backup.ts";
-import type { Log } from "../ports/log.ts";
 import type { ChangeResult } from "../domain/change-result.ts";
-import { createResealKeys, type Resealed } from "../use-cases/keys/reseal-keys.ts";
+import type { KeyVault } from "../ports/key-vault.ts";
+import type { Log } from "../ports/log.ts";
+import { StartupError } from "../ports/startup-error.ts";
+import type { Store } from "../ports/store.ts";
+import type { Backup } from "../use-cases/backup/backup.ts";
 import { createRestore, type Restored } from "../use-cases/backup/restore.ts";
+import { createResealKeys, type Resealed } from "../use-cases/keys/reseal-keys.ts";
+import { composeCore } from "./compose-core.ts";
+import { openStore } from "./open-store.ts";
 
 export type MaintenanceOptions = Pick<CoreOptions, "dataDir" | "database" | "rotation">;
 
 /**
- * The admin API on a store, whether or not a core runs on it. Windows and algorithms are those of the cores on it, so that
- * a shell which knows nothing of them makes no key by its own.
+ * Opens the admin API on a store, whether or not a core uses it. Uses the rotation settings of the store's cores, because
+ * the shell might not have their configuration.
  *
  * @throws StartupError
  */
@@ -29,7 +29,7 @@ export async function administerStore(
   adminKey: string,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<{ fetch(request: Request): Promise<Response>; close(): Promise<void> }> {
-  // Nothing else of the shell counts, so that no mistake in it keeps anybody from revoking.
+  // Ignore all other variables: an invalid one must not prevent a revocation.
   const { COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE } = environment;
   const config = resolveConfig(
     { ...options, apiKeys: [], adminKeys: [adminKey] },
@@ -39,37 +39,39 @@ export async function administerStore(
   return { fetch: (request) => core.http.fetch(request), close: () => core.close() };
 }
 
-/** The file of an embedded store's master keys, which can be renewed. */
+/** The master key file of an embedded store. */
 interface MasterKeyFile {
   readonly config: CoreConfig;
   readonly path: string;
 }
 
-/** @throws StartupError where the master key is somebody else's to change, or there is no store */
+/** @throws StartupError if the master key is configured elsewhere, or the store does not exist */
 function masterKeyFileOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): MasterKeyFile {
   const config = configOf(options, environment);
   if (config.masterKeys !== undefined) {
     throw new StartupError(
-      "the master key is in COUNTERSIGN_MASTER_KEY: put a new one first there, before the old one and a comma, start " +
-        "every instance again, and then reseal without --new-master-key",
+      "the master key is in COUNTERSIGN_MASTER_KEY; set it to NEW,OLD, restart every instance, " +
+        "then run 'countersign keys reseal' without --new-master-key",
     );
   }
   if (config.masterKeyFile !== undefined) {
     throw new StartupError(
-      `the master key is in ${config.masterKeyFile}: put a new one in a line before the old one there, for every ` +
-        "instance, and then reseal without --new-master-key",
+      `the master key is in ${config.masterKeyFile}; on every instance, insert the new key there in a line before the ` +
+        "old one, then run 'countersign keys reseal' without --new-master-key",
     );
   }
   if (!hasSqliteStore(config.dataDir)) {
-    throw new StartupError(`there is no database in ${config.dataDir}: name its directory with --data-dir`);
+    throw new StartupError(
+      `no database found in ${JSON.stringify(config.dataDir)}; set --data-dir to the core's data directory`,
+    );
   }
   return { config, path: masterKeyPath(config.dataDir) };
 }
 
 /**
- * The master keys that renewing would forget.
+ * Returns the IDs of the master keys that `renewMasterKey` would delete.
  *
- * @throws StartupError where they cannot be renewed
+ * @throws StartupError if the master key cannot be renewed
  */
 export async function masterKeysToForget(
   options: MaintenanceOptions,
@@ -77,16 +79,16 @@ export async function masterKeysToForget(
 ): Promise<readonly string[]> {
   const { path } = masterKeyFileOf(options, environment);
   const keys = await readMasterKeys(path);
-  if (keys === undefined) throw new StartupError(`the master key ${path} is missing: put that file back`);
+  if (keys === undefined) throw new StartupError(`the master key ${path} is missing; put the file back`);
   return keys.map(masterKeyIdOf);
 }
 
 /**
- * Makes a new master key beside an embedded database, seals every key under it, and forgets the old one. The file has
- * both for as long as a key may need the old one, so it can end at any point. The store's lock is held whenever the
- * file is written: it keeps two of these apart, and running cores from storing a key that was sealed before.
+ * Generates a new master key for an embedded store, re-encrypts every stored key with it, and deletes the old one. Keeps
+ * both in the file while any key needs the old one, so the process can stop at any point. Locks the store while writing
+ * the file, so that runs do not overlap and running cores store no key encrypted with a deleted master key.
  *
- * @param keepOld a new file for what is forgotten here: backups that were made until now need it
+ * @param keepOld a new file to save the old master keys to; earlier backups need them
  * @throws StartupError
  */
 export async function renewMasterKey(
@@ -118,10 +120,10 @@ export async function renewMasterKey(
 }
 
 /**
- * Puts a backup into a store.
+ * Restores a backup.
  *
- * @param force whether what the store has is replaced
- * @throws StartupError, also where the backup's keys need another master key; nothing is changed then
+ * @param force overwrite a non-empty store
+ * @throws StartupError, for example if the backup needs another master key; then the store does not change
  */
 export async function restoreBackup(
   backup: Backup,
@@ -135,23 +137,24 @@ export async function restoreBackup(
     backup.keys.map((key) => key.masterKeyId),
     config,
   );
-  refuseForeign(vault, backup);
+  rejectForeignBackup(vault, backup);
   return withStore(config, (store) => createRestore(store, log)(backup, force));
 }
 
-function refuseForeign(vault: KeyVault, backup: Backup): void {
+/** @throws StartupError if the backup needs a master key that the vault does not have */
+function rejectForeignBackup(vault: KeyVault, backup: Backup): void {
   const foreign = foreignTo(
     vault,
     backup.keys.map((key) => key.masterKeyId),
   );
   if (foreign === undefined) return;
   throw new StartupError(
-    `the backup's keys are sealed under master key ${foreign}, and the configured one is ${vault.masterKeyId}: ` +
-      "add the former to COUNTERSIGN_MASTER_KEY after a comma, or to the master key's file as another line",
+    `the backup's keys are encrypted with master key ${foreign}, but the configured one is ${vault.masterKeyId}; ` +
+      `append the key ${foreign} to COUNTERSIGN_MASTER_KEY after a comma, or to the master key file in a new line`,
   );
 }
 
-/** What a listening core would need beyond a store is not asked for. */
+/** Resolves the settings of the store only, not those of a listening core. */
 function configOf(options: MaintenanceOptions, environment: NodeJS.ProcessEnv): CoreConfig {
   return resolveConfig({ ...options, apiKeys: [] }, storeSettingsIn(environment));
 }

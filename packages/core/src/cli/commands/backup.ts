@@ -66,7 +66,7 @@ const restore = (cli: CliProcess) => (path: string, flags: AdminTarget & { force
       throw new AdminError(`cannot read ${path}: ${error.message}`);
     });
     const read = readBackup(text);
-    if (!read.ok) throw new AdminError(`${path} ${read.problem}`);
+    if (!read.ok) throw new AdminError(`${path}: ${read.problem}`);
     const restored = await restoreBackup(read.backup, flags.force === true, target, createLogger(cli), cli.env);
     if (!restored.ok) throw new AdminError(restored.problem);
     const { apps, keys, generation } = restored.value;

@@ -8,11 +8,11 @@ import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RotateKeys } from "../keys/rotate-keys.ts";
 
 export interface ManageApps {
-  /** Makes an app with keys of its own. */
+  /** Creates an app with its own keys. */
   create(appId: string): Promise<{ ok: true; createdNew: boolean } | { ok: false; problem: string }>;
-  /** What the app signs with from now on; null: what the core is configured to. Keys of others go on verifying. */
+  /** Sets the app's signing algorithms; null: the core's configured ones. Existing keys remain valid for verification. */
   setAlgorithms(appId: string, algorithms: readonly Algorithm[] | null): Promise<ChangeResult<readonly Algorithm[]>>;
-  /** Removes an app with its keys: its tokens end. The default app stays. */
+  /** Deletes an app with its keys, which invalidates its tokens. The default app cannot be deleted. */
   remove(appId: string): Promise<{ ok: true; didExist: boolean } | { ok: false }>;
 }
 
@@ -35,7 +35,7 @@ export function createManageApps(store: Store, state: InstanceState, rotateKeys:
       });
       if (!fits) return { ok: false, status: 409, problem: TOO_MANY_KEYS };
       await state.catchUp();
-      // Whoever asks for the new algorithm next finds its keys; where the store goes away now, the next look makes them.
+      // Create keys for the new algorithms now. If the store is unavailable, the next poll creates them.
       await rotateKeys.rotate(appId).catch((error: unknown) => {
         if (!(error instanceof StoreUnavailable)) throw error;
       });

@@ -4,14 +4,14 @@ import { z } from "zod";
 import type { Store, StoreContent } from "../../ports/store.ts";
 
 const FORMAT = "countersign-backup";
-/** Of the document; a core reads its own and older ones. 2: with services. */
+/** The version of the document. A core reads its own version and older ones. Version 2 adds services. */
 const VERSION = 2;
 
 const milliseconds = z.number().int().nonnegative();
 const content = z.object({
   format: z.literal(FORMAT),
   version: z.number().int().min(1).max(VERSION),
-  /** When it was read, by the store's clock. */
+  /** When the store was read, measured with the store's clock. */
   createdAt: z.iso.datetime(),
   generation: z.number().int().positive(),
   epoch: z.number().int().positive(),
@@ -22,7 +22,7 @@ const content = z.object({
       algorithms: z.array(z.enum(ALGORITHMS as ["RS256", "ES256", "Ed25519"])).nullable(),
     }),
   ),
-  /** Private parts are sealed; the master key is not in here. */
+  /** Private keys are encrypted; the backup does not contain the master key. */
   keys: z.array(
     z.object({
       appId: z.string(),
@@ -42,7 +42,9 @@ const content = z.object({
   ),
   revokedTokens: z.array(
     z.object({
-      ...{ appId: z.string(), jti: z.string(), expiresAt: z.number().int() },
+      appId: z.string(),
+      jti: z.string(),
+      expiresAt: z.number().int(),
       service: z.string().exactOptional(),
     }),
   ),
@@ -65,7 +67,7 @@ const content = z.object({
       }),
     )
     .default([]),
-  /** Every version. Backups of before there were policies have none. */
+  /** All policy versions. Older backups have none. */
   policyVersions: z
     .array(
       z.object({
@@ -105,13 +107,13 @@ const content = z.object({
     .default([]),
 });
 
-/** Everything of a store, as one JSON document. */
+/** The whole content of a store as a JSON document. */
 export type Backup = z.infer<typeof content> & {
-  /** SHA-256 of all other members as JSON, in hexadecimal. */
+  /** SHA-256 of all other members as JSON, hexadecimal. */
   readonly sha256: string;
 };
 
-/** Reads the store at one moment. */
+/** Creates a backup from a consistent snapshot of the store. */
 export type TakeBackup = () => Promise<Backup>;
 
 export function createTakeBackup(store: Store): TakeBackup {
@@ -144,31 +146,33 @@ export function createTakeBackup(store: Store): TakeBackup {
   };
 }
 
-/** A backup from its text, or why it is none that can be restored. */
+/** Parses a backup, or returns the reason why it cannot be restored. */
 export function readBackup(text: string): { ok: true; backup: Backup } | { ok: false; problem: string } {
   const refuse = (problem: string) => ({ ok: false as const, problem });
   let document: unknown;
   try {
     document = JSON.parse(text);
   } catch {
-    return refuse("is not JSON: it is damaged, or no backup");
+    return refuse("not valid JSON; the file is damaged or not a backup");
   }
   const { sha256, ...facts } = Object(document) as Record<string, unknown>;
-  if (facts["format"] !== FORMAT) return refuse("is no backup of a Countersign core");
+  if (facts["format"] !== FORMAT) return refuse("not a backup of a Countersign core");
   const version = facts["version"];
   if (typeof version === "number" && version > VERSION) {
-    return refuse(`has version ${version}, and this core reads up to ${VERSION}: it was written by a newer one`);
+    return refuse(
+      `backup version ${version} is newer than this core supports (${VERSION}); restore it with a newer core`,
+    );
   }
-  if (sha256 !== digestOf(facts)) return refuse("is damaged: its content does not match its sha256");
+  if (sha256 !== digestOf(facts)) return refuse("damaged: the content does not match its sha256");
   const parsed = content.safeParse(facts);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    return refuse(`is damaged: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`);
+    return refuse(`damaged: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`);
   }
   return { ok: true, backup: { ...parsed.data, sha256 } };
 }
 
-/** The content of a backup as a store takes it. */
+/** Converts a backup to the content of a store. */
 export function contentOf(backup: Backup): StoreContent {
   const { apps, keys, revokedTokens, revokedServices, services, credentials, policyVersions } = backup;
   const storedKeys = keys.map((key) => ({
@@ -178,12 +182,19 @@ export function contentOf(backup: Backup): StoreContent {
   }));
   const clientKeys = backup.clientKeys.map((key) => ({ ...key, jwk: key.jwk as PublicJwk }));
   return {
-    ...{ apps, keys: storedKeys, revokedTokens, revokedServices, services, credentials, policyVersions },
-    ...{ clientKeys, trusts: backup.trusts },
+    apps,
+    keys: storedKeys,
+    revokedTokens,
+    revokedServices,
+    services,
+    credentials,
+    policyVersions,
+    clientKeys,
+    trusts: backup.trusts,
   };
 }
 
-/** Members keep their order from writing to reading, so the same text comes out of the same content. */
+/** Parsing and serializing JSON keeps the order of members, so a backup that was read has the same digest. */
 function digestOf(facts: object): string {
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex");
 }

@@ -11,7 +11,7 @@ import { signBytes, verifiesUnder } from "../../crypto/jws.ts";
 import type { ChangeResult } from "../../domain/change-result.ts";
 import type { RotateKeys } from "./rotate-keys.ts";
 
-/** A key as an operator sees it. Dates are ISO 8601; null: none. */
+/** A key as shown to administrators. Dates are ISO 8601; null: none. */
 export interface KeyView {
   readonly kid: string;
   readonly kind: KeyKind;
@@ -22,23 +22,23 @@ export interface KeyView {
   readonly signsUntil: string | null;
   readonly verifiesUntil: string | null;
   readonly revokedAt: string | null;
-  /** Unexpired tokens that this instance has signed with it since it started: a revocation refuses no fewer. */
+  /** Unexpired tokens that this instance has signed with the key since it started; revoking it revokes at least these. */
   readonly unexpiredHere: number;
 }
 
 export interface ImportRequest {
   readonly kid: string;
-  /** A private key: PEM (PKCS #8, PKCS #1, SEC 1) or a JWK. */
+  /** The private key: PEM (PKCS #8, PKCS #1, SEC 1) or a JWK. */
   readonly key: string | Readonly<Record<string, unknown>>;
-  /** Whether it signs after the lead. Default: it only verifies. */
+  /** Also sign with the key, after the lead time. */
   readonly signs: boolean;
-  /** Milliseconds since the epoch; null: for ever. */
+  /** When to remove the key from the key set, milliseconds since the epoch; null: never. */
   readonly verifiesUntil: number | null;
 }
 
 export interface ManageKeys {
   list(appId: string): KeyView[];
-  /** @param keepUntil until when the old static key verifies, milliseconds since the epoch; null: for ever */
+  /** @param keepUntil when to remove the old static key from the key set, milliseconds since the epoch; null: never */
   rotate(
     appId: string,
     kind: KeyKind,
@@ -79,7 +79,7 @@ export function createManageKeys(state: InstanceState, rotateKeys: RotateKeys, v
   });
 }
 
-/** Our own kids, and those of existing cores. */
+/** Matches the kids of this core and of existing cores. */
 const KID = /^[A-Za-z0-9_-]{1,64}$/;
 
 interface ReadKey {
@@ -88,37 +88,37 @@ interface ReadKey {
   readonly publicJwk: PublishedJwk;
 }
 
-/** A private key that our verifiers will accept the signatures of, or what is wrong with it. */
+/** Reads a private key whose signatures verifiers accept, or returns the reason why it is rejected. */
 async function readPrivateKey(key: ImportRequest["key"], kid: string): Promise<ReadKey | string> {
-  if (!KID.test(kid)) return "a kid has 1 to 64 of the characters A-Z a-z 0-9 _ -";
+  if (!KID.test(kid)) return "kid: expected 1 to 64 characters from A-Z a-z 0-9 _ -";
   const given = typeof key === "string" ? {} : key;
-  if (given["kid"] !== undefined && given["kid"] !== kid) return "the JWK has another kid, which its tokens carry";
+  if (given["kid"] !== undefined && given["kid"] !== kid) return "key: its kid differs from the kid of the request";
   const operations = given["key_ops"];
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes("sign"))) {
-    return "the key is not accepted: key_ops does not allow 'sign'";
+    return 'key: key_ops must include "sign"';
   }
   let privateKey: KeyObject;
   try {
     privateKey = createPrivateKey(typeof key === "string" ? key : { key, format: "jwk" });
   } catch {
-    return "not a private key: PEM without a pass phrase, or a JWK with its private members, was expected";
+    return "key: expected a private key as PEM without a passphrase, or as a JWK with its private members";
   }
   let exported: JsonWebKey;
   try {
     exported = createPublicKey(privateKey).export({ format: "jwk" });
   } catch {
-    return "the key is not accepted: RSA, P-256 or Ed25519 was expected";
+    return "key: expected an RSA, P-256 or Ed25519 key";
   }
-  // The rules by which verifiers refuse keys, so that nothing is published that they would skip.
+  // Apply the rules of verifiers, so that the core never publishes a key that they ignore.
   const read = readJwk({ ...exported, kid, alg: given["alg"], use: given["use"] });
-  if (!read.ok) return `the key is not accepted: ${read.problem}`;
+  if (!read.ok) return `key: ${read.problem}`;
   const { algorithm } = read.key;
   const publicJwk = publishedJwk(createPublicKey(privateKey), kid, algorithm);
-  if (!(await isPair(algorithm, privateKey, publicJwk, given))) return "its private and public parts are of two keys";
+  if (!(await isPair(algorithm, privateKey, publicJwk, given))) return "key: the private and public parts do not match";
   return { algorithm, privateKey, publicJwk };
 }
 
-/** Whether what one part signs, the other verifies. The library takes both as they are given; of Ed25519, the private one. */
+/** Reports whether the public key verifies signatures of the private key. Node does not check this, and ignores an Ed25519 JWK's x. */
 async function isPair(
   algorithm: Algorithm,
   privateKey: KeyObject,
@@ -132,7 +132,7 @@ async function isPair(
   return signature !== undefined && verifiesUnder({ algorithm, publicJwk }, "probe", signature);
 }
 
-/** RFC 8017 section 3.2. The library signs with a half of the numbers, and another one may take the other half. */
+/** Checks all numbers of an RSA key (RFC 8017 section 3.2). Node signs with some of them; another library might use others. */
 function isWholeRsa(privateKey: KeyObject): boolean {
   const jwk = privateKey.export({ format: "jwk" }) as Record<string, string>;
   const number = (name: string) => BigInt(`0x0${Buffer.from(jwk[name]!, "base64url").toString("hex")}`);

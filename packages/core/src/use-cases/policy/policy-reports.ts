@@ -1,28 +1,28 @@
 import { isStillReported, ReportTable, type ReportedCall } from "../../domain/policy/policy-report.ts";
 import { lackingIn } from "../../domain/policy/policy.ts";
+import type { Monotonic } from "../../ports/clock.ts";
 import type { Store } from "../../ports/store.ts";
 import type { InstanceState } from "../../state/instance-state.ts";
 
-/** How often callees that are report-only were called as the policy does not have it: in memory at once, in the store now and then. */
+/** Counts calls that the policy does not grant to report-only callees: immediately in memory, periodically in the store. */
 export interface PolicyReports {
   /**
    * Counts a call that was allowed only because its callee is report-only.
    *
-   * @param scopes as they were asked for; undefined: none were
+   * @param scopes the requested scopes; undefined: none requested
    */
   count(appId: string, caller: string, callee: string, scopes: readonly string[] | undefined): void;
-  /** What was counted by this instance, and by the others until about a minute ago, and the policy still lacks. */
+  /** Returns the counted calls that the policy still does not grant. Counts of other instances lag by about a minute. */
   of(appId: string): Promise<ReportedCall[]>;
-  /** Writes down what is new, at most once a minute. */
+  /** Stores new counts, at most once a minute. */
   flush(): Promise<void>;
-  /** Writes down what is new. */
+  /** Stores new counts immediately. */
   flushNow(): Promise<void>;
 }
 
 const FLUSH_EVERY = 60_000;
 
-/** @param monotonic milliseconds since some start */
-export function createPolicyReports(store: Store, state: InstanceState, monotonic: () => number): PolicyReports {
+export function createPolicyReports(store: Store, state: InstanceState, monotonic: Monotonic): PolicyReports {
   /** By app. */
   let pending = new Map<string, ReportTable>();
   let flushedAt = monotonic();
@@ -47,7 +47,7 @@ export function createPolicyReports(store: Store, state: InstanceState, monotoni
     try {
       await store.write(async (writer) => {
         for (const [appId, table] of counted) {
-          if ((await writer.apps.find(appId)) === undefined) continue; // it was removed meanwhile
+          if ((await writer.apps.find(appId)) === undefined) continue; // deleted in the meantime
           const all = new ReportTable(await writer.policies.reportedIn(appId));
           all.add(table.calls());
           await writer.policies.replaceReported(appId, all.calls());
@@ -72,7 +72,7 @@ export function createPolicyReports(store: Store, state: InstanceState, monotoni
     },
 
     async of(appId) {
-      await writing.catch(() => {}); // what it could not write is pending again
+      await writing.catch(() => {}); // a failed write makes its counts pending again
       const all = new ReportTable(await store.readReported(appId));
       all.add(pending.get(appId)?.calls() ?? []);
       const policy = state.callPolicyOf(appId);

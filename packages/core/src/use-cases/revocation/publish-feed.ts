@@ -4,22 +4,22 @@ import type { StoredKey } from "../../ports/store.ts";
 import type { InstanceState, SignableFeed } from "../../state/instance-state.ts";
 import { signJws } from "../../crypto/jws.ts";
 
-/** The revocation feed, ready to be sent. */
+/** A signed revocation feed, ready to send. */
 export interface FeedDocument {
   /** A compact JWS (RFC 7515) with `typ: revocations+jwt`. */
   readonly body: string;
   readonly etag: string;
 }
 
-/** @returns undefined where nothing can sign it */
+/** @returns undefined if the app does not exist or has no key that can sign the feed */
 export type PublishFeed = (appId: string) => Promise<FeedDocument | undefined>;
 
 /**
- * Signs an app's feed when what it says has changed, and gives the same document until then. A live key
- * signs it, so never one that it lists.
+ * Signs an app's feed when its content changes and returns the same document until then. Signs with a valid key, never
+ * with one that the feed revokes.
  */
 export function createPublishFeed(state: InstanceState): PublishFeed {
-  /** The key ring gives the same object until something changes. */
+  /** Signed documents. The feed object stays the same until something changes. */
   const published = new WeakMap<SignableFeed, Promise<FeedDocument>>();
   return async (appId) => {
     const feed = state.feedOf(appId);
@@ -42,7 +42,7 @@ export function createPublishFeed(state: InstanceState): PublishFeed {
   }
 }
 
-/** Bytes of the part of a feed that grows, as it is sent (RFC 7515 section 3.1). */
+/** Returns the length of a feed's payload in bytes, encoded for sending (RFC 7515 section 3.1). */
 export function lengthOfFeed(feed: RevocationFeed): number {
   return Math.ceil((Buffer.byteLength(JSON.stringify(feed)) * 4) / 3);
 }

@@ -7,27 +7,27 @@ import { verifiesUnder } from "../../crypto/jws.ts";
 import { lengthOfFeed } from "./publish-feed.ts";
 import { inBatches } from "../batch.ts";
 
-/** More revoked tokens than this make the feed too large for every verifier to read every half minute. */
+/** With more revoked tokens, the feed would be too large to poll every 30 s. */
 const MAX_REVOKED_TOKENS = 10_000;
-/** Of those, by services themselves, each and together: one that goes wrong leaves room for the others and for administrators. */
+/** Limits for each service and for all services together, so that a faulty one leaves room for others and administrators. */
 const MAX_OWN = 1_000;
 const MAX_BY_SERVICES = 8_000;
-/** Revocations by services in one transaction: administrators wait for one such turn at most. */
+/** Revocations by services in one transaction. Administrators wait for at most one of these transactions. */
 const MOST_AT_ONCE = 100;
-/** The rest of what verifiers read is kept for its signature, and for kids: revoking a key is never refused. */
+/** Leaves room for the signature and for revoked kids: a key can always be revoked. */
 const MAX_FEED_BYTES = LIMITS.feedBytes - 65_536;
-/** What any verifier reads alike, and the feed can hold ten thousand of. */
+/** Characters that every verifier reads the same way, and a length of which the feed can hold 10,000. */
 const LISTABLE_JTI = /^[\x20-\x7e]{1,64}$/;
 const MAX_SERVICE_LENGTH = 256;
-/** How far behind the store's clock an instance may issue: for as long as the answer was on its way. Milliseconds. */
+/** How far an instance's clock can lag behind the store's clock: as long as a response takes. Milliseconds. */
 const CLOCK_LAG = 100;
 
-/** A token by itself, or by its jti where only that is known. */
+/** A token, or its jti if the token itself is not available. */
 export type TokenToRevoke =
   | { readonly token: string }
   | {
       readonly jti: string;
-      /** Its `exp`, seconds since the epoch; undefined: not known, so the revocation is kept for ever. */
+      /** The token's `exp`, seconds since the epoch; undefined: unknown, so the revocation is kept indefinitely. */
       readonly expiresAt: number | undefined;
     };
 
@@ -37,25 +37,25 @@ interface ListedToken {
 }
 
 export interface Revoke {
-  /** @returns until when it is listed, which may be longer than was asked for */
+  /** @returns the feed entry; it expires later than requested if the jti was already in the feed with a later date */
   token(appId: string, which: TokenToRevoke): Promise<ChangeResult<ListedToken>>;
   /**
-   * By the service that it was issued to, which may list fewer.
+   * Revokes a token for the service that it was issued to. Limits for services are lower than for administrators.
    *
-   * @returns also, where there is no room, from when on there is some; seconds since the epoch
+   * @returns in addition `roomAt` if the feed is full: when it has room again, seconds since the epoch
    */
   ownToken(appId: string, service: string, token: string): Promise<ChangeResult<ListedToken> & { roomAt?: number }>;
-  /** Everything issued to the service until now; what it asks for once this is answered is good. */
+  /** Revokes all tokens issued to the service so far. Tokens issued after this resolves are not affected. */
   service(appId: string, service: string): Promise<ChangeResult<{ service: string; notBefore: number }>>;
 }
 
-/** @param pause lets that many milliseconds pass */
+/** @param pause waits for the given number of milliseconds */
 export function createRevoke(store: Store, state: InstanceState, pause: (ms: number) => Promise<unknown>): Revoke {
-  const listInTurn = inBatches(MOST_AT_ONCE, list);
+  const listInBatches = inBatches(MOST_AT_ONCE, list);
 
   return Object.freeze<Revoke>({
     async token(appId, which) {
-      await state.refresh(); // another instance may have made the token's key a moment ago
+      await state.refresh(); // another instance might have just created the token's key
       const found = "token" in which ? findToken(appId, which.token) : toEntry(which.jti, which.expiresAt);
       if (!found.ok) return found;
       const [listed] = await list([{ appId, ...found.value }]);
@@ -66,15 +66,15 @@ export function createRevoke(store: Store, state: InstanceState, pause: (ms: num
       await state.refresh();
       const found = findToken(appId, token);
       if (!found.ok) return found;
-      const listed = await listInTurn({ appId, ...found.value, service });
+      const listed = await listInBatches({ appId, ...found.value, service });
       if ("until" in listed) return listedToken(found.value.jti, listed.until);
       return { ...full(INSTEAD_OF_TOKEN), roomAt: listed.roomAt };
     },
 
     async service(appId, service) {
-      // To half of the programs that read it, a name ends at its first NUL: no token of ours has one.
+      // Some verifiers end a name at its first NUL. The core issues no token with such a name.
       if (service === "" || service.length > MAX_SERVICE_LENGTH || service.includes("\0")) {
-        const problem = `a service has a name of 1 to ${MAX_SERVICE_LENGTH} characters, none of them NUL`;
+        const problem = `service: expected a name of 1 to ${MAX_SERVICE_LENGTH} characters without NUL`;
         return { ok: false, status: 400, problem };
       }
       const notBefore = await store.write(async (writer) => {
@@ -88,13 +88,13 @@ export function createRevoke(store: Store, state: InstanceState, pause: (ms: num
       });
       await state.catchUp();
       if (notBefore === undefined) return full("revoke the key instead");
-      // What is issued in the same second bears the same `iat`, and would be refused for all its life.
+      // A token issued in the same second would have the same `iat` and count as revoked, so wait for the next second.
       await pause(Math.max(0, (notBefore + 1) * 1000 - state.now()) + CLOCK_LAG);
       return { ok: true, value: { service, notBefore } };
     },
   });
 
-  /** All of it in one transaction. */
+  /** Adds tokens of any apps to their feeds in one transaction. */
   async function list(asked: readonly RevokedToken[]): Promise<Listed[]> {
     const listed = await store.write(async (writer) => {
       await writer.revocations.deleteExpiredTokens(Math.floor(writer.now / 1000) - LIMITS.clockTolerance);
@@ -109,39 +109,41 @@ export function createRevoke(store: Store, state: InstanceState, pause: (ms: num
     return listed;
   }
 
-  /** Only what this app has signed can be revoked by showing it. */
+  /** Reads a token that a key of this app signed. */
   function findToken(appId: string, token: string): ChangeResult<ListedToken> {
     const decoded = decodeJwt(token);
-    if (!decoded.ok) return { ok: false, status: 400, problem: "not a token" };
+    if (!decoded.ok) return { ok: false, status: 400, problem: "token: expected a JWT" };
     const { header, signingInput, signature, claims } = decoded.jwt;
     const key = state.keysOf(appId).find((one) => one.kid === header.kid);
     if (key === undefined || !verifiesUnder(key, signingInput, signature)) {
-      return { ok: false, status: 404, problem: "this app has not issued such a token" };
+      return { ok: false, status: 404, problem: "token: not issued by this app" };
     }
     const { jti, exp } = claims;
     if (typeof jti !== "string" || typeof exp !== "number") {
-      return { ok: false, status: 400, problem: "the token has no jti: revoke its service or its key instead" };
+      return { ok: false, status: 400, problem: `token: has no jti or exp; ${INSTEAD_OF_TOKEN}` };
     }
     return toEntry(jti, exp);
   }
 
   function toEntry(jti: string, expiresAt: number = LIMITS.numericDate): ChangeResult<ListedToken> {
     if (!LISTABLE_JTI.test(jti)) {
-      const problem =
-        "only a jti of 1 to 64 printable ASCII characters can be listed: revoke the service or the key instead";
+      const problem = `jti: expected 1 to 64 printable ASCII characters; ${INSTEAD_OF_TOKEN}`;
       return { ok: false, status: 400, problem };
     }
     if (expiresAt <= state.now() / 1000 - LIMITS.clockTolerance) {
-      return { ok: false, status: 404, problem: "the token has expired: no verifier accepts it any more" };
+      return { ok: false, status: 404, problem: "token: already expired, verifiers reject it" };
     }
     return { ok: true, value: { jti, expiresAt } };
   }
 }
 
-/** Until when a token is listed, or from when on there is room for it; seconds since the epoch. */
+/** When the token's feed entry expires, or when the feed has room for it; seconds since the epoch. */
 type Listed = { readonly until: number } | { readonly roomAt: number };
 
-/** Under the lock. What is new of it is listed as far as it is allowed, and all of that or nothing as far as it fits. */
+/**
+ * Adds tokens to an app's feed, within the limits on numbers. If the feed would become too large, adds no new token.
+ * Must be called with the store locked.
+ */
 async function listIn(
   writer: StoreWriter,
   appId: string,
@@ -153,9 +155,9 @@ async function listIn(
   const results = new Map<RevokedToken, Listed>();
   for (const one of asked) {
     const before = all.get(one.jti);
-    const crowd = before === undefined ? crowdFor(listed, one) : undefined;
-    if (crowd !== undefined) {
-      results.set(one, { roomAt: roomAfter(crowd) });
+    const full = before === undefined ? fullGroup(listed, one) : undefined;
+    if (full !== undefined) {
+      results.set(one, { roomAt: roomAfter(full) });
       continue;
     }
     const until = Math.max(one.expiresAt, before?.expiresAt ?? 0);
@@ -171,8 +173,8 @@ async function listIn(
   return results;
 }
 
-/** Those who leave no room for one more; undefined: there is some. */
-function crowdFor(listed: readonly RevokedToken[], { service }: RevokedToken): readonly RevokedToken[] | undefined {
+/** Returns the entries that use up a limit for this token, or undefined if it is within all limits. */
+function fullGroup(listed: readonly RevokedToken[], { service }: RevokedToken): readonly RevokedToken[] | undefined {
   if (service !== undefined) {
     const own = listed.filter((one) => one.service === service);
     if (own.length >= MAX_OWN) return own;
@@ -182,9 +184,9 @@ function crowdFor(listed: readonly RevokedToken[], { service }: RevokedToken): r
   return listed.length >= MAX_REVOKED_TOKENS ? listed : undefined;
 }
 
-/** When the first of them is forgotten. */
-function roomAfter(crowd: readonly RevokedToken[]): number {
-  const first = crowd.reduce((earliest, { expiresAt }) => Math.min(earliest, expiresAt), LIMITS.numericDate);
+/** Returns when the first of these entries is deleted, seconds since the epoch. */
+function roomAfter(entries: readonly RevokedToken[]): number {
+  const first = entries.reduce((earliest, { expiresAt }) => Math.min(earliest, expiresAt), LIMITS.numericDate);
   return first + LIMITS.clockTolerance + 1;
 }
 
@@ -192,7 +194,7 @@ function listedToken(jti: string, expiresAt: number): { ok: true; value: ListedT
   return { ok: true, value: { jti, expiresAt } };
 }
 
-/** Whether verifiers can read a feed with these. Asked under the lock. */
+/** Reports whether a feed with these entries is small enough for verifiers. Must be called with the store locked. */
 async function fits(
   writer: StoreWriter,
   appId: string,
@@ -206,5 +208,5 @@ async function fits(
 const INSTEAD_OF_TOKEN = "revoke the service or the key instead";
 
 function full(instead: string): { ok: false; status: 409; problem: string } {
-  return { ok: false, status: 409, problem: `as much is revoked already as verifiers can read: ${instead}` };
+  return { ok: false, status: 409, problem: `the revocation feed is full; ${instead}` };
 }

@@ -374,7 +374,7 @@ describe("the revocation feed", () => {
       "not_found",
       /not issued/,
     );
-    expectRefused(await admin(tokens, { token: "nonsense" }), 400, "invalid", /not a token/);
+    expectRefused(await admin(tokens, { token: "nonsense" }), 400, "invalid", /token: expected a JWT/);
     expectRefused(await admin(tokens, { jti: "x".repeat(65) }), 400, "invalid", /64/);
     expectRefused(await admin(tokens, { jti: "gone", expiresAt: 1 }), 404, "not_found", /expired/);
     expectRefused(await admin(tokens, {}), 400, "invalid", /./);

@@ -209,7 +209,7 @@ describe("revoking a service", () => {
     expect(await instance.revoke.service("public", name)).toEqual({
       ok: false,
       status: 400,
-      problem: "a service has a name of 1 to 256 characters, none of them NUL",
+      problem: "service: expected a name of 1 to 256 characters without NUL",
     });
   });
 
