@@ -14,7 +14,7 @@ import { verifiesUnder } from "../../crypto/jws.ts";
 import { idOfKey } from "./still-authenticated.ts";
 import type { ReplayGuard } from "./replay-guard.ts";
 
-/** How a client of the OAuth endpoints authenticates. */
+/** The secret or assertion that a client of the OAuth endpoints authenticates with. */
 export type ClientProof =
   /** A service credential (RFC 6749 section 2.3.1). */
   | { readonly way: "secret"; readonly clientId: string; readonly secret: string }

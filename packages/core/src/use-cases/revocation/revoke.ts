@@ -19,7 +19,7 @@ const MAX_FEED_BYTES = LIMITS.feedBytes - 65_536;
 /** Characters that every verifier reads the same way, and a length of which the feed can hold 10,000. */
 const LISTABLE_JTI = /^[\x20-\x7e]{1,64}$/;
 const MAX_SERVICE_LENGTH = 256;
-/** How far an instance's clock can lag behind the store's clock: as long as a response takes. Milliseconds. */
+/** The maximum lag of an instance's clock behind the store's clock, which is the time of a response. Milliseconds. */
 const CLOCK_LAG = 100;
 
 /** A token, or its jti if the token itself is not available. */
@@ -155,9 +155,9 @@ async function listIn(
   const results = new Map<RevokedToken, Listed>();
   for (const one of asked) {
     const before = all.get(one.jti);
-    const full = before === undefined ? fullGroup(listed, one) : undefined;
-    if (full !== undefined) {
-      results.set(one, { roomAt: roomAfter(full) });
+    const group = before === undefined ? fullGroup(listed, one) : undefined;
+    if (group !== undefined) {
+      results.set(one, { roomAt: roomAfter(group) });
       continue;
     }
     const until = Math.max(one.expiresAt, before?.expiresAt ?? 0);

@@ -152,7 +152,7 @@ it("applying over a version that was not compared with is a conflict", async () 
   const { status, json } = await call("", { text: text("b"), expectedVersion: 0 }, "PUT");
   expect([status, json]).toMatchObject([
     409,
-    { error: { code: "conflict", message: expect.stringMatching(/^version 1 is in force/) } },
+    { error: { code: "conflict", message: expect.stringMatching(/^the current version is 1,/) } },
   ]);
   const raced = await Promise.all(
     Array.from({ length: 5 }, (_, i) => call("", { text: text(`s${i}`), expectedVersion: 1 }, "PUT")),
