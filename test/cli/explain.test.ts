@@ -27,7 +27,7 @@ test("prints every check of a real token, and the verifier's decision", async ()
   expect(refused.code).toBe(1);
   expect(refused.stdout).toMatch(/^aud +✗ failed +\["inventory"\]/m);
   expect(refused.stdout).toMatch(/^required claims +✗ failed +\{"source":"user"\} +\{"source":"microservice"\}$/m);
-  expect(refused.stdout).toMatch(/^refused {2}audience_mismatch: meant for another audience$/m);
+  expect(refused.stdout).toMatch(/^rejected {2}audience_mismatch: meant for another audience$/m);
 
   const unproven = await explain(token);
   expect([unproven.code, unproven.stdout]).toEqual([1, expect.stringMatching(/^not verified .*--jwks URL/m)]);
@@ -57,7 +57,7 @@ test("shows required and actual scopes and callers", async () => {
   expect(refused.code).toBe(1);
   expect(refused.stdout).toMatch(/^scope +✗ failed +stock:read stock:reserve +stock:read stock:list$/m);
   expect(refused.stdout).toMatch(/^allowed callers +✗ failed +\["billing"\] +orders$/m);
-  expect(refused.stdout).toMatch(/^refused {2}caller_not_allowed: /m);
+  expect(refused.stdout).toMatch(/^rejected {2}caller_not_allowed: /m);
   const asJson = JSON.parse((await ask("--scope", "stock:reserve", "--json")).stdout) as object;
   expect(asJson).toMatchObject({
     allowed: false,
@@ -80,7 +80,7 @@ test("S6 says what kind of value it got instead of a token, without the value", 
       `Bearer ${token}`,
       /^countersign: expected a token, got an Authorization header value; remove the "Bearer" prefix\n$/,
     ],
-    [credential, /^countersign: this is a credential and no token, .*\n$/],
+    [credential, /^countersign: expected a token, got a service credential \(cs_…\); credentials are secret\n$/],
   ] as const) {
     const { code, stdout, stderr } = await explain(given);
     expect([code, stdout, stderr]).toEqual([1, "", expect.stringMatching(words)]);
@@ -112,7 +112,7 @@ test("prints an error in one line, without control characters from the token", a
     "--jwks",
     "http://127.0.0.1:9/jwks.json",
   );
-  expect([away.code, away.stdout]).toEqual([1, expect.stringMatching(/^refused {2}keys_unavailable/m)]);
+  expect([away.code, away.stdout]).toEqual([1, expect.stringMatching(/^rejected {2}keys_unavailable/m)]);
 });
 
 function base64url(value: object): string {

@@ -125,7 +125,7 @@ class HttpCoreClient implements CoreClient {
     const firstHost = connection.hosts[0]!;
     this.name = firstHost === EMBEDDED_ORIGIN ? config.connectionURI : firstHost;
     this.isService = config.apiKey?.startsWith(CREDENTIAL_PREFIX) === true;
-    this.#config = config;
+    this.#config = { ...config }; // checked once, so later changes by the program have no effect
     this.#appInfo = appInfo;
     this.#connection = connection;
     this.#documents = new DocumentCache(clock);

@@ -16,7 +16,6 @@ import type { Source } from "../jwks/polled-document.ts";
 import { documentsAt, type IssuerDocuments } from "../verify/issuer-documents.ts";
 import { PATHS } from "../protocol/api.ts";
 import { CountersignError } from "../protocol/errors.ts";
-import { isPlainObject } from "../protocol/strict-json.ts";
 import {
   connected,
   createRecipe,
@@ -108,7 +107,8 @@ export function buildCountersign(
   config: CountersignConfig,
   { clock = systemClock, connection }: InstanceDependencies = {},
 ): { countersign: Countersign; refresh(): Promise<void> } {
-  checkOption(isPlainObject(config), "init", "an object", config);
+  // A module namespace is fine: `import * as config from "./config.js"`.
+  checkOption(typeof config === "object" && config !== null && !Array.isArray(config), "init", "an object", config);
   if (config.core !== undefined && config.supertokens !== undefined) {
     throw new CountersignError("invalid_option", "core and supertokens are the same option; set only one");
   }

@@ -30,7 +30,8 @@ export function createRestore(store: Store, log: Log): Restore {
       return { ok: false, status: 409, problem };
     }
     const facts = { apps: backup.apps.length, keys: backup.keys.length, generation: done.generation };
-    log.warn({ backup: backup.createdAt, ...facts }, "store restored from backup");
+    const hint = "revocations made after the backup are lost; revoke those credentials, keys and tokens again";
+    log.warn({ backup: backup.createdAt, ...facts, hint }, "store restored from backup");
     return { ok: true, value: facts };
   };
 }
