@@ -32,7 +32,7 @@ itOnPostgres("R15 backup and restore from one PostgreSQL database to another, wi
   const { host, pathname } = new URL(to);
   expect(restored.stdout).toContain(` to ${host}${pathname}, generation `);
   const again = await run(destination, "restore", file);
-  expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/in use \(1 app\(s\)\).*--force/)]);
+  expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/store is not empty \(1 app\).*--force/)]);
 
   expect((await run(destination, "keys", "list")).code).toBe(0);
   const second = await startCore(await temporaryDirectory(), [], destination);

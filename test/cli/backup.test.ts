@@ -167,7 +167,10 @@ describe("countersign restore", () => {
     });
     const before = await statusOf(core);
     const refused = await countersign("restore", file, "--data-dir", dataDir);
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/in use \(2 app\(s\)\).*--force/)]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/store is not empty \(2 apps\).*--force/),
+    ]);
     expect(await statusOf(core)).toMatchObject({ generation: before.generation, apps: 2 });
 
     await succeeded(countersign("restore", file, "--data-dir", dataDir, "--force"));
@@ -178,7 +181,7 @@ describe("countersign restore", () => {
     await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(8), { timeout: 5_000 });
     expect((await admin<{ apps: object[] }>(core, "GET", "/apps")).apps).toHaveLength(1);
     for (const token of [...tokens, await mint(core, true)]) expect(await verifies(core, token)).toBe(true);
-    expect((await core.stop()).stderr).not.toContain("went back");
+    expect((await core.stop()).stderr).not.toContain("store rollback detected");
   });
 
   test("R15 rejects a damaged, newer or invalid backup, and one with another master key; the store is unchanged", async () => {
@@ -272,7 +275,7 @@ test("R15 a running core notices once that its store was rolled back: an alarm, 
   }
   foreign.exec("commit");
 
-  await vi.waitFor(() => expect(core.stderr).toContain("behind this core's back"), { timeout: 5_000 });
+  await vi.waitFor(() => expect(core.stderr).toContain("store rollback detected"), { timeout: 5_000 });
   await vi.waitFor(() => expect(core.stderr).toContain("generation raised"), { timeout: 5_000 });
   await vi.waitFor(async () => expect(await keysOf(core)).toHaveLength(8), { timeout: 5_000 });
   const after = await statusOf(core);
