@@ -82,7 +82,7 @@ function describeFailover(server: PostgresServer): void {
       proxy.cut();
       await vi.waitFor(() => expect(proxy.open).toBe(0));
       for (let i = 0; i < 3; i++) {
-        await expect(store.readState()).rejects.toThrow(/only reads/);
+        await expect(store.readState()).rejects.toThrow(/the server is read-only/);
         await expect(store.write((writer) => writer.apps.insert("two"))).rejects.toThrow(StoreUnavailable);
       }
       expect(proxy.open).toBe(0);
