@@ -65,11 +65,11 @@ export function sharedPostgres(): Promise<PostgresServer> {
 }
 
 async function findShared(): Promise<PostgresServer> {
-  if (given !== undefined) return serverAt(given);
+  if (given !== undefined) return serverAt(given, true);
   const response = await fetch(inject("postgresStarter"));
   const text = await response.text();
   if (!response.ok) throw unavailable(text);
-  return serverAt(text);
+  return serverAt(text, true);
 }
 
 /** Starts a server for this test file only, and deletes it when the file ends. */
@@ -91,7 +91,7 @@ export function note(text: string): void {
   process.stderr.write(`note: ${text}\n`);
 }
 
-function serverAt(url: string): PostgresServer {
+function serverAt(url: string, isShared = false): PostgresServer {
   const { hostname, port } = new URL(url);
   const server: PostgresServer = {
     host: hostname,
@@ -99,10 +99,8 @@ function serverAt(url: string): PostgresServer {
     async newDatabase() {
       const name = `test_${randomBytes(6).toString("hex")}`;
       await server.query(url, `create database ${name}`);
-      // A server that a test has stopped, or made read-only, is deleted with its databases.
-      cleanUps.push(async () => {
-        await server.query(url, `drop database if exists ${name} with (force)`).catch(() => {});
-      });
+      // Not on a server of the file's own, which is deleted as a whole: after a promotion, its commits wait indefinitely.
+      if (isShared) cleanUps.push(async () => void (await server.query(url, `drop database ${name} with (force)`)));
       const own = new URL(url);
       own.pathname = `/${name}`;
       return own.href;
