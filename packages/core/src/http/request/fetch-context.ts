@@ -44,5 +44,8 @@ export class FetchContext implements HttpContext {
 export function toResponse(method: string, response: CoreResponse): Response {
   // A Response with an empty string would get a content-type.
   const body = method === "HEAD" || response.body === "" ? null : response.body;
-  return new Response(body, { status: response.status, headers: headersOf(response) });
+  const headers = new Headers();
+  const all = headersOf(response);
+  for (let i = 0; i < all.length; i += 2) headers.set(all[i]!, all[i + 1]!);
+  return new Response(body, { status: response.status, headers });
 }

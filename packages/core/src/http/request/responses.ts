@@ -27,9 +27,10 @@ export function withHeaders(response: CoreResponse, headers: CoreResponse["heade
   return { ...response, headers: { ...response.headers, ...headers } };
 }
 
-/** Returns the headers that a host sends. */
-export function headersOf({ headers, body }: CoreResponse): Record<string, string> {
-  const all: Record<string, string> = { ...headers, "x-content-type-options": "nosniff" };
-  if (body !== null) all["content-length"] = String(Buffer.byteLength(body));
+/** Returns the headers that a host sends: names and values in turn, the form that `writeHead` processes fastest. */
+export function headersOf({ headers, body }: CoreResponse): string[] {
+  const all = ["x-content-type-options", "nosniff"];
+  for (const name in headers) all.push(name, headers[name]!);
+  if (body !== null) all.push("content-length", String(Buffer.byteLength(body)));
   return all;
 }

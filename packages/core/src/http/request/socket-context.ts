@@ -80,7 +80,7 @@ export function sendResponse(incoming: IncomingMessage, outgoing: ServerResponse
   const headers = headersOf(response);
   const { status, body } = response;
   // For UTF-8, Node allocates three bytes per character.
-  const encoding = headers["content-length"] === String(body?.length) ? "latin1" : "utf8";
+  const encoding = headers.at(-1) === String(body?.length) ? "latin1" : "utf8";
   outgoing.writeHead(status, headers).end(body, encoding);
   if (!incoming.complete || incoming.isPaused()) discardBody(incoming);
 }

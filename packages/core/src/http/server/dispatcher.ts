@@ -1,4 +1,5 @@
 import { compareVersions, DRIVER_VERSIONS, isLoopbackHost, LIMITS, PATHS } from "countersign/protocol";
+import { DEFAULT_APP } from "../../domain/apps/app.ts";
 import { StoreUnavailable } from "../../ports/store.ts";
 import { ADMIN_BASE, adminHandler } from "../admin/admin-routes.ts";
 import { adminError } from "../admin/responses.ts";
@@ -41,9 +42,17 @@ export function createDispatcher(useCases: UseCases): Dispatcher {
   const admin = adminHandler(useCases);
   const authenticate = createAuthenticate(useCases);
   const isRoute = (path: string) => routes.has(path) || oauth.has(path);
+  /** Most requests are for the default app, on a path without prefixes. */
+  const plainPaths = new Map<string, RequestPath>(
+    [...routes.keys(), ...oauth.keys()].map((route) => [
+      route,
+      { appId: DEFAULT_APP, tenantId: DEFAULT_TENANT, route },
+    ]),
+  );
 
   return {
-    pathOf: (pathname) => splitPath(appendedForm(pathname, useCases.issuerUrls.path), isRoute),
+    pathOf: (pathname) =>
+      plainPaths.get(pathname) ?? splitPath(appendedForm(pathname, useCases.issuerUrls.path), isRoute),
 
     async dispatch(c) {
       // OAuth endpoints authenticate with methods of their own, and answer with errors of RFC 6749.
