@@ -44,9 +44,9 @@ export function createDispatcher(useCases: UseCases): Dispatcher {
   const isRoute = (path: string) => routes.has(path) || oauth.has(path);
   /** Most requests are for the default app, on a path without prefixes. */
   const plainPaths = new Map<string, RequestPath>(
-    [...routes.keys(), ...oauth.keys()].map((route) => [
-      route,
-      { appId: DEFAULT_APP, tenantId: DEFAULT_TENANT, route },
+    [...routes.keys(), ...oauth.keys()].map((path) => [
+      path,
+      { appId: DEFAULT_APP, tenantId: DEFAULT_TENANT, route: path },
     ]),
   );
 
