@@ -112,7 +112,7 @@ async function makeFile(path: string): Promise<void> {
 
 /**
  * Rejects with StoreUnavailable once the file was moved or replaced, for example by a copy. Processes that have it open
- * would otherwise write to a file that nobody finds again. Does not open the new file: SQLite would combine it with the
+ * would otherwise write to a file that has no name any more. Does not open the new file: SQLite would combine it with the
  * log of the old one.
  */
 function onlyInPlace(store: Store, path: string, identity: string): Store {

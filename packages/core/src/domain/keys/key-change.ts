@@ -63,7 +63,7 @@ export function rotateSigner(kind: KeyKind, algorithm: Algorithm, keepUntil: num
 
 /**
  * Imports a key that verifies immediately and, if `signs` is set, signs after the lead time. A revoked key cannot be
- * imported again, whatever its kid.
+ * imported again, under any kid.
  */
 export function addImported(
   algorithm: Algorithm,

@@ -28,7 +28,7 @@ export function explainCall(
 ): CallExplanation {
   const { allowed, reported, why } = explainByPolicy(policy, caller, callee, scope, stateOf);
   const state = stateOf(caller) ?? "not registered";
-  // A caller that cannot authenticate gets no token, whatever the policy grants.
+  // A caller that cannot authenticate gets no token, even if the policy grants the call.
   if (state !== "enabled")
     return { allowed: false, reported: false, why: `${caller} is ${state}: it gets no token. ${why}` };
   const isUnregistered = allowed && stateOf(callee) === undefined;

@@ -22,7 +22,7 @@ export type ClientProof =
   | { readonly way: "assertion"; readonly clientId: string | undefined; readonly assertion: string };
 
 /**
- * @returns the service; undefined if authentication fails, whatever the reason
+ * @returns the service; undefined if authentication fails for any reason
  * @throws StoreUnavailable, PlatformUnavailable
  */
 export type AuthenticateClient = (proof: ClientProof, appId: string) => Promise<ServicePrincipal | undefined>;
